@@ -1,0 +1,45 @@
+"""Writing files so that a kill, a full disk or a second process never leaves half of one."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["replacing", "write_text"]
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on success it takes ``path``'s place in one step.
+
+    If the block raises (a full disk, an interrupt), the temporary file is removed, whatever stood at ``path``
+    is untouched, and the error goes on. Missing parent folders are made.
+
+    >>> with replacing("/tmp/faceinsight-doctest.txt") as temporary:
+    ...     _ = temporary.write_text("whole or not at all")
+    >>> Path("/tmp/faceinsight-doctest.txt").read_text()
+    'whole or not at all'
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        error.add_note(f"while writing {target}; what stood there before is untouched")
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,236 @@
+"""Named attributes, their prompts and their groups: the one list of labels that every part of the library shares.
+
+Labels are three-valued everywhere: ``1`` positive, ``-1`` negative, ``0`` undefined (not annotated). Positions never
+leak: a tensor's attribute axis is always read through a :class:`Schema`, which is saved with every checkpoint.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from jaxtyping import Int8
+from torch import Tensor
+
+__all__ = [
+    "Attribute",
+    "Group",
+    "GroupKind",
+    "Schema",
+    "UnknownAttributeError",
+    "catalog_names",
+    "read_catalog",
+]
+
+GroupKind = Literal["exactly_one", "at_most_one", "ordinal"]
+
+#: Each catalog's keys; anything else in a file is a typing error and is named.
+CATALOG_KEYS = {"name", "source", "rights", "attributes", "groups", "rules"}
+
+
+class UnknownAttributeError(KeyError):
+    """A name that the schema does not have; the message offers the nearest ones."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.nearest = name, difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        hint = f"; did you mean {' or '.join(map(repr, self.nearest))}?" if self.nearest else ""
+        return f"unknown attribute {self.name!r}{hint}"
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One yes-or-no property of a face.
+
+    Args:
+        name: as in the data set's own files.
+        prompt: a phrase that follows "a person": "wearing eyeglasses", "with black hair", "who is smiling".
+    """
+
+    name: str
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """A categorical reading of several attributes, such as hair colour or age.
+
+    Args:
+        name: the category, e.g. "gender".
+        kind: ``exactly_one``, ``at_most_one``, or ``ordinal`` (exactly one, and the labels are in order).
+        labels: label -> expression of the rule language over attributes; mostly a label is itself an attribute.
+        years: for ages, the first and last year of each label, in the order of the labels.
+    """
+
+    name: str
+    kind: GroupKind
+    labels: Mapping[str, str]
+    years: tuple[tuple[int, int], ...] | None = None
+
+    def __post_init__(self) -> None:
+        kinds = ("exactly_one", "at_most_one", "ordinal")
+        if self.kind not in kinds:
+            raise ValueError(f"group {self.name!r}: kind must be one of {kinds}, got {self.kind!r}")
+        if len(self.labels) < 2:
+            raise ValueError(f"group {self.name!r}: needs at least two labels, got {list(self.labels)}")
+        if self.years is not None and len(self.years) != len(self.labels):
+            raise ValueError(f"group {self.name!r}: {len(self.years)} year ranges for {len(self.labels)} labels")
+
+    @property
+    def rule(self) -> str:
+        """The group as one rule of the rule language."""
+        word = "at_most_one" if self.kind == "at_most_one" else "exactly_one"
+        return f"{word}({', '.join(self.labels.values())})"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The attributes of a data set or a model, in a fixed order, with prompts and groups.
+
+    >>> schema = Schema.from_names(["Smiling", "Wearing_Hat"])
+    >>> schema.index("Wearing_Hat"), schema.prompts[0]
+    (1, 'who is described as: smiling')
+    >>> schema.index("Smilling")
+    Traceback (most recent call last):
+    ...
+    faceinsight.knowledge.schema.UnknownAttributeError: unknown attribute 'Smilling'; did you mean 'Smiling'?
+    """
+
+    name: str
+    attributes: tuple[Attribute, ...]
+    groups: Mapping[str, Group] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        repeated = {name for name in self.names if self.names.count(name) > 1}
+        if repeated:
+            raise ValueError(f"schema {self.name!r}: attributes named twice: {sorted(repeated)}")
+        if not self.attributes:
+            raise ValueError(f"schema {self.name!r}: needs at least one attribute")
+
+    def __len__(self) -> int:
+        return len(self.attributes)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(attribute.name for attribute in self.attributes)
+
+    @cached_property
+    def prompts(self) -> tuple[str, ...]:
+        return tuple(attribute.prompt for attribute in self.attributes)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {name: position for position, name in enumerate(self.names)}
+
+    def index(self, name: str) -> int:
+        """The position of an attribute on every ``attr`` axis; raises :class:`UnknownAttributeError`."""
+        try:
+            return self._index[name]
+        except KeyError:
+            raise UnknownAttributeError(name, self.names) from None
+
+    def check_labels(self, labels: Tensor) -> Int8[Tensor, "face attr"]:
+        """Return ``labels`` as int8 ``[face, attr]`` with values -1, 0, 1; booleans become -1 and 1.
+
+        Raises:
+            ValueError: the width is not the schema's, or a value is none of -1, 0, 1 (the first one is named).
+        """
+        if labels.ndim != 2 or labels.shape[1] != len(self):
+            raise ValueError(
+                f"labels must be [face, {len(self)}] for schema {self.name!r}, got {list(labels.shape)}; "
+                "select the columns by schema.names"
+            )
+        if labels.dtype == torch.bool:
+            return labels.to(torch.int8) * 2 - 1
+        wrong = ~torch.isin(labels, torch.tensor([-1, 0, 1], dtype=labels.dtype, device=labels.device))
+        if wrong.any():
+            face, attr = wrong.nonzero()[0].tolist()
+            raise ValueError(
+                f"label values must be 1 (yes), -1 (no) or 0 (undefined), got {labels[face, attr].item()} "
+                f"for {self.names[attr]!r} of face {face}; map 0/1 labels with `labels * 2 - 1`"
+            )
+        return labels.to(torch.int8)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that :meth:`from_dict` and a catalog file read back."""
+        groups: dict[str, Any] = {}
+        for group in self.groups.values():
+            groups[group.name] = {"kind": group.kind, "labels": dict(group.labels)}
+            if group.years is not None:
+                groups[group.name]["years"] = [list(span) for span in group.years]
+        attributes = {attribute.name: attribute.prompt for attribute in self.attributes}
+        return {"name": self.name, "attributes": attributes, "groups": groups}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Schema":
+        """Build a schema from catalog data (see ``faceinsight/knowledge/catalog``)."""
+        attributes = tuple(Attribute(str(name), str(prompt)) for name, prompt in data["attributes"].items())
+        groups = {}
+        for name, entry in (data.get("groups") or {}).items():
+            labels = entry["labels"]
+            if not isinstance(labels, Mapping):  # a plain list: each label is an attribute of that name
+                labels = {label: quoted(label) for label in labels}
+            years = tuple((first, last) for first, last in entry["years"]) if "years" in entry else None
+            groups[name] = Group(name=name, kind=entry["kind"], labels=dict(labels), years=years)
+        return cls(name=str(data["name"]), attributes=attributes, groups=groups)
+
+    @classmethod
+    def from_names(cls, names: Iterable[str], name: str = "custom") -> "Schema":
+        """A quick schema without groups; the prompts are made from the names."""
+        words = {each: each.replace("_", " ").lower() for each in names}
+        return cls(name, tuple(Attribute(each, f"who is described as: {text}") for each, text in words.items()))
+
+    @classmethod
+    def load(cls, name_or_path: str) -> "Schema":
+        """Load a catalog of this library by name, or a YAML file of the same layout by path."""
+        return cls.from_dict(read_catalog(name_or_path))
+
+
+def quoted(name: str) -> str:
+    """``name`` as the rule language writes it: quoted unless it is a plain word.
+
+    >>> quoted("5_o_Clock_Shadow"), quoted("East Asian")
+    ('5_o_Clock_Shadow', '"East Asian"')
+    """
+    plain = name.replace("_", "a").isalnum() and name not in {"and", "or", "not"}
+    return name if plain else f'"{name}"'
+
+
+def catalog_names() -> list[str]:
+    """The names that :meth:`Schema.load` knows."""
+    folder = resources.files("faceinsight.knowledge") / "catalog"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def read_catalog(name_or_path: str) -> dict[str, Any]:
+    """The checked contents of a catalog: ``name``, ``attributes``, ``groups``, ``rules``, ``source``, ``rights``.
+
+    Raises:
+        FileNotFoundError: no catalog of that name and no such file.
+        ValueError: the file is not a catalog; the wrong or missing key is named.
+    """
+    if name_or_path in catalog_names():
+        text = (resources.files("faceinsight.knowledge") / "catalog" / f"{name_or_path}.yaml").read_text("utf-8")
+    elif Path(name_or_path).is_file():
+        text = Path(name_or_path).read_text("utf-8")
+    else:
+        raise FileNotFoundError(
+            f"no catalog named {name_or_path!r} and no such file; "
+            f"catalogs of this library: {', '.join(catalog_names())}"
+        )
+    data = yaml.safe_load(text)
+    if not isinstance(data, dict) or not {"name", "attributes"} <= data.keys():
+        raise ValueError(f"{name_or_path}: a catalog needs the keys 'name' and 'attributes'")
+    if unknown := data.keys() - CATALOG_KEYS:
+        raise ValueError(f"{name_or_path}: unknown keys {sorted(unknown)}; a catalog has {sorted(CATALOG_KEYS)}")
+    return data

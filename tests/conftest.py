@@ -1,0 +1,29 @@
+"""Fixtures that several rooms of tests share."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def real_data(name: str, cache: Path) -> Path:
+    """The unzipped folder of one real data set, or skip the test where there is none.
+
+    ``FACEINSIGHT_DATA`` names a folder of unzipped sets; else ``../shared/data/NAME.zip`` is unzipped into the cache.
+    """
+    if (folder := Path(os.environ.get("FACEINSIGHT_DATA", "/nowhere")) / name).is_dir():
+        return folder
+    archive = REPOSITORY.parent / "shared" / "data" / f"{name}.zip"
+    if not archive.is_file():
+        pytest.skip(f"no real {name} here")
+    with zipfile.ZipFile(archive) as zipped:
+        zipped.extractall(cache)
+    return cache / name
+
+
+@pytest.fixture(scope="session")
+def celeba_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return real_data("celeba", tmp_path_factory.mktemp("real"))
