@@ -1,0 +1,235 @@
+"""FaceInsight put together, and the plain classifiers that stand beside it as controls.
+
+Source: FaceInsight (https://arxiv.org/abs/2504.15624): image tokens and segmentation tokens enter a mostly frozen LLM;
+attribute prompts are refined by the correlation constraint. How the prompts join the LLM's input, and the shared head,
+are choices of this library; see :mod:`faceinsight.modules.attribute_query`.
+
+Every model here splits in two: ``encode`` is the part without trained weights (when its encoders are frozen), which
+can be computed once for each face and cached; ``forward`` also takes what ``encode`` gave.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from einops import reduce
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from faceinsight.knowledge.schema import Schema
+from faceinsight.modules.attribute_query import AttributeQuery
+from faceinsight.modules.frozen import Frozen, fingerprint
+
+__all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "PriorClassifier", "TokenClassifier"]
+
+Features = dict[str, Tensor]
+Images = Float[Tensor, "batch 3 height width"]
+Masks = UInt8[Tensor, "batch height width"]
+
+
+@dataclass
+class FaceInsightOutput:
+    """What a model gives for a batch of faces.
+
+    Args:
+        logits: ``[batch, attr]``, in the order of the model's schema.
+        features: what ``encode`` gave, by name.
+    """
+
+    logits: Float[Tensor, "batch attr"]
+    features: Features
+
+
+class FaceEncoder(nn.Module):
+    """Images to named token features: the image encoder and, if there is one, the segmentation encoder.
+
+    Args:
+        image_encoder: images to patch tokens. In :class:`Frozen`, it runs without gradient and can be cached.
+        segmentation: images and patch tokens to features of the face's parts.
+    """
+
+    def __init__(self, *, image_encoder: nn.Module, segmentation: nn.Module | None = None) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.segmentation = segmentation
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the same image always gives the same features, so that they can be cached."""
+        return isinstance(self.image_encoder, Frozen)
+
+    def forward(self, images: Images, masks: Masks | None = None) -> Features:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            tokens = self.image_encoder(images)
+            features = {"image": tokens}
+            if self.segmentation is not None:
+                features["segmentation"] = self.segmentation.encode(images, tokens, self.image_encoder.grid, masks)
+        return features
+
+    def feature_keys(self) -> dict[str, dict[str, Any]]:
+        """For each feature, what it depends on apart from the image: weights and preprocessing, as plain data."""
+        image = {"weights": fingerprint(self.image_encoder), "preprocessing": self.image_encoder.preprocessing}
+        keys: dict[str, dict[str, Any]] = {"image": image}
+        if self.segmentation is not None:
+            keys["segmentation"] = {"image": image, "segmentation": self.segmentation.feature_key()}
+        return keys
+
+
+class FaceInsight(nn.Module):
+    """The structured multimodal model: every part is given built, and a part that is None is not built.
+
+    Args:
+        schema: names, prompts and groups of the attributes; the order of the logits.
+        image_encoder: a (usually frozen) :class:`~faceinsight.modules.image_encoder.ImageEncoder`.
+        projector: patch tokens to the language model's width.
+        text_encoder: attribute prompts to T^0, see :mod:`faceinsight.modules.text_encoder`.
+        query: a :class:`~faceinsight.modules.attribute_query.AttributeQuery`.
+        language_model: a (usually frozen) :class:`~faceinsight.modules.language_model.LanguageModel`.
+        head: hidden states to logits, shared by all attributes; without one, the language model's own yes/no rows
+            answer, which means something only if the language model was trained.
+        segmentation: a :class:`~faceinsight.modules.segmentation.SegmentationEncoder`.
+        correlation: a :class:`~faceinsight.modules.correlation.CorrelationConstraint`: T^0 to T_p.
+        instruction: text before the image tokens.
+        question: a template with ``{prompt}``, asked before each attribute's soft tokens.
+    """
+
+    def __init__(
+        self,
+        *,
+        schema: Schema,
+        image_encoder: nn.Module,
+        projector: nn.Module,
+        text_encoder: nn.Module,
+        query: AttributeQuery,
+        language_model: nn.Module,
+        head: nn.Module | None = None,
+        segmentation: nn.Module | None = None,
+        correlation: nn.Module | None = None,
+        instruction: str = "",
+        question: str = "",
+    ) -> None:
+        super().__init__()
+        self.schema = schema
+        self.encoder = FaceEncoder(image_encoder=image_encoder, segmentation=segmentation)
+        self.projector = projector
+        self.text_encoder = text_encoder
+        self.correlation = correlation
+        self.query = query
+        self.language_model = language_model
+        self.head = head
+        self.instruction, self.question = instruction, question
+
+    def encode(self, images: Images, masks: Masks | None = None) -> Features:
+        """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
+        return self.encoder(images, masks)
+
+    def prompts(self) -> Float[Tensor, "attr dim"]:
+        """T_p: the attributes' prompts, refined by the correlation constraint if there is one."""
+        prompts = self.text_encoder(self.schema.prompts, self.language_model)
+        return prompts if self.correlation is None else self.correlation(prompts)
+
+    def prefix(self, features: Features) -> Float[Tensor, "batch token dim"]:
+        """What all attributes share: the instruction, the image tokens, the segmentation tokens."""
+        tokens = [self.projector(features["image"])]
+        if self.encoder.segmentation is not None:
+            tokens.append(self.encoder.segmentation(features["segmentation"]))
+        if self.instruction:
+            words = self.language_model.embed_text(self.instruction)
+            tokens.insert(0, words.expand(len(tokens[0]), -1, -1))
+        return torch.cat(tokens, dim=1)
+
+    def forward(
+        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
+    ) -> FaceInsightOutput:
+        """Logits for every attribute of every face.
+
+        Args:
+            images: RGB in [0, 1]; or give ``features``, as :meth:`encode` made them.
+            masks: stored parsing masks, for a segmentation encoder without a parser of its own.
+        """
+        features = given_features(self.encoder, images, masks, features)
+        questions = None
+        if self.question:
+            texts = [self.question.format(prompt=prompt) for prompt in self.schema.prompts]
+            questions = [self.language_model.embed_text(text) for text in texts]
+        hidden = self.query(self.prefix(features), self.prompts(), self.language_model, questions)
+        answer = self.language_model.yes_no_logits if self.head is None else self.head
+        return FaceInsightOutput(logits=answer(hidden), features=features)
+
+
+class TokenClassifier(nn.Module):
+    """Tokens, averaged, and one linear layer: the plain ViT or ResNet, and the control without a language model.
+
+    Args:
+        schema: the order of the logits.
+        image_encoder: trained along, unless it is :class:`Frozen`.
+        embed_dim: width of the tokens where the linear layer reads them.
+        projector: image tokens to ``embed_dim``; none when the image encoder has that width already.
+        segmentation: its tokens, of width ``embed_dim``, are averaged apart and read beside the image's.
+    """
+
+    def __init__(
+        self,
+        *,
+        schema: Schema,
+        image_encoder: nn.Module,
+        embed_dim: int,
+        projector: nn.Module | None = None,
+        segmentation: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.schema = schema
+        self.encoder = FaceEncoder(image_encoder=image_encoder, segmentation=segmentation)
+        self.projector = projector
+        self.head = nn.Linear(embed_dim * (1 if segmentation is None else 2), len(schema))
+
+    def encode(self, images: Images, masks: Masks | None = None) -> Features:
+        """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
+        return self.encoder(images, masks)
+
+    def forward(
+        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
+    ) -> FaceInsightOutput:
+        """Logits for every attribute of every face, from images or from what :meth:`encode` gave."""
+        features = given_features(self.encoder, images, masks, features)
+        tokens = features["image"] if self.projector is None else self.projector(features["image"])
+        pooled = [reduce(tokens, "batch token dim -> batch dim", "mean")]
+        if self.encoder.segmentation is not None:
+            parts = self.encoder.segmentation(features["segmentation"])
+            pooled.append(reduce(parts, "batch token dim -> batch dim", "mean"))
+        return FaceInsightOutput(logits=self.head(torch.cat(pooled, dim=-1)), features=features)
+
+
+class PriorClassifier(nn.Module):
+    """The same answer for every face: each attribute's share in the training labels (the majority class).
+
+    Args:
+        schema: the order of the logits.
+        prior: share of positives for each attribute, e.g. from :func:`faceinsight.data.label_prior`.
+    """
+
+    prior_logits: Tensor
+
+    def __init__(self, *, schema: Schema, prior: Float[Tensor, " attr"]) -> None:
+        super().__init__()
+        if len(prior) != len(schema):
+            raise ValueError(f"a prior of {len(prior)} shares for the {len(schema)} attributes of {schema.name!r}")
+        self.schema = schema
+        self.register_buffer("prior_logits", prior.clamp(1e-6, 1 - 1e-6).logit())
+
+    def forward(
+        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
+    ) -> FaceInsightOutput:
+        """The prior's logits for every face of the batch."""
+        if images is None:
+            raise ValueError("give images: the prior has no features of its own")
+        return FaceInsightOutput(logits=self.prior_logits.expand(len(images), -1), features={})
+
+
+def given_features(
+    encoder: FaceEncoder, images: Images | None, masks: Masks | None, features: Features | None
+) -> Features:
+    """The features as given, or encoded from the images; exactly one of the two must be there."""
+    if (images is None) == (features is None):
+        raise ValueError("give either images or features, got " + ("neither" if images is None else "both"))
+    return encoder(images, masks) if features is None else features

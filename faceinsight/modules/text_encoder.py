@@ -1,0 +1,58 @@
+"""T^0: the attributes' prompts as vectors, before the correlation constraint refines them.
+
+Source: FaceInsight (https://arxiv.org/abs/2504.15624) has a text encoder for the attribute prompts T_p and does not say
+which. Choice of this library: the mean of the frozen LLM's own input embeddings over each prompt's tokens, so that
+prompts live in the space that the LLM reads; or one learned vector for each attribute.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from faceinsight.modules.language_model import LanguageModel
+
+__all__ = ["LearnedText", "TextEncoder", "mean_embedding"]
+
+
+def mean_embedding(language_model: LanguageModel, prompts: Sequence[str]) -> Float[Tensor, "attr dim"]:
+    """The mean of the language model's input embeddings over each prompt's tokens."""
+    return torch.stack([language_model.embed_text(prompt).mean(0) for prompt in prompts])
+
+
+class TextEncoder(nn.Module):
+    """The mean input embedding of each prompt, scaled to unit variance; nothing is trained.
+
+    Choice of this library: each vector is normalised over its dimensions (layer normalisation without weights), since
+    LLMs' input embeddings differ in scale by orders of magnitude.
+
+    >>> language_model = LanguageModel.from_config(embed_dim=32, depth=1)
+    >>> TextEncoder()(["wearing eyeglasses", "who is smiling"], language_model).shape
+    torch.Size([2, 32])
+    """
+
+    def forward(self, prompts: Sequence[str], language_model: LanguageModel) -> Float[Tensor, "attr dim"]:
+        vectors = mean_embedding(language_model, prompts)
+        return nn.functional.layer_norm(vectors, vectors.shape[-1:])
+
+
+class LearnedText(nn.Module):
+    """One learned vector for each attribute, whatever its prompt says.
+
+    Args:
+        num_attributes: how many prompts there are.
+        embed_dim: size of each vector.
+
+    >>> LearnedText(num_attributes=2, embed_dim=8)(["wearing eyeglasses", "who is smiling"]).shape
+    torch.Size([2, 8])
+    """
+
+    def __init__(self, *, num_attributes: int, embed_dim: int) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(torch.randn(num_attributes, embed_dim))
+
+    def forward(self, prompts: Sequence[str], language_model: LanguageModel | None = None) -> Float[Tensor, "attr dim"]:
+        if len(prompts) != len(self.vectors):
+            raise ValueError(f"{len(prompts)} prompts for {len(self.vectors)} learned vectors")
+        return self.vectors
