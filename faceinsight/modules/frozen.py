@@ -1,0 +1,84 @@
+"""Freezing a part so that it stays as it is: no gradient, no drop-out, no moving statistics.
+
+Freezing is more than ``requires_grad_(False)``: in training mode, drop-out and drop-path still act and batch
+statistics still move. :class:`Frozen` keeps all of it still, and :func:`fingerprint` proves it afterwards.
+"""
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Frozen", "fingerprint"]
+
+
+class Frozen(nn.Module):
+    """A wrapper whose ``module`` neither trains nor leaves evaluation mode, yet lets gradients pass through.
+
+    Nothing here runs under ``no_grad``: what is trained before a frozen part (a projector or a prompt before a
+    frozen language model) gets its gradient through it. Public attributes and methods of the module are reachable
+    on the wrapper, so a frozen part can stand wherever the part itself stood; they are read, never set.
+
+    Args:
+        module: the part to freeze, in place. ``requires_grad_`` called later on something *around* the wrapper
+            would reach its parameters; :func:`fingerprint` tells whether that changed anything.
+
+    >>> part = Frozen(nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5)))
+    >>> part.train().module.training
+    False
+    >>> images = torch.ones(1, 2, requires_grad=True)
+    >>> part(images).sum().backward()
+    >>> images.grad.shape, part.module[0].weight.grad
+    (torch.Size([1, 2]), None)
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> "Frozen":
+        """Stay in evaluation mode, whatever ``mode`` asks; the modules around call this with ``True``."""
+        super().train(False)
+        return self
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the module."""
+        return self.module(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            # `_modules` is missing while a copy is being rebuilt; private names stay private
+            if name.startswith("_") or "module" not in self.__dict__.get("_modules", {}):
+                raise
+            return getattr(self.module, name)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """SHA-256 of a module's state: the names, dtypes, shapes and bytes of its parameters and saved buffers.
+
+    Equal before and after training means that the part did not drift. A part has the same fingerprint inside a
+    :class:`Frozen` as alone, and on every device.
+
+    >>> part = nn.Linear(2, 2)
+    >>> before = fingerprint(part)
+    >>> fingerprint(Frozen(part)) == before
+    True
+    >>> _ = nn.init.constant_(part.bias, 7)
+    >>> fingerprint(part) == before
+    False
+    """
+    bare = module.module if isinstance(module, Frozen) else module
+    digest = hashlib.sha256()
+    for name, value in sorted(bare.state_dict().items()):
+        digest.update(f"{name} ".encode())
+        if isinstance(value, Tensor):
+            digest.update(f"{value.dtype} {list(value.shape)}\n".encode())
+            # as bytes, since numpy has no bfloat16; flat, since a scalar cannot be viewed as bytes
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        else:  # a module's extra state
+            digest.update(repr(value).encode())
+    return digest.hexdigest()
