@@ -1,0 +1,29 @@
+"""Binary cross-entropy over named attributes, undefined labels left out."""
+
+from jaxtyping import Float, Int8
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["masked_bce"]
+
+
+def masked_bce(
+    logits: Float[Tensor, "batch attr"],
+    labels: Int8[Tensor, "batch attr"],
+    pos_weight: Float[Tensor, " attr"] | None = None,
+) -> Float[Tensor, ""]:
+    """The mean binary cross-entropy over all defined labels of the batch; zero where none is defined.
+
+    Args:
+        labels: 1 yes, -1 no, 0 undefined.
+        pos_weight: for each attribute, the weight of its positive faces; 1 by default.
+
+    >>> import torch
+    >>> logits = torch.tensor([[0.0, 5.0]])
+    >>> masked_bce(logits, torch.tensor([[1, 0]], dtype=torch.int8))
+    tensor(0.6931)
+    """
+    defined = (labels != 0).to(logits.dtype)
+    target = (labels > 0).to(logits.dtype)
+    loss = F.binary_cross_entropy_with_logits(logits, target, weight=defined, pos_weight=pos_weight, reduction="sum")
+    return loss / defined.sum().clamp(min=1)
