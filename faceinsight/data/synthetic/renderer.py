@@ -1,0 +1,119 @@
+"""From a face of the population to a picture and its exact parsing mask."""
+
+import numpy as np
+from numpy.random import SeedSequence, default_rng
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from faceinsight.data.synthetic import features, wear
+from faceinsight.data.synthetic.camera import photograph
+from faceinsight.data.synthetic.canvas import Canvas
+from faceinsight.data.synthetic.hair import Haircut
+from faceinsight.data.synthetic.head import Array, Grid, Head, Pose
+from faceinsight.data.synthetic.population import Face
+from faceinsight.data.synthetic.scene import background, draw_light, draw_palette, draw_pose, occlude
+from faceinsight.data.synthetic.shading import shade
+from faceinsight.data.synthetic.skin import skin
+
+__all__ = ["VERSION", "render"]
+
+#: Raised whenever a picture would change, so that caches of another version are never mixed with this one's.
+VERSION = 1
+
+_FINER = 3  # drawn this many times larger than asked for
+
+
+def render(face: Face, image_size: int = 96) -> tuple[Image.Image, Image.Image]:
+    """Draw one face.
+
+    Args:
+        face: who and how, from :func:`~faceinsight.data.synthetic.population.face`.
+        image_size: side of the square picture in pixels.
+
+    Returns:
+        The RGB picture and an 8-bit image of CelebAMask-HQ class ids (0 to 18), one per pixel centre.
+    """
+    size = _FINER * image_size
+    # one stream per concern: a change in how hats are drawn moves no pose and no light
+    streams = (default_rng(child) for child in SeedSequence(face.seed).spawn(9))
+    scene_rng, back_rng, skin_rng, feature_rng, hair_rng, wear_rng, thing_rng, hat_rng, camera_rng = streams
+    pose, light, palette = draw_pose(face, scene_rng, size), draw_light(scene_rng), draw_palette(face, scene_rng)
+    head = Head(face)
+    haircut = Haircut.draw(face, head, palette, light, hair_rng)
+    canvas = Canvas(background(back_rng, size, palette), Image.new("L", (size, size)))
+
+    haircut.behind(canvas, pose, hair_rng)
+    wear.body(canvas, head, face, pose, palette, light, wear_rng)
+    haircut.cap(canvas, pose, hair_rng)
+    wear.ears(canvas, head, face, pose, palette, light)
+    grid = Grid(pose.scale)
+    colours = skin(head, face, grid, palette, skin_rng)
+    sheet = Canvas(Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8)), Image.new("L", grid.size, 1))
+    features.nose(sheet, head, face, grid, palette)
+    features.mouth(sheet, head, face, grid, palette, feature_rng)
+    features.eyes(sheet, head, face, grid, palette, feature_rng)
+    features.brows(sheet, head, face, grid, palette, feature_rng)
+    grown = haircut.growth(sheet, grid, hair_rng)
+    u, v = grid.axes()
+    z = head.surface(u, v) + 0.05 * grown
+    tone = np.asarray(sheet.picture, dtype=np.float32) * _shadows(face, grid, grown, feature_rng)[..., None]
+    lit = shade(tone, z, grid, light, pose.to_head(light.direction).astype(np.float32))
+    outline = np.clip((head.half_width(v) - np.abs(u)) * grid.density, 0, 1)
+    _place(canvas, pose, grid, z, np.dstack([lit, 255 * outline]), np.asarray(sheet.mask) * (outline > 0.5))
+    haircut.locks(canvas, pose, hair_rng)
+    if face["Wearing_Earrings"]:
+        wear.earrings(canvas, head, face, pose, palette, wear_rng)
+    if face["Eyeglasses"]:
+        wear.glasses(canvas, head, pose, wear_rng)
+    if face["Wearing_Hat"]:
+        wear.hat(canvas, head, pose, haircut.volume, hat_rng)
+    occlude(canvas, thing_rng, size)
+    picture = photograph(canvas.picture, image_size, face["Blurry"], camera_rng)
+    return picture, Image.fromarray(np.asarray(canvas.mask)[_FINER // 2 :: _FINER, _FINER // 2 :: _FINER])
+
+
+def _shadows(face: Face, grid: Grid, grown: Array, rng: np.random.Generator) -> Array:
+    """What hair and hats shade, and now and then a stray shadow across the face, easily taken for a fringe."""
+    _, v = grid.axes()
+    soft = Image.fromarray((np.roll(grown, round(0.05 * grid.density), axis=0) * 255).astype(np.uint8))
+    fall = np.asarray(soft.filter(ImageFilter.GaussianBlur(0.05 * grid.density)), dtype=np.float32) / 255
+    light = 1 - 0.38 * fall * (1 - grown)
+    stray = rng.random()
+    where, width, strength = rng.uniform(-0.7, -0.35), rng.uniform(0.05, 0.3), rng.uniform(0.25, 0.6)
+    if face["Wearing_Hat"]:
+        where, width, strength = -0.4, 0.25, 0.45
+    if stray < 0.1 or face["Wearing_Hat"]:
+        light = light * (1 - strength / (1 + np.exp(np.clip((v - where) / (0.12 * width), -40, 40))))
+    return light.astype(np.float32)
+
+
+def _place(canvas: Canvas, pose: Pose, grid: Grid, z: Array, sheet: Array, part: NDArray[np.integer]) -> None:
+    """Turn the painted sheet and paste it, with its mask, into the picture."""
+    column, row = pose.turn(grid, z)
+    width, height = grid.size
+    seen = (column >= 0) & (row >= 0)
+    left, up = np.clip(column, 0, width - 1.001), np.clip(row, 0, height - 1.001)
+    x, y = left.astype(np.intp), up.astype(np.intp)
+    across, down = (left - x)[..., None], (up - y)[..., None]
+    turned = (sheet[y, x] * (1 - across) + sheet[y, x + 1] * across) * (1 - down)
+    turned += (sheet[y + 1, x] * (1 - across) + sheet[y + 1, x + 1] * across) * down
+    turned[..., 3] *= seen
+    ids = part[np.rint(up).astype(np.intp), np.rint(left).astype(np.intp)] * seen
+    # Pillow wants, for every pixel of the picture, where it comes from on the sheet
+    matrix = pose.affine()
+    inverse = np.linalg.inv(matrix[:, :2])
+    offset = -inverse @ matrix[:, 2]
+    back = np.column_stack([inverse, offset]) * grid.density
+    corner = np.array(grid.pixels(np.zeros((1, 2)))[0]) + 0.5
+    back[:, 2] += corner
+    coefficients = tuple(float(c) for c in back.ravel())
+    how, size = Image.Transform.AFFINE, canvas.picture.size
+    pasted = Image.fromarray(np.clip(turned, 0, 255).astype(np.uint8)).transform(
+        size, how, coefficients, Image.Resampling.BILINEAR
+    )
+    canvas.picture.paste(pasted.convert("RGB"), (0, 0), pasted.getchannel("A"))
+    mask = Image.fromarray(ids.astype(np.uint8)).transform(size, how, coefficients, Image.Resampling.NEAREST)
+    solid = Image.fromarray(
+        ((np.asarray(pasted.getchannel("A")) > 127) & (np.asarray(mask) > 0)).astype(np.uint8) * 255
+    )
+    canvas.mask.paste(mask, (0, 0), solid)

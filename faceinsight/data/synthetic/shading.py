@@ -1,0 +1,42 @@
+"""Light on the height field of a face: soft Lambert light, cast shadow, hollows and gloss."""
+
+import numpy as np
+
+from faceinsight.data.synthetic.head import Array, Grid
+from faceinsight.data.synthetic.scene import Light
+
+__all__ = ["shade"]
+
+
+def _box(values: Array, radius: int) -> Array:
+    """Box blur by running sums: Pillow's filters do not take float images."""
+    span = 2 * radius + 1
+    for _ in range(2):  # each round blurs the rows and turns the sheet
+        total = np.cumsum(np.pad(values, ((radius + 1, radius), (0, 0)), mode="edge"), axis=0, dtype=np.float32)
+        values = ((total[span:] - total[:-span]) / span).T
+    return values
+
+
+def shade(colours: Array, z: Array, grid: Grid, light: Light, direction: Array) -> Array:
+    """Light falls on ``colours`` ``[height, width, 3]`` over the surface ``z``; ``direction`` to it, in head coordinates."""
+    slope_v, slope_u = np.gradient(z * grid.density)
+    length = np.sqrt(slope_u**2 + slope_v**2 + 1)
+    facing = (-slope_u * direction[0] - slope_v * direction[1] + direction[2]) / length
+    lit = np.clip((facing + 0.18) / 1.18, 0, 1) * (1 - 0.7 * _cast(z, grid, direction))
+    hollow = np.clip(2.2 * (z - _box(z, max(int(0.12 * grid.density), 1))), -0.22, 0.06)
+    amount = (light.ambient + (1.12 - light.ambient) * lit) * (1 + hollow)
+    half = direction + np.array([0, 0, 1.0])
+    half = half / np.linalg.norm(half)
+    gleam = np.clip((-slope_u * half[0] - slope_v * half[1] + half[2]) / length, 0, 1) ** 24
+    warmth = 1 + (light.colour - 1) * lit[..., None]
+    return (colours * amount[..., None] * warmth + 255 * light.gloss * (gleam * lit)[..., None]).astype(np.float32)
+
+
+def _cast(z: Array, grid: Grid, direction: Array) -> Array:
+    """How far the surface hides the light from itself, 0 to 1: six steps towards the light."""
+    shadow = np.zeros_like(z)
+    for step in (0.05, 0.1, 0.16, 0.23, 0.31, 0.4):
+        right, down = round(float(direction[0]) * step * grid.density), round(float(direction[1]) * step * grid.density)
+        nearer = np.roll(z, (-down, -right), axis=(0, 1)) - (z + direction[2] * step)
+        shadow = np.maximum(shadow, np.clip(nearer / 0.08, 0, 1))
+    return _box(shadow, max(int(0.02 * grid.density), 1))
