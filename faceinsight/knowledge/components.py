@@ -1,0 +1,208 @@
+"""The rules' connected components and their models: every way a face can be without breaking a rule.
+
+Two attributes belong together when some rule speaks of both. Components are independent of each other given the rules,
+so whatever is counted, summed or maximised over consistent faces is done one component at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from faceinsight.knowledge.formula import Formula
+from faceinsight.knowledge.schema import Schema
+
+__all__ = [
+    "MAX_MODELS",
+    "Component",
+    "ComponentTooLargeError",
+    "UnsatisfiableError",
+    "connected",
+    "find_components",
+    "is_satisfiable",
+    "minimal_conflict",
+    "models_of",
+]
+
+#: Above this many models a component is refused; choice of this library (a batch of 256 then takes 64 MiB a tensor).
+MAX_MODELS = 2**16
+
+#: Partial assignments looked at before a search gives up, and how many are extended at once.
+MAX_STATES, CHUNK = 2**22, 4096
+
+
+class UnsatisfiableError(ValueError):
+    """Rules that no face can satisfy together.
+
+    Attributes:
+        rules: a minimal conflict: without any one of these the others can hold.
+    """
+
+    def __init__(self, rules: Sequence[Formula]) -> None:
+        self.rules = tuple(map(str, rules))
+        listed = "".join(f"\n    {rule}" for rule in self.rules)
+        super().__init__(f"no face can satisfy these rules together; drop or change one of them:{listed}")
+
+
+class ComponentTooLargeError(ValueError):
+    """A component with too many models to enumerate.
+
+    Attributes:
+        attributes: how many attributes the rules join.
+        glue: the rule without which the component falls into the smallest parts.
+    """
+
+    def __init__(self, formulas: Sequence[Formula], limit: str) -> None:
+        self.attributes, (self.glue, rest) = len(_names(formulas)), _glue(formulas)
+        super().__init__(
+            f"{len(formulas)} rules join {self.attributes} attributes into one component with more than {limit}; "
+            f"it hangs together most by {self.glue!r}: without that rule its largest part has {rest} attributes. "
+            "Drop or split rules"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Component:
+    """Attributes that rules join, and every consistent assignment of them.
+
+    Args:
+        attributes: their names, in the schema's order.
+        index: their positions on the schema's ``attr`` axis.
+        models: one row a consistent assignment, its columns as ``attributes``; sorted as binary numbers.
+        rules: which rules of the set made it.
+    """
+
+    attributes: tuple[str, ...]
+    index: Int64[Tensor, " attr"]
+    models: Bool[Tensor, "model attr"]
+    rules: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.attributes)
+
+
+def find_components(formulas: Sequence[Formula], schema: Schema, max_models: int = MAX_MODELS) -> tuple[Component, ...]:
+    """Split the formulas into components and enumerate each.
+
+    Raises:
+        UnsatisfiableError: some component has no model; a minimal conflict is named.
+        ComponentTooLargeError: some component has more than ``max_models`` models.
+
+    >>> from faceinsight.knowledge.language import parse_rules
+    >>> schema = Schema.from_names(["Bald", "Smiling", "Bangs"])
+    >>> (component,) = find_components(parse_rules("Bald -> not Bangs", schema), schema)
+    >>> component.attributes, component.models.int().tolist()
+    (('Bald', 'Bangs'), [[0, 0], [0, 1], [1, 0]])
+    """
+    return tuple(_component(formulas, rules, schema, max_models) for rules in connected(formulas))
+
+
+def connected(formulas: Sequence[Formula]) -> list[tuple[int, ...]]:
+    """The indices of the formulas of each component; components in the order of their first formula."""
+    groups: list[tuple[set[str], list[int]]] = []
+    for index, formula in enumerate(formulas):
+        names, members = set(formula.names), [index]
+        apart = []
+        for group in groups:
+            if names.isdisjoint(group[0]):
+                apart.append(group)
+            else:
+                names, members = names | group[0], group[1] + members
+        groups = [*apart, (names, members)]
+    return sorted(tuple(sorted(members)) for _, members in groups)
+
+
+def models_of(formulas: Sequence[Formula], names: Sequence[str]) -> Iterator[Bool[Tensor, "model attr"]]:
+    """Yield, in blocks, every assignment of ``names`` under which all formulas are true.
+
+    Assignments grow one attribute at a time, and those that already make a formula false are dropped; at most
+    ``CHUNK`` are extended at once, the longest first, so that memory stays small and a first model comes soon.
+
+    Raises:
+        ComponentTooLargeError: the search looked at ``MAX_STATES`` partial assignments and was not done.
+    """
+    order = _order(formulas, names)
+    speaking = [[formula for formula in formulas if name in formula.names] for name in order]
+    columns = torch.tensor([order.index(name) for name in names], dtype=torch.int64)
+    stack, seen = [(0, torch.zeros(1, len(order), dtype=torch.int8))], 0
+    while stack:
+        depth, states = stack.pop()
+        if depth == len(order):
+            yield (states > 0)[:, columns]
+            continue
+        states = states.repeat(2, 1)
+        states[: len(states) // 2, depth], states[len(states) // 2 :, depth] = -1, 1
+        if (seen := seen + len(states)) > MAX_STATES:
+            raise ComponentTooLargeError(formulas, f"{MAX_STATES:,} partial assignments to look at")
+        for formula in speaking[depth]:
+            states = states[formula.evaluate(dict(zip(order, states.unbind(1), strict=True))) >= 0]
+        stack.extend((depth + 1, block) for block in states.split(CHUNK) if len(block))
+
+
+def is_satisfiable(formulas: Sequence[Formula]) -> bool:
+    """Whether all the formulas can be true of one face."""
+    return all(next(models_of(part, _names(part)), None) is not None for part in _parts(formulas))
+
+
+def minimal_conflict(formulas: Sequence[Formula]) -> list[Formula]:
+    """Of formulas that cannot all hold, some that cannot either, but could without any one of them.
+
+    Formulas are left out one after the other for as long as the rest still conflict.
+    """
+    kept = list(formulas)
+    for formula in formulas:
+        rest = [other for other in kept if other is not formula]
+        if not is_satisfiable(rest):
+            kept = rest
+    return kept
+
+
+def _component(formulas: Sequence[Formula], rules: tuple[int, ...], schema: Schema, max_models: int) -> Component:
+    members = [formulas[rule] for rule in rules]
+    names = tuple(sorted(_names(members), key=schema.index))
+    blocks, count = [], 0
+    for block in models_of(members, names):
+        blocks.append(block)
+        count += len(block)
+        if count > max_models:
+            raise ComponentTooLargeError(members, f"{max_models:,} consistent states")
+    if not blocks:
+        raise UnsatisfiableError(minimal_conflict(members))
+    index = torch.tensor([schema.index(name) for name in names], dtype=torch.int64)
+    return Component(names, index, torch.cat(blocks).unique(dim=0), rules)
+
+
+def _order(formulas: Sequence[Formula], names: Sequence[str]) -> list[str]:
+    """Next comes the attribute that completes most formulas, then the one in most begun formulas, then in most."""
+    order: list[str] = []
+    left = dict.fromkeys(names)
+    while left:
+        begun = set(order)
+
+        def worth(name: str, begun: set[str] = begun) -> tuple[int, int, int]:
+            mine = [set(formula.names) for formula in formulas if name in formula.names]
+            return sum(each <= begun | {name} for each in mine), sum(bool(each & begun) for each in mine), len(mine)
+
+        order.append(max(left, key=worth))
+        del left[order[-1]]
+    return order
+
+
+def _names(formulas: Sequence[Formula]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for formula in formulas for name in formula.names))
+
+
+def _parts(formulas: Sequence[Formula]) -> list[list[Formula]]:
+    return [[formulas[index] for index in members] for members in connected(formulas)]
+
+
+def _glue(formulas: Sequence[Formula]) -> tuple[str, int]:
+    """The formula whose leaving makes the largest part smallest, and how many attributes that part has."""
+    largest = {}
+    for formula in formulas:
+        rest = [other for other in formulas if other is not formula]
+        largest[formula] = max((len(_names(part)) for part in _parts(rest)), default=0)
+    glue = min(largest, key=lambda formula: largest[formula])
+    return str(glue), largest[glue]
