@@ -1,0 +1,68 @@
+"""The one typed batch that every data set gives and every network takes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int8, Int64, UInt8
+from torch import Tensor
+
+__all__ = ["FaceBatch"]
+
+
+@dataclass
+class FaceBatch:
+    """Some faces of a data set.
+
+    Args:
+        images: RGB in [0, 1]; None where cached ``features`` stand in for them.
+        labels: 1 positive, -1 negative, 0 undefined; the attributes are those of the data set's schema.
+        index: each face's row in the table it comes from.
+        masks: parsing masks in CelebAMask-HQ's class ids; None where the data set has none.
+        features: cached tokens of frozen encoders by name, ``[batch, ...]`` each; None where images are given.
+
+    >>> one = FaceBatch(torch.rand(1, 3, 8, 8), torch.ones(1, 2, dtype=torch.int8), torch.tensor([7]))
+    >>> len(FaceBatch.cat([one, one])), FaceBatch.cat([one, one]).index.tolist()
+    (2, [7, 7])
+    """
+
+    images: Float[Tensor, "batch 3 height width"] | None
+    labels: Int8[Tensor, "batch attr"]
+    index: Int64[Tensor, " batch"]
+    masks: UInt8[Tensor, "batch height width"] | None = None
+    features: dict[str, Tensor] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "FaceBatch":
+        """A batch with ``function`` applied to every tensor."""
+        return FaceBatch(**{each.name: _mapped(getattr(self, each.name), function) for each in fields(self)})
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "FaceBatch":
+        """The batch on another device; Lightning calls this."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "FaceBatch":
+        """The batch in page-locked memory; the DataLoader calls this."""
+        return self.map(Tensor.pin_memory)
+
+    @classmethod
+    def cat(cls, batches: Sequence["FaceBatch"]) -> "FaceBatch":
+        """Several batches as one, in order."""
+        if len(batches) == 1:
+            return batches[0]
+        return cls(**{each.name: _joined([getattr(batch, each.name) for batch in batches]) for each in fields(cls)})
+
+
+def _mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, dict):
+        return {name: function(tensor) for name, tensor in value.items()}
+    return None if value is None else function(value)
+
+
+def _joined(values: list[Any]) -> Any:
+    if isinstance(values[0], dict):
+        return {name: torch.cat([value[name] for value in values]) for name in values[0]}
+    return None if values[0] is None else torch.cat(values)

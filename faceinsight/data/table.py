@@ -1,0 +1,131 @@
+"""A labelled set of faces as one table: files, labels, splits and identities, checked once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol, get_args, runtime_checkable
+
+import torch
+from jaxtyping import Int8, Int64
+from torch import Tensor
+
+from faceinsight.knowledge.schema import Schema
+
+__all__ = ["FaceSource", "FaceTable", "Split"]
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[str, ...] = get_args(Split)
+
+
+@dataclass(frozen=True, eq=False)
+class FaceTable:
+    """What is known about the faces of a data set; row ``i`` of every field is the same face.
+
+    Args:
+        schema: names the columns of ``labels``.
+        root: folder of the images.
+        files: names below ``root``, each once.
+        labels: 1 positive, -1 negative, 0 undefined.
+        split: "train", "val" or "test" for each face.
+        identity: who is shown; faces of one person are all in one split.
+        mask_root: folder of the parsing masks, named like the images but ``.png``; None where there are none.
+
+    Raises:
+        ValueError: no faces, lengths that differ, a file named twice, unknown splits, wrong labels, or an identity in
+            two splits.
+    """
+
+    schema: Schema
+    root: Path
+    files: tuple[str, ...]
+    labels: Int8[Tensor, "face attr"]
+    split: tuple[str, ...]
+    identity: Int64[Tensor, " face"]
+    mask_root: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.files:
+            raise ValueError(f"no faces: the table of {self.root} has no rows")
+        lengths = {
+            "files": len(self.files),
+            "labels": len(self.labels),
+            "split": len(self.split),
+            "identity": len(self.identity),
+        }
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"every field needs one row for each face, got {lengths}")
+        if len(set(self.files)) < len(self.files):
+            raise ValueError(f"a file may be named once only, {_first_repeated(self.files)!r} is named again")
+        if unknown := set(self.split) - set(SPLITS):
+            raise ValueError(f"a split is one of {list(SPLITS)}, got {sorted(unknown)}")
+        object.__setattr__(self, "labels", self.schema.check_labels(self.labels))
+        self._check_identities()
+
+    def _check_identities(self) -> None:
+        codes = torch.tensor([SPLITS.index(split) for split in self.split])
+        pairs = torch.stack([self.identity, codes], dim=1).unique(dim=0)
+        crossing = pairs[:-1, 0][pairs[:-1, 0] == pairs[1:, 0]]
+        if len(crossing):
+            person = int(crossing[0])
+            shared = sorted({self.split[row] for row in (self.identity == person).nonzero().flatten().tolist()})
+            raise ValueError(
+                f"identity {person} has faces in {' and '.join(shared)} ({len(crossing.unique())} such identities); "
+                "all faces of a person belong in one split, or the test measures who was remembered"
+            )
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def rows(self, split: Split) -> Int64[Tensor, " face"]:
+        """The rows of one split, in order.
+
+        Raises:
+            ValueError: the split is empty.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"a split is one of {list(SPLITS)}, got {split!r}")
+        rows = torch.tensor([row for row, each in enumerate(self.split) if each == split], dtype=torch.int64)
+        if not len(rows):
+            raise ValueError(f"empty split: none of the {len(self)} faces of {self.root} is in {split!r}")
+        return rows
+
+    def select(self, rows: Tensor) -> "FaceTable":
+        """The table of some rows only, renumbered from 0."""
+        chosen = rows.tolist()
+        return replace(
+            self,
+            files=tuple(self.files[row] for row in chosen),
+            labels=self.labels[rows],
+            split=tuple(self.split[row] for row in chosen),
+            identity=self.identity[rows],
+        )
+
+    def mask_name(self, row: int) -> str:
+        """The file of a face's parsing mask below ``mask_root``."""
+        return f"{self.files[row].rpartition('.')[0] or self.files[row]}.png"
+
+    def describe(self) -> str:
+        """Counts in one line."""
+        counts = ", ".join(f"{name} {self.split.count(name):,}" for name in SPLITS)
+        undefined = float((self.labels == 0).float().mean())
+        return (
+            f"{len(self):,} faces of {len(self.identity.unique()):,} people ({counts}); "
+            f"{len(self.schema)} attributes of {self.schema.name!r}, {undefined:.1%} of the labels undefined"
+            + ("" if self.mask_root is None else "; with parsing masks")
+        )
+
+
+@runtime_checkable
+class FaceSource(Protocol):
+    """A data set: anything with these two methods can be trained on."""
+
+    def prepare(self) -> None:
+        """Make or check the files; called once, before anything is read."""
+
+    def table(self) -> FaceTable:
+        """Read what is known about the faces."""
+
+
+def _first_repeated(names: Sequence[str]) -> str:
+    seen: set[str] = set()
+    return next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
