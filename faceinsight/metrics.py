@@ -1,0 +1,322 @@
+"""How well named attributes are predicted: pure functions over faces, and the same as one torchmetrics collection.
+
+Everywhere, ``probability`` is ``[face, attr]`` in [0, 1], ``labels`` are 1, -1 or 0, and a label of 0 (undefined)
+counts for nothing. A face is said to have an attribute where its probability is above 0.5. Metrics of single attributes
+come back as ``[attr]``, with NaN where the labels define none; the collection reports their mean over the defined ones.
+An attribute that is constant among its defined labels has no balanced accuracy, F1, average precision or AUROC: it is
+left out of those means and named by :func:`constant_attributes`.
+
+Every function takes ``weights``, one per face or one row of them per bootstrap resample (``[resample, face]``), so that
+the reported numbers and their intervals (:mod:`faceinsight.evaluation.statistics`) are computed by the same lines.
+
+Choice of this library: torchmetrics' multilabel metrics are not used. In 1.9, an attribute without any defined label
+has accuracy 0 in their mean, its AUROC raises IndexError, and a constant attribute's AUROC is 0 with a warning.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int8
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.utilities import dim_zero_cat
+
+from faceinsight.knowledge.rules import RuleSet
+from faceinsight.knowledge.schema import Schema
+
+__all__ = [
+    "AttributeMetric",
+    "accuracy",
+    "attribute_metrics",
+    "auroc",
+    "average_precision",
+    "balanced_accuracy",
+    "brier",
+    "broken_rules",
+    "calibration_error",
+    "constant_attributes",
+    "decisions",
+    "exact_match",
+    "f1",
+    "logical_accuracy",
+    "rank_attributes",
+    "ranking",
+    "violation_rate",
+]
+
+Probability = Float[Tensor, "face attr"]
+Labels = Int8[Tensor, "face attr"]
+Weights = Float[Tensor, "*resample face"]
+PerAttribute = Float[Tensor, "*resample attr"]
+Overall = Float[Tensor, "*resample"]
+
+
+def decisions(probability: Probability) -> Labels:
+    """The predictions as labels: 1 where the probability is above 0.5, else -1.
+
+    >>> decisions(torch.tensor([[0.2, 0.5, 0.9]])).tolist()
+    [[-1, -1, 1]]
+    """
+    return (probability > 0.5).to(torch.int8) * 2 - 1
+
+
+def constant_attributes(labels: Labels) -> Bool[Tensor, " attr"]:
+    """Which attributes are all yes, all no or all undefined: no ranking of faces can be right or wrong about them.
+
+    >>> constant_attributes(torch.tensor([[1, 1, 0], [-1, 0, 0]], dtype=torch.int8)).tolist()
+    [False, True, True]
+    """
+    return ~((labels == 1).any(0) & (labels == -1).any(0))
+
+
+def accuracy(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+    """Share of faces whose attribute is predicted right; the mean over attributes is CelebA's customary number.
+
+    >>> probability = torch.tensor([[0.9, 0.2], [0.6, 0.7]])
+    >>> accuracy(probability, torch.tensor([[1, -1], [-1, 0]], dtype=torch.int8)).tolist()
+    [0.5, 1.0]
+    """
+    return share(decisions(probability) == labels, labels != 0, weights)
+
+
+def balanced_accuracy(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+    """Mean of the shares of positives and of negatives that are predicted right."""
+    right = decisions(probability) == labels
+    positive, negative = labels == 1, labels == -1
+    return (share(right & positive, positive, weights) + share(right & negative, negative, weights)) / 2
+
+
+def f1(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+    """Harmonic mean of precision and recall of the positives."""
+    decided, weights = decisions(probability), unit_weights(labels, weights)
+    found = weighted_sum((decided == 1) & (labels == 1), weights)
+    claimed = weighted_sum((decided == 1) & (labels != 0), weights)
+    present, absent = weighted_sum(labels == 1, weights), weighted_sum(labels == -1, weights)
+    return (2 * found / (claimed + present)).where((present > 0) & (absent > 0), torch.nan)
+
+
+def average_precision(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+    """Area under precision and recall in steps (scikit-learn's definition); its mean over attributes is mAP."""
+    return rank_attributes(probability, labels, weights)[1]
+
+
+def auroc(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+    """Probability that a face with the attribute is ranked above one without it; ties count half."""
+    return rank_attributes(probability, labels, weights)[0]
+
+
+def brier(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+    """Mean squared distance of the probability from the label (1 or 0)."""
+    defined = labels != 0
+    return share((probability - (labels == 1).to(probability.dtype)).square() * defined, defined, weights)
+
+
+def calibration_error(
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, bins: int = 15
+) -> PerAttribute:
+    """Expected calibration error: how far the probability is from the observed frequency, averaged over bins.
+
+    Bins are of equal width over the probability of the attribute (not over the confidence of the decision).
+    """
+    defined, weights = labels != 0, unit_weights(labels, weights)
+    excess = (probability - (labels == 1).to(probability.dtype)) * defined
+    place = (probability * bins).long().clamp(max=bins - 1)
+    gaps = sum(weighted_sum(excess * (place == each), weights).abs() for each in range(bins))
+    return gaps / weighted_sum(defined, weights)
+
+
+def exact_match(probability: Probability, labels: Labels, weights: Weights | None = None) -> Overall:
+    """Share of faces all of whose defined attributes are right, among the faces that have a defined attribute."""
+    wrong = ((decisions(probability) != labels) & (labels != 0)).any(1, keepdim=True)
+    counted = (labels != 0).any(1, keepdim=True)
+    return share(~wrong & counted, counted, weights)[..., 0]
+
+
+def violation_rate(probability: Probability, rules: RuleSet, weights: Weights | None = None) -> Overall:
+    """Share of faces whose predictions, taken together, break at least one rule."""
+    broken = rules.violations(decisions(probability)).any(1, keepdim=True)
+    return share(broken, torch.ones_like(broken), weights)[..., 0]
+
+
+def broken_rules(probability: Probability, rules: RuleSet, weights: Weights | None = None) -> Overall:
+    """Mean number of rules that a face's predictions break."""
+    broken = rules.violations(decisions(probability)).sum(1, keepdim=True)
+    return share(broken, torch.ones_like(broken), weights)[..., 0]
+
+
+def logical_accuracy(
+    probability: Probability, labels: Labels, rules: RuleSet, weights: Weights | None = None
+) -> PerAttribute:
+    """Accuracy in which a face whose predictions break a rule earns no credit on any attribute.
+
+    Source: Wu and Bowyer, "Logical Consistency and Greater Descriptive Power for Facial Hair Attribute Learning"
+    (CVPR 2023).
+    """
+    decided = decisions(probability)
+    consistent = ~rules.violations(decided).any(1, keepdim=True)
+    return share((decided == labels) & consistent, labels != 0, weights)
+
+
+def ranking(
+    probability: Float[Tensor, " face"], positive: Bool[Tensor, " face"], weights: Weights
+) -> tuple[Overall, Overall]:
+    """Weighted AUROC and average precision of one attribute, for any number of rows of weights at the cost of one sort.
+
+    Equal to scikit-learn's ``roc_auc_score`` and ``average_precision_score`` with ``sample_weight``, ties included; NaN
+    where the positives or the negatives weigh nothing.
+    """
+    order = probability.argsort(descending=True, stable=True)
+    falling, positive = -probability[order], positive[order]
+    hit = positive.nonzero()[:, 0]
+    # rows are [face, resample] in the order of the ranking; admitted and found hold the weight of the first n of them,
+    # of all faces and of the positive ones
+    resample = weights.shape[:-1]
+    rows = weights.reshape(resample.numel(), len(order)).T.index_select(0, order)
+    hit_weight = rows.index_select(0, hit)
+    admitted, found = (torch.cat([each.new_zeros(1, each.shape[1]), each.cumsum(0)]) for each in (rows, hit_weight))
+    positives = torch.cat([hit.new_zeros(1), positive.cumsum(0)])
+    total_found, total_missed = found[-1], admitted[-1] - found[-1]
+
+    # a threshold admits all faces of equal probability: how many faces lie above each positive, and how many with it
+    above, within = (torch.searchsorted(falling, falling[hit], right=right) for right in (False, True))
+    found_within, admitted_within = found[positives[within]], admitted[within]
+    ahead = admitted_within - found_within
+    if bool((within - above > 1).any()):
+        ahead = (ahead + admitted[above] - found[positives[above]]) / 2
+    precision = found_within / admitted_within.clamp(min=torch.finfo(rows.dtype).tiny)
+    area = 1 - (hit_weight * ahead).sum(0) / (total_found * total_missed)
+    steps = (hit_weight * precision).sum(0) / total_found
+    ranked = (total_found > 0) & (total_missed > 0)
+    return area.where(ranked, torch.nan).reshape(resample), steps.where(ranked, torch.nan).reshape(resample)
+
+
+def rank_attributes(
+    probability: Probability, labels: Labels, weights: Weights | None = None
+) -> tuple[PerAttribute, PerAttribute]:
+    """:func:`ranking` of every attribute over the faces where it is defined: AUROC, average precision."""
+    weights = unit_weights(labels, weights)
+    pairs = []
+    for attr in range(labels.shape[1]):
+        defined = labels[:, attr] != 0
+        chosen = weights if bool(defined.all()) else weights[..., defined]
+        pairs.append(ranking(probability[defined, attr], labels[defined, attr] == 1, chosen))
+    area, steps = zip(*pairs, strict=True)
+    return torch.stack(area, -1), torch.stack(steps, -1)
+
+
+def unit_weights(faces: Tensor, weights: Weights | None) -> Weights:
+    """The weights as given, or 1 for every face of ``faces [face, ...]``."""
+    return torch.ones(len(faces), dtype=torch.float64, device=faces.device) if weights is None else weights
+
+
+def weighted_sum(values: Tensor, weights: Weights) -> PerAttribute:
+    """Sum over faces, for each row of weights; whole numbers are summed exactly even where weights are float32."""
+    return (weights @ values.to(weights.dtype)).double()
+
+
+def share(earned: Tensor, counted: Tensor, weights: Weights | None) -> PerAttribute:
+    """What was earned over what was counted, each ``[face, column]``; NaN where nothing was counted."""
+    weights = unit_weights(counted, weights)
+    return weighted_sum(earned, weights) / weighted_sum(counted, weights)
+
+
+class AttributeMetric(Metric):
+    """One function of this file as a torchmetrics metric: it keeps every face it is shown and computes at the end.
+
+    Args:
+        schema: of the probabilities and labels it will be shown.
+        function: takes all probabilities and labels; if it gives one number per attribute, their mean is reported,
+            leaving out the undefined ones (NaN if all are).
+    """
+
+    full_state_update = False
+    is_differentiable = False
+    probability: list[Tensor]
+    labels: list[Tensor]
+
+    def __init__(self, *, schema: Schema, function: Callable[[Tensor, Tensor], Tensor], **options: Any) -> None:
+        super().__init__(**options)
+        self.schema, self.function = schema, function
+        self.add_state("probability", default=[], dist_reduce_fx="cat")
+        self.add_state("labels", default=[], dist_reduce_fx="cat")
+
+    def update(self, probability: Float[Tensor, "batch attr"], labels: Tensor) -> None:
+        """Show one batch of faces.
+
+        Raises:
+            ValueError: the shapes differ from each other or from the schema's, a label is none of -1, 0, 1, or a
+                probability is not in [0, 1] (as logits and NaN are not).
+        """
+        labels = self.schema.check_labels(labels)
+        if probability.shape != labels.shape:
+            raise ValueError(
+                f"probability is {list(probability.shape)} but labels are {list(labels.shape)}; "
+                "both must be [face, attr] of the same faces"
+            )
+        inside = (probability >= 0) & (probability <= 1)
+        if not bool(inside.all()):
+            face, attr = (~inside).nonzero()[0].tolist()
+            raise ValueError(
+                f"probability must lie in [0, 1], got {probability[face, attr].item():.4g} for "
+                f"{self.schema.names[attr]!r} of face {face}; pass logits through torch.sigmoid first"
+            )
+        self.probability.append(probability.detach().float())
+        self.labels.append(labels)
+
+    def compute(self) -> Float[Tensor, ""]:
+        """The metric over all faces shown so far; computed in float64 on the CPU."""
+        probability, labels = dim_zero_cat(self.probability).cpu(), dim_zero_cat(self.labels).cpu()
+        return self.function(probability.double(), labels).double().nanmean().float().to(self.device)
+
+
+def attribute_metrics(schema: Schema, rules: RuleSet | None = None, prefix: str = "") -> MetricCollection:
+    """All metrics of faces with named attributes, in one collection that stores the faces once.
+
+    Args:
+        schema: of the probabilities and labels.
+        rules: adds ``violation_rate``, ``broken_rules`` and ``logical_accuracy``; without rules these are not reported,
+            rather than reported as perfect.
+        prefix: put before every name, such as "val/".
+
+    ``ranked_attributes`` is the number of attributes that take part in the means of ``balanced_accuracy``, ``f1``,
+    ``average_precision`` and ``auroc``, which need both values among the labels.
+
+    >>> metrics = attribute_metrics(Schema.from_names(["Smiling", "Bald"]), prefix="val/")
+    >>> metrics.update(torch.tensor([[0.9, 0.2], [0.3, 0.1]]), torch.tensor([[1, -1], [-1, -1]]))
+    >>> {name: value.item() for name, value in metrics.compute().items() if name in ("val/auroc", "val/accuracy")}
+    {'val/accuracy': 1.0, 'val/auroc': 1.0}
+    >>> int(metrics["ranked_attributes"].compute())
+    1
+    """
+    functions: dict[str, Callable] = {
+        "accuracy": accuracy,
+        "balanced_accuracy": balanced_accuracy,
+        "f1": f1,
+        "average_precision": average_precision,
+        "auroc": auroc,
+        "calibration_error": calibration_error,
+        "brier": brier,
+        "exact_match": exact_match,
+        "ranked_attributes": ranked_attributes,
+    }
+    if rules is not None:
+        functions["violation_rate"] = partial(of_predictions, function=violation_rate, rules=rules)
+        functions["broken_rules"] = partial(of_predictions, function=broken_rules, rules=rules)
+        functions["logical_accuracy"] = partial(logical_accuracy, rules=rules)
+    metrics: dict[str, Metric | MetricCollection] = {
+        name: AttributeMetric(schema=schema, function=each) for name, each in functions.items()
+    }
+    # one group: the faces are stored by its first metric and read by the others
+    return MetricCollection(metrics, prefix=prefix or None, compute_groups=[list(functions)])
+
+
+def ranked_attributes(probability: Probability, labels: Labels) -> Float[Tensor, ""]:
+    """How many attributes are not constant among their defined labels."""
+    return (~constant_attributes(labels)).sum().double()
+
+
+def of_predictions(probability: Probability, labels: Labels, *, function: Callable, rules: RuleSet) -> Overall:
+    """A metric that looks at the predictions alone, in the signature of those that compare."""
+    return function(probability, rules)
