@@ -1,0 +1,141 @@
+"""The parts of a face in a parsing map: their names, their colours, and what can be read off under their masks.
+
+Source: CelebAMask-HQ, "MaskGAN" (https://arxiv.org/abs/1907.11922): the 19 classes and the colours of its own
+drawings. Two orders of these classes are about (CelebAMask-HQ issue 99); this is that of ``g_mask.py``, with the
+background first.
+"""
+
+import torch
+from einops import einsum, rearrange, reduce
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["FACE_REGIONS", "PALETTE", "PLACE_FEATURES", "colour_parsing", "parsing_of_masks", "pool_regions"]
+
+#: The classes in the order of their ids. "left" is the person's own left.
+FACE_REGIONS: tuple[str, ...] = (
+    "background",
+    "skin",
+    "nose",
+    "eyeglasses",
+    "left_eye",
+    "right_eye",
+    "left_brow",
+    "right_brow",
+    "left_ear",
+    "right_ear",
+    "mouth",
+    "upper_lip",
+    "lower_lip",
+    "hair",
+    "hat",
+    "earring",
+    "necklace",
+    "neck",
+    "cloth",
+)
+
+#: RGB of each class, 0 to 255.
+PALETTE: tuple[tuple[int, int, int], ...] = (
+    (0, 0, 0),
+    (204, 0, 0),
+    (76, 153, 0),
+    (204, 204, 0),
+    (51, 51, 255),
+    (204, 0, 204),
+    (0, 255, 255),
+    (255, 204, 204),
+    (102, 51, 0),
+    (255, 0, 0),
+    (102, 204, 0),
+    (255, 255, 0),
+    (0, 0, 153),
+    (0, 0, 204),
+    (255, 51, 153),
+    (0, 204, 204),
+    (0, 51, 0),
+    (255, 153, 51),
+    (0, 204, 0),
+)
+
+#: What :func:`pool_regions` adds behind the image features of each part.
+PLACE_FEATURES: tuple[str, ...] = ("size", "x", "y", "spread_x", "spread_y", "present")
+
+
+def parsing_of_masks(
+    masks: UInt8[Tensor, "batch height width"], num_regions: int = len(FACE_REGIONS)
+) -> Float[Tensor, "batch region height width"]:
+    """Class ids as the probabilities of a parser that is sure.
+
+    Raises:
+        ValueError: a class id that is none of the regions.
+
+    >>> parsing_of_masks(torch.tensor([[[0, 2]]], dtype=torch.uint8), num_regions=3).flatten(1).tolist()
+    [[1.0, 0.0, 0.0, 0.0, 0.0, 1.0]]
+    """
+    if masks.numel() and (highest := int(masks.max())) >= num_regions:
+        raise ValueError(
+            f"masks hold the class id {highest}, but there are {num_regions} classes, 0 to {num_regions - 1}"
+        )
+    regions = torch.arange(num_regions, device=masks.device)
+    return (masks[:, None] == rearrange(regions, "region -> region 1 1")).float()
+
+
+def colour_parsing(
+    parsing: Float[Tensor, "batch region height width"], palette: Float[Tensor, "region 3"]
+) -> Float[Tensor, "batch 3 height width"]:
+    """The parsing map as a picture: each pixel the mix of the classes' colours by their probabilities."""
+    return einsum(parsing, palette, "batch region height width, region rgb -> batch rgb height width")
+
+
+def pool_regions(
+    image_tokens: Float[Tensor, "batch patch dim"],
+    grid: tuple[int, int],
+    parsing: Float[Tensor, "batch region height width"],
+    absent_below: float = 0.0005,
+) -> Float[Tensor, "batch region feature"]:
+    """Image features averaged under each part's mask, then its size and place, then whether it is there at all.
+
+    Choice of this library (the paper feeds the map as an image): the mask, averaged over the area of each token,
+    weighs the tokens. Behind the ``dim`` image features stand :data:`PLACE_FEATURES`: the side of a square of the
+    part's area (1 is the whole image; a side and not an area, lest an eye vanish beside the hair), the mean and
+    the standard deviation of its pixels in x (right) and y (down), both from -1 to 1, and 1 for a present part.
+    A part is absent, and all its features zero, if it is the most probable class of less than ``absent_below`` of
+    the pixels: a parser's faint doubt, spread over a whole image, makes no part.
+
+    Raises:
+        ValueError: the tokens do not fill the grid.
+    """
+    if grid[0] * grid[1] != image_tokens.shape[1]:
+        raise ValueError(f"a grid of {grid[0]} x {grid[1]} has {grid[0] * grid[1]} tokens, got {image_tokens.shape[1]}")
+    weights = rearrange(F.adaptive_avg_pool2d(parsing, grid), "batch region row column -> batch region (row column)")
+    weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+    appearance = einsum(weights, image_tokens, "batch region patch, batch patch dim -> batch region dim")
+    present = (region_shares(parsing) >= absent_below).to(parsing)[..., None]
+    return torch.cat([torch.cat([appearance, region_places(parsing)], dim=-1) * present, present], dim=-1)
+
+
+def region_shares(parsing: Float[Tensor, "batch region height width"]) -> Float[Tensor, "batch region"]:
+    """The share of pixels at which each part is the most probable one."""
+    winner: Int64[Tensor, "batch pixel"] = parsing.argmax(dim=1).flatten(1)
+    count = parsing.new_zeros(parsing.shape[:2]).scatter_add(1, winner, torch.ones_like(winner, dtype=parsing.dtype))
+    return count / winner.shape[1]
+
+
+def region_places(parsing: Float[Tensor, "batch region height width"]) -> Float[Tensor, "batch region 5"]:
+    """Size, x, y, spread in x and spread in y of each part; see :func:`pool_regions`."""
+    area = reduce(parsing, "batch region height width -> batch region", "mean")
+    places = [area.sqrt()]
+    spreads = []
+    for pattern in (
+        "batch region height width -> batch region width",
+        "batch region height width -> batch region height",
+    ):
+        profile = reduce(parsing, pattern, "mean") / area.clamp(min=torch.finfo(area.dtype).tiny)[..., None]
+        pixels = profile.shape[-1]
+        at = (torch.arange(pixels, device=parsing.device, dtype=parsing.dtype) + 0.5) * 2 / pixels - 1
+        mean = (profile * at).mean(dim=-1)
+        spreads.append((profile * (at - mean[..., None]) ** 2).mean(dim=-1).sqrt())
+        places.append(mean)
+    return torch.stack(places + spreads, dim=-1)
