@@ -1,0 +1,155 @@
+"""CelebA as its owners distribute it, and every data set written in the same layout.
+
+Source: "Deep Learning Face Attributes in the Wild", https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, for
+non-commercial research. The labels are annotators' impressions of photographs, not facts about people.
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from faceinsight.data.celeba_lists import (
+    aligned,
+    counted,
+    read_attributes,
+    read_pairs,
+    read_partition,
+    read_subset,
+)
+from faceinsight.data.images import path_within
+from faceinsight.data.table import FaceTable
+from faceinsight.knowledge.schema import Schema
+
+__all__ = ["PUBLIC_MD5", "CelebA"]
+
+#: Of the ``list_attr_celeba.txt`` that everybody has.
+PUBLIC_MD5 = "75e246fa4810816ffd6ee81facbd244c"
+
+ATTRIBUTES, PARTITION, IDENTITY = "list_attr_celeba.txt", "list_eval_partition.txt", "identity_CelebA.txt"
+SUBSET = "subset_split.csv"
+#: The files lie in the root, or in the folders of the owners' own download.
+FOLDERS = ("", "Anno", "Eval", "Img")
+HOW = (
+    "CelebA is given out at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html for non-commercial research: unpack "
+    "img_align_celeba.zip and put the text files of Anno and Eval beside it"
+)
+
+
+class CelebA:
+    """A source of faces in CelebA's layout: ``img_align_celeba/``, and lists of attributes, partition and identities.
+
+    Attributes are matched by name, so the file's columns may be in any order; columns that the schema does not have
+    are left out (see :attr:`unused_columns`). A ``0`` in the attribute file means undefined.
+
+    Args:
+        root: the folder with the files.
+        schema: the attributes wanted, or the name of a catalog.
+        split: "official" is ``list_eval_partition.txt``; "subset" is ``subset_split.csv`` (columns ``file`` and
+            ``split``: train, valid, test), which also restricts the faces to those that it names; "auto" takes the
+            subset where there is one.
+        image_folder: the images' folder in ``root``.
+        mask_folder: the folder in ``root`` with parsing masks of CelebAMask-HQ's classes, ``NAME.png`` for each image.
+        missing_images: "refuse" listed images that are not on disk, or "skip" them with one warning.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | os.PathLike[str],
+        schema: Schema | str = "celeba",
+        split: Literal["auto", "official", "subset"] = "auto",
+        image_folder: str = "img_align_celeba",
+        mask_folder: str | None = None,
+        missing_images: Literal["refuse", "skip"] = "refuse",
+    ) -> None:
+        self.root = Path(root)
+        self.schema = Schema.load(schema) if isinstance(schema, str) else schema
+        self.split, self.missing_images = split, missing_images
+        self.image_folder, self.mask_folder = image_folder, mask_folder
+        #: After :meth:`table`: columns of the attribute file that the schema does not have.
+        self.unused_columns: tuple[str, ...] = ()
+        #: After :meth:`table`: listed images that were skipped.
+        self.left_out: tuple[str, ...] = ()
+
+    @property
+    def takes_subset(self) -> bool:
+        """Whether the splits come from ``subset_split.csv``."""
+        return self.split == "subset" or (self.split == "auto" and self._find(SUBSET).exists())
+
+    def prepare(self) -> None:
+        """Check that the files are there.
+
+        Raises:
+            FileNotFoundError: naming everything that is missing at once, and how to get it.
+        """
+        wanted = [ATTRIBUTES, SUBSET if self.takes_subset else PARTITION, IDENTITY, self.image_folder, self.mask_folder]
+        missing = [name for name in wanted if name is not None and not self._find(name).exists()]
+        if missing:
+            raise FileNotFoundError(f"{self.root} lacks {', '.join(missing)}. {self._how()}")
+
+    def table(self) -> FaceTable:
+        """Read the lists and look which images are there.
+
+        Raises:
+            FileNotFoundError: files, listed images or masks are missing.
+            ValueError: a list is damaged or does not fit the others; file and entry are named.
+        """
+        self.prepare()
+        labels, self.unused_columns = read_attributes(self._find(ATTRIBUTES), self.schema)
+        splits = read_subset(self._find(SUBSET)) if self.takes_subset else read_partition(self._find(PARTITION))
+        identities = read_pairs(self._find(IDENTITY))
+        images = self._find(self.image_folder)
+        absent = absent_files(images, list(splits.index))
+        self.left_out = self._judge(absent, f"of {len(splits):,} listed images are not in {images}")
+        files = splits.index.drop(list(absent))
+        masks = None if self.mask_folder is None else self._find(self.mask_folder)
+        table = FaceTable(
+            schema=self.schema,
+            root=images,
+            files=tuple(files),
+            labels=torch.from_numpy(aligned(labels, files, ATTRIBUTES).to_numpy(np.int8, copy=True)),
+            split=tuple(splits[files]),
+            identity=torch.from_numpy(aligned(identities, files, IDENTITY).to_numpy(np.int64, copy=True)),
+            mask_root=masks,
+        )
+        if masks is not None and (absent := absent_files(masks, [table.mask_name(row) for row in range(len(table))])):
+            raise FileNotFoundError(f"{counted(absent)} of {len(table):,} parsing masks are not in {masks}")
+        return table
+
+    def notes(self) -> list[str]:
+        """What a report should say beside the counts; call after :meth:`table`."""
+        digest = hashlib.md5(self._find(ATTRIBUTES).read_bytes(), usedforsecurity=False).hexdigest()
+        same = "is" if digest == PUBLIC_MD5 else "is not"
+        notes = [f"{ATTRIBUTES} {same} the public annotation of CelebA (md5 {digest})"]
+        if self.unused_columns:
+            notes.append(f"columns that schema {self.schema.name!r} does not have: {', '.join(self.unused_columns)}")
+        if self.left_out:
+            notes.append(f"listed images that are not on disk, left out: {counted(self.left_out)}")
+        return notes
+
+    def _find(self, name: str) -> Path:
+        places = [self.root / folder / name for folder in FOLDERS]
+        return next((place for place in places if place.exists()), places[0])
+
+    def _how(self) -> str:
+        return HOW if self.schema.name == "celeba" else "The layout is that of CelebA, see faceinsight.data.celeba"
+
+    def _judge(self, absent: Sequence[str], what: str) -> tuple[str, ...]:
+        if absent and self.missing_images == "refuse":
+            raise FileNotFoundError(f"{counted(absent)} {what}. {self._how()}; missing_images='skip' leaves them out")
+        if absent:
+            warnings.warn(f"{counted(absent)} {what}; they are left out", stacklevel=3)
+        return tuple(absent)
+
+
+def absent_files(folder: Path, files: Sequence[str]) -> list[str]:
+    """The files that are not in ``folder``; a name that leads out of it is refused."""
+    present = set(os.listdir(folder))
+    absent = [name for name in files if name not in present]
+    return [name for name in absent if "/" not in name or not path_within(folder, name).is_file()]

@@ -1,0 +1,127 @@
+"""CelebA's text files, read by name and checked: every error names the file and the entry."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from faceinsight.knowledge.schema import Schema
+
+__all__ = ["aligned", "counted", "read_attributes", "read_pairs", "read_partition", "read_subset"]
+
+Listed = TypeVar("Listed", pd.DataFrame, pd.Series)
+
+
+def read_attributes(path: Path, schema: Schema) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The schema's columns of an attribute file, by file name; and the names of the columns left out.
+
+    A file that has not changed is parsed once in a process: an ablation asks for it in every run.
+
+    Raises:
+        ValueError: a column is missing, a value is none of -1, 0, 1, or the file was cut short.
+    """
+    state = path.stat()
+    return parsed_attributes(path, schema.name, schema.names, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=2)
+def parsed_attributes(
+    path: Path, schema: str, names: tuple[str, ...], modified: int, size: int
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """As :func:`read_attributes`; the last two arguments only tell one state of the file from another."""
+    with path.open(encoding="utf-8") as lines:
+        count, header = lines.readline().strip(), lines.readline().split()
+    if not count.isdigit():
+        raise ValueError(f"{path}: the first line is the number of faces, got {count[:60]!r}")
+    unused = tuple(name for name in header if name not in names)
+    if missing := [name for name in names if name not in header]:
+        raise ValueError(
+            f"{path}: missing columns {missing} of schema {schema!r}; "
+            f"columns that the schema does not have: {list(unused) or 'none'}"
+        )
+    if len(set(header)) < len(header):
+        raise ValueError(f"{path}: the header names a column twice")
+    values = read_columns(path, 1 + len(header), skip=2)
+    if len(values) != int(count):
+        raise ValueError(f"{path}: {len(values):,} rows, but its first line says {int(count):,}; get the file again")
+    return checked_values(path, values.set_axis(header, axis="columns")[list(names)]), unused
+
+
+def checked_values(path: Path, values: pd.DataFrame) -> pd.DataFrame:
+    """The labels as int8; anything but -1, 0 and 1 is refused, and so are labels written as 0 and 1."""
+    whole = all(kind.kind == "i" for kind in values.dtypes)
+    numbers = values if whole else values.apply(pd.to_numeric, errors="coerce")
+    wrong = np.argwhere(~np.isin(numbers.to_numpy(), (-1, 0, 1)))
+    if len(wrong):
+        face, attr = wrong[0]
+        found, name = values.iloc[face, attr], values.columns[attr]
+        raise ValueError(f"{path}: {name} of {values.index[face]} is {found}; labels are 1, -1 or 0 (undefined)")
+    if (numbers == 0).any(axis=None) and not (numbers == -1).any(axis=None):
+        raise ValueError(f"{path}: the labels are 0 and 1, but 0 means undefined here; write -1 where the answer is no")
+    return numbers.astype(np.int8)
+
+
+def read_columns(path: Path, width: int, skip: int = 0) -> pd.DataFrame:
+    """The lines of a list as columns 1 to ``width - 1``, by the file name in column 0."""
+    try:
+        frame = pd.read_csv(path, sep=r"\s+", header=None, skiprows=skip, dtype={0: str})
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if frame.shape[1] != width:
+        raise ValueError(f"{path}: each line has a file name and {width - 1} values, got {frame.shape[1] - 1}")
+    frame = frame.set_index(0)
+    if (again := frame.index.duplicated()).any():
+        raise ValueError(f"{path}: {frame.index[again][0]} is listed twice")
+    return frame
+
+
+def read_pairs(path: Path) -> pd.Series:
+    """A list of file names and whole numbers."""
+    pairs = read_columns(path, 2)[1]
+    numbers = pd.to_numeric(pairs, errors="coerce")
+    if (wrong := numbers.isna() | (numbers % 1 != 0)).any():
+        raise ValueError(f"{path}: {pairs.index[wrong][0]} has {pairs[wrong].iloc[0]!r}, a whole number is wanted")
+    return numbers.astype(np.int64)
+
+
+def read_partition(path: Path) -> pd.Series:
+    """The official split of each file."""
+    codes = read_pairs(path)
+    if unknown := set(codes) - {0, 1, 2}:
+        raise ValueError(f"{path}: a partition is 0 (train), 1 (validation) or 2 (test), got {sorted(unknown)}")
+    return codes.map({0: "train", 1: "val", 2: "test"})
+
+
+def read_subset(path: Path) -> pd.Series:
+    """The split of each file that ``subset_split.csv`` names."""
+    try:
+        frame = pd.read_csv(path, dtype=str)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if list(frame.columns) != ["file", "split"]:
+        raise ValueError(f"{path}: the columns are file and split, got {list(frame.columns)}")
+    splits = frame.set_index("file")["split"].replace("valid", "val")
+    if unknown := set(splits) - {"train", "val", "test"}:
+        raise ValueError(f"{path}: a split is train, valid or test, got {sorted(map(str, unknown))}")
+    if (again := splits.index.duplicated()).any():
+        raise ValueError(f"{path}: {splits.index[again][0]} is listed twice")
+    return splits
+
+
+def aligned(listed: Listed, files: pd.Index, name: str) -> Listed:
+    """The rows of ``listed`` for these files."""
+    if len(absent := files.difference(listed.index)):
+        raise ValueError(f"{name} says nothing about {counted(list(absent))} files that are in the split")
+    return listed.loc[files]
+
+
+def counted(names: Sequence[str]) -> str:
+    """How many, and the first few of them.
+
+    >>> counted(["a", "b", "c", "d"])
+    '4 (a, b, c, ...)'
+    """
+    return f"{len(names):,} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"

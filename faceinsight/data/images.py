@@ -1,0 +1,149 @@
+"""Reading face images and parsing masks: crop, resize, and one clear error for whatever is broken."""
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+__all__ = ["BrokenImageError", "Crop", "path_within", "read_image", "read_mask"]
+
+#: Parsing masks hold CelebAMask-HQ's class ids 0 to 18.
+MASK_CLASSES = 19
+
+#: What Pillow raises for truncated or damaged files.
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class BrokenImageError(ValueError):
+    """A file that cannot be read as what it should be; the message names the file and the cause."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Which part of a picture is looked at: some is cut off each side, then the largest centred square is taken.
+
+    Plain fractions, so that they can be saved with a model's preprocessing. The default is the centred square.
+
+    Args:
+        left: share of the width cut off at the left.
+        top: share of the height cut off at the top.
+        right: share of the width cut off at the right.
+        bottom: share of the height cut off at the bottom.
+
+    Raises:
+        ValueError: a share below 0, or nothing is left.
+
+    >>> Crop().box(178, 218)
+    (0.0, 20.0, 178.0, 198.0)
+    >>> Crop(top=0.5).box(100, 100)
+    (25.0, 50.0, 75.0, 100.0)
+    """
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 0.0
+    bottom: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(asdict(self).values()) < 0 or self.left + self.right >= 1 or self.top + self.bottom >= 1:
+            raise ValueError(f"a crop cuts shares of at least 0 off the sides and leaves something, got {self}")
+
+    def box(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Left, upper, right, lower edge in pixels of a picture of this size."""
+        left, right = self.left * width, (1 - self.right) * width
+        upper, lower = self.top * height, (1 - self.bottom) * height
+        side = min(right - left, lower - upper)
+        x, y = (left + right - side) / 2, (upper + lower - side) / 2
+        return x, y, x + side, y + side
+
+
+def path_within(root: str | os.PathLike[str], name: str) -> Path:
+    """``root / name``; a name that leads out of ``root`` is refused.
+
+    Raises:
+        ValueError: an absolute name, or one with "..".
+    """
+    for kind in (PurePosixPath, PureWindowsPath):
+        pure = kind(name)
+        if pure.is_absolute() or pure.drive or ".." in pure.parts:
+            raise ValueError(f"{name!r} leads out of {root}: file names must lie below the data set's folder")
+    return Path(root) / name
+
+
+def read_image(
+    path: str | os.PathLike[str], *, image_size: int, crop: Crop | None = None
+) -> UInt8[Tensor, "3 height width"]:
+    """Read a picture as RGB, cropped and resized to a square with an antialiasing filter (bilinear).
+
+    Grey and palette pictures become RGB, transparency is dropped, a camera's rotation mark is obeyed.
+
+    Args:
+        image_size: side of the square in pixels.
+        crop: which part of the picture; the centred square by default.
+
+    Raises:
+        BrokenImageError: the file is missing, truncated or no 8-bit picture.
+    """
+    with _reading(path), Image.open(path) as picture:
+        upright = ImageOps.exif_transpose(picture)
+        if upright.mode.startswith(("I", "F")):
+            raise BrokenImageError(f"{path}: {upright.mode!r} is not an 8-bit picture; save it with 8 bits a channel")
+        if "transparency" in upright.info:
+            upright = upright.convert("RGBA")
+        box = (crop or Crop()).box(*upright.size)
+        square = upright.convert("RGB").resize((image_size, image_size), Image.Resampling.BILINEAR, box=box)
+    return rearrange(torch.from_numpy(np.array(square)), "height width channel -> channel height width").contiguous()
+
+
+def read_mask(
+    path: str | os.PathLike[str], *, image_size: int, crop: Crop | None = None
+) -> UInt8[Tensor, "height width"]:
+    """Read a parsing mask of class ids (one channel, 8 bits), cropped like its image and resized to the nearest pixel.
+
+    Raises:
+        BrokenImageError: the file is missing, truncated, has colours, or holds ids other than 0 to 18.
+    """
+    with _reading(path), Image.open(path) as picture:
+        if picture.mode not in ("L", "P"):
+            raise BrokenImageError(f"{path}: a mask holds class ids in one channel, this has mode {picture.mode!r}")
+        ids = np.array(picture)
+    if ids.max() >= MASK_CLASSES:
+        raise BrokenImageError(f"{path}: class ids are 0 to {MASK_CLASSES - 1} (CelebAMask-HQ), found {ids.max()}")
+    height, width = ids.shape
+    box = (crop or Crop()).box(width, height)
+    square = Image.fromarray(ids).resize((image_size, image_size), Image.Resampling.NEAREST, box=box)
+    return torch.from_numpy(np.array(square))
+
+
+@contextmanager
+def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn whatever Pillow raises inside into a BrokenImageError with the file and the cause."""
+    try:
+        yield
+    except BrokenImageError:
+        raise
+    except FileNotFoundError as error:
+        raise BrokenImageError(f"{path}: there is no such file") from error
+    except UnidentifiedImageError as error:
+        raise BrokenImageError(f"{path}: not a picture") from error
+    except DAMAGE as error:
+        raise BrokenImageError(f"{path}: {error or type(error).__name__}") from error
