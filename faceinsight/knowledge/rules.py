@@ -67,6 +67,9 @@ class RuleSet:
     schema: Schema
     rules: tuple[Rule, ...] = ()
 
+    def __hash__(self) -> int:  # a schema's groups are a mapping, which has no hash of its own
+        return hash((self.schema.names, self.texts))
+
     def __len__(self) -> int:
         return len(self.rules)
 

@@ -1,0 +1,136 @@
+"""The logical constraint: losses that pull predictions towards faces that satisfy the rules.
+
+FaceInsight (arXiv 2504.15624) trains with ``L_bce + L_c`` and publishes no formula for ``L_c``. Choice of this library:
+exact logic. Two kinds, both in nats and per face, averaged afterwards (never the log of an average):
+
+``semantic``
+    ``-log WMC(K)``: how improbable it is that independent attributes satisfy the rules. Added to BCE it has the shape
+    of the paper's loss. It needs no labels. Source: Xu et al. 2018, A Semantic Loss Function.
+``conditional``
+    ``-log p(labels | K) = -log p(labels) + log WMC(K)``: the likelihood of the labels under the model conditioned on
+    its rules; it stands in BCE's place. Source: Ahmed et al. 2022, Semantic Probabilistic Layers.
+
+Mind the sign: the conditional loss *subtracts* the very term that the semantic loss adds. The semantic loss drives the
+independent probabilities themselves to obey the rules; the conditional one leaves that to the conditioning.
+"""
+
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faceinsight.knowledge.rules import RuleSet
+from faceinsight.modules.enumeration import check_width, rule_tables
+
+__all__ = ["LogicalConstraint", "broken_components", "conditional_loss", "semantic_loss"]
+
+
+def semantic_loss(logits: Float[Tensor, "*batch attr"], rules: RuleSet) -> Float[Tensor, "*batch"]:
+    """``-log WMC`` of the rules for each face, in nats; never below 0, and 0 without rules.
+
+    >>> from faceinsight.knowledge.rules import RuleSet
+    >>> from faceinsight.knowledge.schema import Schema
+    >>> rules = RuleSet.parse("Bald -> not Bangs", Schema.from_names(["Bald", "Bangs"]))
+    >>> semantic_loss(torch.zeros(1, 2), rules).exp()  # three of four equally probable assignments satisfy it
+    tensor([1.3333])
+    """
+    logits = check_width(logits, rules)
+    total = logits.new_zeros(logits.shape[:-1])
+    return sum((-component.log_partition(logits) for component in rule_tables(rules, logits)), start=total)
+
+
+def conditional_loss(
+    logits: Float[Tensor, "*batch attr"], labels: Int8[Tensor, "*batch attr"], rules: RuleSet
+) -> Float[Tensor, "*batch"]:
+    """``-log p(labels | rules)`` for each face, in nats, summed over its attributes.
+
+    Undefined labels are summed out: ``log p(e | K) = log WMC(K and e) - log WMC(K)`` for the defined labels e. Where
+    the labels themselves break a component's rules there is no such probability: choice of this library, that component
+    of that face gets plain BCE over its defined labels, and :func:`broken_components` counts it. Attributes in no
+    rule get BCE always, so without rules this is BCE summed over the defined labels.
+    """
+    logits = check_width(logits, rules)
+    tables = rule_tables(rules, logits)
+    entropy = _binary_cross_entropy(logits, labels)
+    total = entropy.index_select(-1, tables.free).sum(-1)
+    for component in tables:
+        log_prob = component.log_evidence(logits, labels)
+        plain = entropy.index_select(-1, component.index).sum(-1)
+        total = total + torch.where(log_prob.isneginf(), plain, -log_prob)
+    return total
+
+
+def broken_components(labels: Int8[Tensor, "*batch attr"], rules: RuleSet) -> Bool[Tensor, "*batch component"]:
+    """Where no face that satisfies the component's rules has these labels, so that they have no conditional loss.
+
+    ``broken_components(...).any(-1).sum()`` is the number of faces that fall back to BCE in part. This is sharper than
+    ``rules.violations``: undefined labels count as broken when *no* way to fill them in satisfies the rules.
+    """
+    tables = rule_tables(rules, torch.empty(0, device=labels.device))
+    broken = [component.contradicted(labels) for component in tables]
+    return torch.stack(broken, -1) if broken else labels.new_zeros(*labels.shape[:-1], 0, dtype=torch.bool)
+
+
+class LogicalConstraint(nn.Module):
+    """The rules as a loss: the mean over faces of :func:`semantic_loss` or :func:`conditional_loss`.
+
+    It has no weights; its tables follow the logits' device. NaN in the logits is NaN in the loss, for the training loop
+    to refuse.
+
+    Args:
+        rules: what holds of every face.
+        kind: ``semantic`` (added to BCE, needs no labels) or ``conditional`` (in BCE's place, needs labels).
+
+    Raises:
+        UnsatisfiableError: no face satisfies the rules.
+
+    >>> from faceinsight.knowledge.rules import RuleSet
+    >>> from faceinsight.knowledge.schema import Schema
+    >>> rules = RuleSet.parse("Bald -> not Bangs", Schema.from_names(["Bald", "Bangs"]))
+    >>> constraint = LogicalConstraint(rules=rules)
+    >>> constraint(torch.tensor([[3.0, 3.0], [3.0, -3.0]]))
+    tensor(1.2128)
+    """
+
+    def __init__(self, *, rules: RuleSet, kind: Literal["semantic", "conditional"] = "semantic") -> None:
+        super().__init__()
+        if kind not in ("semantic", "conditional"):
+            raise ValueError(f"kind must be 'semantic' or 'conditional', got {kind!r}")
+        self.rules, self.kind = rules, kind
+        rules.components  # noqa: B018  contradictory rules are refused here, not at the first batch
+
+    def forward(
+        self, logits: Float[Tensor, "batch attr"], labels: Int8[Tensor, "batch attr"] | None = None
+    ) -> Float[Tensor, ""]:
+        total, count = self.sum_and_count(logits, labels)
+        return total / count.clamp(min=1)
+
+    def sum_and_count(
+        self, logits: Float[Tensor, "batch attr"], labels: Int8[Tensor, "batch attr"] | None = None
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """The loss summed over the faces that count, and their number: with several processes, add each up and divide.
+
+        Every face counts for ``semantic``, every face with a defined label for ``conditional``.
+        """
+        if self.kind == "semantic":
+            loss = semantic_loss(logits, self.rules)
+            return loss.sum(), loss.new_tensor(len(loss))
+        if labels is None:
+            raise ValueError(
+                "LogicalConstraint(kind='conditional') needs labels: call it as constraint(logits, labels)"
+            )
+        loss = conditional_loss(logits, labels, self.rules)
+        return loss.sum(), (labels != 0).any(-1).sum().to(loss)
+
+    def extra_repr(self) -> str:
+        return f"{len(self.rules)} rules over {self.rules.schema.name!r}, kind={self.kind!r}"
+
+
+def _binary_cross_entropy(
+    logits: Float[Tensor, "*batch attr"], labels: Int8[Tensor, "*batch attr"]
+) -> Float[Tensor, "*batch attr"]:
+    """``-log p(label)`` for each attribute; 0 where the label is undefined."""
+    sign = labels.to(logits.dtype)
+    return torch.where(labels != 0, -F.logsigmoid(logits * sign), 0.0)
