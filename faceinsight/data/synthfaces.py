@@ -17,9 +17,11 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from faceinsight.data.celeba import CelebA
 from faceinsight.data.synthetic.population import ATTRIBUTES, Face, face, split_of
 from faceinsight.data.synthetic.renderer import VERSION
 from faceinsight.data.synthetic.writer import CHUNK, file_name, write_chunk
+from faceinsight.data.table import FaceTable
 from faceinsight.files import write_text
 
 __all__ = ["SynthFaces"]
@@ -94,6 +96,16 @@ class SynthFaces:
             except OSError as error:
                 error.add_note(f"while drawing faces into {partial}; the next run goes on from there")
                 raise
+
+    def table(self) -> FaceTable:
+        """The faces as a table, read by the reader of CelebA, with their masks.
+
+        Raises:
+            FileNotFoundError: :meth:`prepare` has not been called, or files of the set were removed.
+        """
+        if not self._whole():
+            raise FileNotFoundError(f"no drawn faces in {self.folder}: call prepare() first")
+        return CelebA(root=self.folder, schema="synthfaces", split="official", mask_folder="masks").table()
 
     def _whole(self) -> bool:
         return (self.folder / "synthfaces.json").is_file()

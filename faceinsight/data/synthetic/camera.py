@@ -11,15 +11,15 @@ __all__ = ["photograph", "to_jpeg"]
 
 def photograph(scene: Image.Image, size: int, blurry: bool, rng: Generator) -> Image.Image:
     """Bring the large drawing to ``size`` pixels, as a photograph of varied quality."""
-    blur = rng.uniform(0.016, 0.026) if blurry else rng.uniform(0.0, 0.0065)
+    blur = rng.uniform(0.0135, 0.022) if blurry else rng.uniform(0.0, 0.0065)
     sharp = scene.filter(ImageFilter.GaussianBlur(blur * scene.width))
     pixels = np.asarray(sharp.resize((size, size), Image.Resampling.BOX), dtype=np.float32) / 255
     gain = np.exp(rng.normal(0, 0.13)) * np.exp(rng.normal(0, 0.035, 3))
     contrast, grey = np.exp(rng.normal(0, 0.09)), 0.45
     pixels = np.clip((pixels * gain - grey) * contrast + grey, 0, 1)
-    if rng.random() < 0.06:
+    if rng.random() < 0.03:
         pixels = np.repeat(pixels @ np.array([[0.3], [0.59], [0.11]]), 3, axis=2)
-    grain = rng.gamma(1.5, 0.008)
+    grain = rng.gamma(1.3, 0.007)
     pixels = pixels + grain * rng.standard_normal(pixels.shape, dtype=np.float32)
     return Image.fromarray((np.clip(pixels, 0, 1) * 255).round().astype(np.uint8))
 

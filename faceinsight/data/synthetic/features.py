@@ -5,7 +5,7 @@ from numpy.random import Generator, default_rng
 from PIL import Image, ImageDraw
 
 from faceinsight.data.synthetic.canvas import Canvas, Colour, smooth, tint
-from faceinsight.data.synthetic.head import Grid, Head
+from faceinsight.data.synthetic.head import Grid, Head, Number
 from faceinsight.data.synthetic.population import Face
 from faceinsight.data.synthetic.scene import Palette
 
@@ -15,8 +15,8 @@ __all__ = ["brows", "eyes", "mouth", "nose"]
 def eyes(canvas: Canvas, head: Head, face: Face, grid: Grid, palette: Palette, rng: Generator) -> None:
     """Both eyes: white, iris, pupil, highlight, lids and lashes."""
     shape, trait = face.person.shape, face.person.trait
-    half = (0.175 + 0.009 * shape["eye_size"]) * (1.06 if head.child else 1.0)
-    gape = 0.088 + 0.007 * shape["eye_size"] + 0.014 * head.child
+    half = (0.188 + 0.009 * shape["eye_size"]) * (1.06 if head.child else 1.0)
+    gape = 0.1 + 0.008 * shape["eye_size"] + 0.014 * head.child
     if face["Narrow_Eyes"]:
         gape *= 0.56 - 0.05 * trait["Narrow_Eyes"]
     gape *= {"Surprised": 1.4, "Happy": 0.8, "Angry": 0.84, "Sad": 0.86}.get(face.expression, 1.0) * rng.uniform(
@@ -31,7 +31,7 @@ def eyes(canvas: Canvas, head: Head, face: Face, grid: Grid, palette: Palette, r
 class _Lids:
     """The upper and the lower lid of one eye as curves."""
 
-    def __init__(self, head: Head, tilt: float, side: int, half: float, gape: float, sad: bool) -> None:
+    def __init__(self, head: Head, tilt: Number, side: int, half: Number, gape: Number, sad: bool) -> None:
         t = np.linspace(-1, 1, 13)  # from the inner to the outer corner
         lean = -0.012 * (tilt + 0.6) * t + (0.022 * t if sad else 0)
         arch = np.clip(1 - np.abs(t) ** 2.1, 0, 1) ** 0.8
@@ -49,7 +49,7 @@ def _eye(canvas: Canvas, grid: Grid, palette: Palette, face: Face, lids: _Lids, 
     ImageDraw.Draw(opening).polygon(box, fill=255)
     ball = canvas.picture.copy()
     pen = ImageDraw.Draw(ball)
-    pen.polygon(box, fill=tint((226, 220, 216), 0.75 + 0.25 * np.mean(palette.skin) / 220))
+    pen.polygon(box, fill=tint((226, 220, 216), 0.75 + 0.25 * float(np.mean(palette.skin)) / 220))
     at = grid.pixels(np.array([[lids.centre + gaze[0], gaze[1] - 0.012]]))[0]
     iris = 0.094 * unit
     for radius, colour in ((iris, tint(palette.iris, 0.55)), (iris * 0.84, palette.iris), (iris * 0.45, (10, 8, 8))):
@@ -78,10 +78,10 @@ def _eye(canvas: Canvas, grid: Grid, palette: Palette, face: Face, lids: _Lids, 
         alpha=230 if made_up else 150,
     )
     lash = tint(palette.skin, 0.22) if not (female or made_up) else (24, 16, 16)
-    canvas.line(box[:13], lash, (0.058 if made_up else 0.036 if female else 0.028) * unit)
+    canvas.line(box[:13], lash, (0.046 if made_up else 0.034 if female else 0.026) * unit)
     if made_up:
         corner = lids.upper[-1]
-        wing = np.array([lids.upper[-3], corner, corner + (lids.side * 0.075, -0.055)])
+        wing = np.stack([lids.upper[-3], corner, corner + np.array((lids.side * 0.075, -0.055))])
         canvas.line(grid.pixels(wing), (22, 14, 16), 0.034 * unit)
 
 
@@ -108,18 +108,13 @@ def brows(canvas: Canvas, head: Head, face: Face, grid: Grid, palette: Palette, 
         body = thick * np.interp(t, (0, 0.12, 0.6, 1), (0.65, 1, 0.85, 0.2))
         outline = np.concatenate([np.stack([x, y - body], 1), np.stack([x, y + body], 1)[::-1]])
         canvas.polygon(grid.pixels(outline), palette.brow, part, alpha=150 if not face["Heavy_Makeup"] else 205)
-        for _ in range(34):
-            where = own.random()
-            low = np.array(
-                [np.interp(where, t, x), np.interp(where, t, y) + np.interp(where, t, body) * own.uniform(-0.8, 1)]
-            )
-            tip = low + (side * 0.05, -0.05 + 0.07 * where)
-            canvas.line(
-                grid.pixels(np.stack([low, tip])),
-                tint(palette.brow, own.uniform(0.6, 1.15)),
-                0.012 * grid.density,
-                alpha=170,
-            )
+        where = own.random(34)
+        low = np.stack(
+            [np.interp(where, t, x), np.interp(where, t, y) + np.interp(where, t, body) * own.uniform(-0.8, 1, 34)], 1
+        )
+        tip = low + np.stack([np.full(34, side * 0.05), -0.05 + 0.07 * where], 1)
+        inks = np.clip(own.uniform(0.6, 1.15, (34, 1)) * np.array(palette.brow), 0, 255).astype(int)
+        canvas.strands(grid.flatten(np.stack([low, tip], 1)), inks, np.full(34, 0.012 * grid.density))
 
 
 def nose(canvas: Canvas, head: Head, face: Face, grid: Grid, palette: Palette) -> None:

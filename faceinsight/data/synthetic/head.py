@@ -7,15 +7,17 @@ behind (a nose covers part of the far cheek). Roll, size and place are an affine
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faceinsight.data.synthetic.population import Face
 
-__all__ = ["Array", "Grid", "Head", "Pose"]
+__all__ = ["Array", "Grid", "Head", "Number", "Pose", "bump"]
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+Number = float | int
 
 _TOP, _BOTTOM, _SIDE = -1.75, 1.95, 1.2
 
@@ -38,13 +40,16 @@ class Grid:
         v = ((np.arange(height) + 0.5) / self.density + _TOP).astype(np.float32)
         return u[None, :], v[:, None]
 
-    def pixels(self, points: NDArray[np.floating]) -> list[tuple[float, float]]:
+    def pixels(self, points: Array) -> list[tuple[float, float]]:
         """Head coordinates ``[point, 2]`` to pixel coordinates on the sheet, as Pillow wants them."""
-        flat = (np.asarray(points)[:, :2] - (-_SIDE, _TOP)) * self.density - 0.5
-        return [(float(x), float(y)) for x, y in flat]
+        return list(map(tuple, self.flatten(np.asarray(points)).tolist()))
+
+    def flatten(self, points: Array) -> Array:
+        """Head coordinates ``[..., 2 or 3]`` to pixels of the sheet ``[..., 2]``."""
+        return (points[..., :2] - (-_SIDE, _TOP)) * self.density - 0.5
 
 
-def bump(u: Array, v: Array, at: tuple[float, float], size: tuple[float, float]) -> Array:
+def bump(u: Array, v: Array, at: tuple[Number, Number], size: tuple[Number, Number]) -> Array:
     """A Gaussian hill of height 1."""
     return np.exp(-(((u - at[0]) / size[0]) ** 2)) * np.exp(-(((v - at[1]) / size[1]) ** 2))
 
@@ -128,29 +133,31 @@ class Pose:
     scale: float
     centre: tuple[float, float]
 
-    def rotate(self, points: NDArray[np.floating]) -> NDArray[np.floating]:
+    def rotate(self, points: Array) -> Array:
         """Head coordinates ``[..., 3]`` to view coordinates after yaw and pitch."""
         u, v, z = points[..., 0], points[..., 1], points[..., 2]
         x, depth = np.cos(self.yaw) * u + np.sin(self.yaw) * z, np.cos(self.yaw) * z - np.sin(self.yaw) * u
         y = np.cos(self.pitch) * v - np.sin(self.pitch) * depth
         return np.stack([x, y, np.cos(self.pitch) * depth + np.sin(self.pitch) * v], axis=-1)
 
-    def to_head(self, direction: NDArray[np.floating]) -> NDArray[np.floating]:
+    def to_head(self, direction: Array) -> Array:
         """A direction in view coordinates (a light), in head coordinates."""
         basis = self.rotate(np.eye(3))
         return basis @ direction
 
-    def affine(self) -> NDArray[np.floating]:
+    def affine(self) -> Array:
         """``[2, 3]``: view x, y, 1 to picture pixels (roll, size, place)."""
         cos, sin = np.cos(self.roll) * self.scale, np.sin(self.roll) * self.scale
         return np.array([[cos, -sin, self.centre[0]], [sin, cos, self.centre[1]]])
 
-    def project(self, points: NDArray[np.floating]) -> list[tuple[float, float]]:
+    def flatten(self, points: Array) -> Array:
+        """Head coordinates ``[..., 3]`` to pixels of the picture ``[..., 2]``."""
+        affine = self.affine()
+        return self.rotate(points)[..., :2] @ affine[:, :2].T + affine[:, 2]
+
+    def project(self, points: Array) -> list[tuple[float, float]]:
         """Head coordinates ``[point, 3]`` to pixels of the picture, as Pillow wants them."""
-        view = self.rotate(np.asarray(points, dtype=float))
-        view[..., 2] = 1.0
-        flat = view @ self.affine().T
-        return [(float(x), float(y)) for x, y in flat]
+        return list(map(tuple, self.flatten(np.asarray(points, dtype=float)).tolist()))
 
     def turn(self, grid: Grid, z: Array) -> tuple[Array, Array]:
         """For every pixel of the turned sheet, the column and row of the flat sheet that is seen there.
@@ -160,7 +167,7 @@ class Pose:
         u, v = grid.axes()
         width, height = grid.size
         columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
-        moved = _front(np.cos(self.yaw) * u + np.sin(self.yaw) * z, np.sin(self.yaw) >= 0)
+        moved = _front(np.cos(self.yaw) * u + np.sin(self.yaw) * z, self.yaw >= 0)
         column = np.stack([np.interp(u[0], line, columns, left=-9, right=-9) for line in moved])
         at = np.clip(column, 0, width - 1.001)
         left = at.astype(np.intp)
@@ -168,14 +175,14 @@ class Pose:
         across = np.arange(height)[:, None]
         deep = z[across, left] * (1 - part) + z[across, left + 1] * part
         depth = np.cos(self.yaw) * deep - np.sin(self.yaw) * np.interp(at, columns, u[0])
-        fallen = _front((np.cos(self.pitch) * v - np.sin(self.pitch) * depth).T, np.sin(self.pitch) < 0)
+        fallen = _front((np.cos(self.pitch) * v - np.sin(self.pitch) * depth).T, self.pitch < 0)
         row = np.stack([np.interp(v[:, 0], line, rows, left=-9, right=-9) for line in fallen]).T
         low = np.clip(row, 0, height - 1).astype(np.intp)
         column = np.where(row < 0, -9, column[low, np.arange(width)[None, :]])
         return column.astype(np.float32), row.astype(np.float32)
 
 
-def _front(moved: NDArray[np.floating], forward: bool) -> NDArray[np.floating]:
+def _front(moved: Array, forward: bool) -> Array:
     """Monotone positions along the last axis: hidden points take the position of what hides them."""
     if forward:
         return np.maximum.accumulate(moved, axis=1)

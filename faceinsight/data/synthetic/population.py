@@ -1,9 +1,9 @@
 """Who the drawn faces are: a small causal model from a person to the attributes of one picture.
 
-A *person* (an identity) has a sex, an age, a skin tone, a skull and habits; a *face* is one picture of a person, with an
-expression, accessories and a pose. The regularities (make-up mostly on women, ties and beards mostly on men, grey hair
-mostly on seniors) imitate the label statistics of celebrity photographs such as CelebA. They say nothing about people,
-and every rare pairing still occurs. Choice of this library throughout.
+A *person* (an identity) has a sex, an age, a skin tone, a skull and habits; a *face* is one picture of a person, with
+an expression, accessories and a pose. The regularities (make-up mostly on women, ties and beards mostly on men, grey
+hair mostly on seniors) imitate the label statistics of celebrity photographs such as CelebA. They say nothing about
+people, and every rare pairing still occurs. Choice of this library throughout.
 
 Face ``i`` of seed ``s`` depends on ``(s, i)`` alone, never on how many faces are made or by which process.
 """
@@ -155,7 +155,7 @@ def _stream(seed: int, kind: int, number: int) -> Generator:
     return default_rng(SeedSequence([seed, kind, number]))
 
 
-def _pick(rng: Generator, odds: Mapping[str, float]) -> str:
+def _pick(rng: Generator, odds: Mapping[str, float | int]) -> str:
     weights = np.array(list(odds.values()), dtype=float)
     return list(odds)[int(rng.choice(len(weights), p=weights / weights.sum()))]
 

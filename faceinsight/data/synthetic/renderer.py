@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from faceinsight.data.synthetic import features, wear
+from faceinsight.data.synthetic.body import body
 from faceinsight.data.synthetic.camera import photograph
 from faceinsight.data.synthetic.canvas import Canvas
 from faceinsight.data.synthetic.hair import Haircut
@@ -18,7 +19,7 @@ from faceinsight.data.synthetic.skin import skin
 __all__ = ["VERSION", "render"]
 
 #: Raised whenever a picture would change, so that caches of another version are never mixed with this one's.
-VERSION = 1
+VERSION = 2
 
 _FINER = 3  # drawn this many times larger than asked for
 
@@ -43,7 +44,7 @@ def render(face: Face, image_size: int = 96) -> tuple[Image.Image, Image.Image]:
     canvas = Canvas(background(back_rng, size, palette), Image.new("L", (size, size)))
 
     haircut.behind(canvas, pose, hair_rng)
-    wear.body(canvas, head, face, pose, palette, light, wear_rng)
+    body(canvas, head, face, pose, palette, light, wear_rng)
     haircut.cap(canvas, pose, hair_rng)
     wear.ears(canvas, head, face, pose, palette, light)
     grid = Grid(pose.scale)
@@ -59,7 +60,14 @@ def render(face: Face, image_size: int = 96) -> tuple[Image.Image, Image.Image]:
     tone = np.asarray(sheet.picture, dtype=np.float32) * _shadows(face, grid, grown, feature_rng)[..., None]
     lit = shade(tone, z, grid, light, pose.to_head(light.direction).astype(np.float32))
     outline = np.clip((head.half_width(v) - np.abs(u)) * grid.density, 0, 1)
-    _place(canvas, pose, grid, z, np.dstack([lit, 255 * outline]), np.asarray(sheet.mask) * (outline > 0.5))
+    _place(
+        canvas,
+        pose,
+        grid,
+        z,
+        np.dstack([lit, 255 * outline]).astype(np.float32),
+        np.asarray(sheet.mask) * (outline > 0.5),
+    )
     haircut.locks(canvas, pose, hair_rng)
     if face["Wearing_Earrings"]:
         wear.earrings(canvas, head, face, pose, palette, wear_rng)
@@ -76,7 +84,7 @@ def _shadows(face: Face, grid: Grid, grown: Array, rng: np.random.Generator) -> 
     """What hair and hats shade, and now and then a stray shadow across the face, easily taken for a fringe."""
     _, v = grid.axes()
     soft = Image.fromarray((np.roll(grown, round(0.05 * grid.density), axis=0) * 255).astype(np.uint8))
-    fall = np.asarray(soft.filter(ImageFilter.GaussianBlur(0.05 * grid.density)), dtype=np.float32) / 255
+    fall = np.asarray(soft.filter(ImageFilter.BoxBlur(0.06 * grid.density)), dtype=np.float32) / 255
     light = 1 - 0.38 * fall * (1 - grown)
     stray = rng.random()
     where, width, strength = rng.uniform(-0.7, -0.35), rng.uniform(0.05, 0.3), rng.uniform(0.25, 0.6)
@@ -93,12 +101,20 @@ def _place(canvas: Canvas, pose: Pose, grid: Grid, z: Array, sheet: Array, part:
     width, height = grid.size
     seen = (column >= 0) & (row >= 0)
     left, up = np.clip(column, 0, width - 1.001), np.clip(row, 0, height - 1.001)
-    x, y = left.astype(np.intp), up.astype(np.intp)
+    x, y = left.astype(np.int32), up.astype(np.int32)
+    seen &= sheet[y, x, 3] > 0
+    used = np.ix_(seen.any(axis=1), seen.any(axis=0))  # the head's box: nothing else needs to be looked up
+    left, up, x, y = left[used], up[used], x[used], y[used]
     across, down = (left - x)[..., None], (up - y)[..., None]
-    turned = (sheet[y, x] * (1 - across) + sheet[y, x + 1] * across) * (1 - down)
-    turned += (sheet[y + 1, x] * (1 - across) + sheet[y + 1, x + 1] * across) * down
+    flat, at = sheet.reshape(-1, 4), y * width + x
+    above = flat.take(at, 0) * (1 - across) + flat.take(at + 1, 0) * across
+    below = flat.take(at + width, 0) * (1 - across) + flat.take(at + width + 1, 0) * across
+    turned = np.zeros_like(sheet)
+    turned[used] = above + down * (below - above)
     turned[..., 3] *= seen
-    ids = part[np.rint(up).astype(np.intp), np.rint(left).astype(np.intp)] * seen
+    ids = np.zeros((height, width), dtype=np.uint8)
+    ids[used] = part[np.rint(up).astype(np.int32), np.rint(left).astype(np.int32)]
+    ids *= seen
     # Pillow wants, for every pixel of the picture, where it comes from on the sheet
     matrix = pose.affine()
     inverse = np.linalg.inv(matrix[:, :2])
@@ -112,7 +128,7 @@ def _place(canvas: Canvas, pose: Pose, grid: Grid, z: Array, sheet: Array, part:
         size, how, coefficients, Image.Resampling.BILINEAR
     )
     canvas.picture.paste(pasted.convert("RGB"), (0, 0), pasted.getchannel("A"))
-    mask = Image.fromarray(ids.astype(np.uint8)).transform(size, how, coefficients, Image.Resampling.NEAREST)
+    mask = Image.fromarray(ids).transform(size, how, coefficients, Image.Resampling.NEAREST)
     solid = Image.fromarray(
         ((np.asarray(pasted.getchannel("A")) > 127) & (np.asarray(mask) > 0)).astype(np.uint8) * 255
     )

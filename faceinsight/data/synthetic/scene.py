@@ -15,7 +15,7 @@ __all__ = ["Light", "Palette", "background", "draw_light", "draw_palette", "draw
 #: From very light to very dark, at equal steps of ``Person.skin``.
 _SKIN = np.array(
     [
-        (249, 228, 214),
+        (244, 221, 206),
         (240, 205, 180),
         (228, 184, 150),
         (211, 162, 124),
@@ -57,7 +57,7 @@ class Palette:
 def any_colour(rng: Generator) -> Colour:
     """A colour for cloth and clutter: mostly muted, now and then loud."""
     grey = rng.uniform(25, 235)
-    loud = rng.beta(1.2, 2.2)
+    loud = rng.beta(1.0, 2.8)
     return tint(grey + loud * (rng.uniform(0, 255, 3) - grey))
 
 
@@ -75,7 +75,7 @@ def draw_light(rng: Generator) -> Light:
     direction = np.array([np.sin(side), -np.sin(up), np.cos(side) * np.cos(up) + 0.15])
     warm = rng.normal(0, 0.045)
     return Light(
-        direction=(direction / np.linalg.norm(direction)).astype(np.float32),
+        direction=direction / np.linalg.norm(direction),
         ambient=float(rng.uniform(0.3, 0.68)),
         colour=np.array([1 + warm, 1.0, 1 - warm], dtype=np.float32),
         gloss=float(rng.uniform(0.02, 0.2)),
@@ -93,14 +93,15 @@ def draw_palette(face: Face, rng: Generator) -> Palette:
     if face["Pale_Skin"]:
         skin = 0.8 * skin + 0.2 * np.array([246, 238, 236])
     hair = np.array(
-        _OTHER_HAIR[own.choice(6, p=(0.35, 0.2, 0.25, 0.08, 0.07, 0.05))] if who.hair == "other" else _HAIR[who.hair],
+        _OTHER_HAIR[own.choice(6, p=(0.42, 0.24, 0.28, 0.03, 0.02, 0.01))] if who.hair == "other" else _HAIR[who.hair],
         float,
     )
     hair = hair * (
         1 + {"black": 0.25, "gray": 0.14}.get(who.hair, 0.13) * np.clip(own.normal(), -1.6, 1.6)
     ) + own.normal(0, 3, 3)
     dark = np.array(((30, 26, 26), (70, 48, 34), (52, 38, 30))[own.integers(3)], float)
-    brow = 0.45 * hair + 0.55 * dark if who.hair != "gray" else 0.55 * hair + 0.45 * dark
+    share = {"gray": 0.55, "other": 0.2}.get(who.hair, 0.4)
+    brow = share * hair + (1 - share) * dark
     beard = 0.85 * hair + 0.15 * dark if who.hair in {"black", "brown", "gray"} else 0.5 * hair + 0.5 * dark
     iris = ((62, 40, 26), (80, 54, 32), (92, 122, 92), (94, 132, 168), (110, 112, 116))[
         own.choice(5, p=(0.38, 0.27, 0.11, 0.17, 0.07))
@@ -131,7 +132,7 @@ def background(rng: Generator, size: int, palette: Palette) -> Image.Image:
     image = Image.fromarray((np.array(first) * (1 - slope) + np.array(second) * slope).astype(np.uint8))
     image = image.resize((size, size), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image, "RGBA")
-    kind = rng.choice(("plain", "blobs", "stripes", "boxes", "mixed"), p=(0.3, 0.2, 0.12, 0.18, 0.2))
+    kind = rng.choice(("plain", "blobs", "stripes", "boxes", "mixed"), p=(0.36, 0.2, 0.08, 0.2, 0.16))
     if kind in {"stripes", "mixed"}:
         step, lean, colour = rng.uniform(0.05, 0.22) * size, rng.uniform(-0.5, 0.5) * size, any_colour(rng)
         for start in np.arange(-size, 2 * size, step):
@@ -149,7 +150,7 @@ def background(rng: Generator, size: int, palette: Palette) -> Image.Image:
             draw.ellipse(
                 (x0 - radius, y0 - radius, x0 + radius, y0 + radius), fill=(*any_colour(rng), int(rng.uniform(60, 220)))
             )
-    depth = float(rng.choice((0.0, 0.01, 0.03))) * size
+    depth = float(rng.choice((0.0, 0.012, 0.03, 0.05), p=(0.2, 0.25, 0.3, 0.25))) * size
     return image.filter(ImageFilter.BoxBlur(depth)) if depth else image
 
 

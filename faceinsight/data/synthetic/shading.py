@@ -18,13 +18,16 @@ def _box(values: Array, radius: int) -> Array:
 
 
 def shade(colours: Array, z: Array, grid: Grid, light: Light, direction: Array) -> Array:
-    """Light falls on ``colours`` ``[height, width, 3]`` over the surface ``z``; ``direction`` to it, in head coordinates."""
+    """Light falls on ``colours`` ``[height, width, 3]`` over the surface ``z``.
+
+    ``direction`` points to the light, in head coordinates.
+    """
     slope_v, slope_u = np.gradient(z * grid.density)
     length = np.sqrt(slope_u**2 + slope_v**2 + 1)
     facing = (-slope_u * direction[0] - slope_v * direction[1] + direction[2]) / length
     lit = np.clip((facing + 0.18) / 1.18, 0, 1) * (1 - 0.7 * _cast(z, grid, direction))
     hollow = np.clip(2.2 * (z - _box(z, max(int(0.12 * grid.density), 1))), -0.22, 0.06)
-    amount = (light.ambient + (1.12 - light.ambient) * lit) * (1 + hollow)
+    amount = (light.ambient + (1.07 - light.ambient) * lit) * (1 + hollow)
     half = direction + np.array([0, 0, 1.0])
     half = half / np.linalg.norm(half)
     gleam = np.clip((-slope_u * half[0] - slope_v * half[1] + half[2]) / length, 0, 1) ** 24

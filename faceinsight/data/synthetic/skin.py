@@ -5,7 +5,7 @@ from numpy.random import Generator, default_rng
 from PIL import Image, ImageDraw, ImageFilter
 
 from faceinsight.data.synthetic.canvas import noise
-from faceinsight.data.synthetic.head import Array, Grid, Head, bump
+from faceinsight.data.synthetic.head import Array, Grid, Head, Number, bump
 from faceinsight.data.synthetic.population import Face
 from faceinsight.data.synthetic.scene import Palette
 
@@ -36,7 +36,7 @@ def skin(head: Head, face: Face, grid: Grid, palette: Palette, rng: Generator) -
     return sheet
 
 
-def _blend(sheet: Array, where: Array, colour: Array, strength: float) -> None:
+def _blend(sheet: Array, where: Array, colour: Array, strength: Number) -> None:
     sheet += (strength * where)[..., None] * (colour.astype(np.float32) - sheet)
 
 
@@ -90,7 +90,7 @@ def _lines(head: Head, face: Face, grid: Grid, rng: Generator) -> list[tuple[Arr
         for foot in range(int(5 * age)):
             at = np.array([head.eyes + 0.24, 0.02 + 0.05 * (foot - 1.5)])
             thin.line(
-                grid.pixels(np.array([at, at + (0.13, 0.05 * (foot - 1.5))]) * (side, 1)),
+                grid.pixels(at + np.array([(0, 0), (0.13, 0.05 * (foot - 1.5))]) * (side, 1)),
                 fill=int(190 * age) + 40,
                 width=1,
             )
@@ -110,12 +110,14 @@ def _lines(head: Head, face: Face, grid: Grid, rng: Generator) -> list[tuple[Arr
     for row in range(rows):
         x = np.linspace(-0.5, 0.5, 9) * rng.uniform(0.8, 1.1)
         wave = -0.48 - 0.11 * row + 0.015 * rng.normal(size=9) + 0.05 * x**2
-        pen.line(grid.pixels(np.stack([x, wave], 1)), fill=int(90 + 130 * min(age, 1)), width=max(int(0.022 * unit), 1))
+        pen.line(
+            grid.pixels(np.stack([x, wave], 1)), fill=int(130 + 125 * min(age, 1)), width=max(int(0.022 * unit), 1)
+        )
     if face["Double_Chin"]:
         x = np.linspace(-0.5, 0.5, 9)
         pen.line(grid.pixels(np.stack([x, head.chin - 0.13 - 0.5 * x**2], 1)), fill=255, width=max(int(0.05 * unit), 1))
     blurred = soft.filter(ImageFilter.GaussianBlur(0.014 * unit))
-    return [(np.asarray(blurred, dtype=np.float32) / 255, 0.36), (np.asarray(fine, dtype=np.float32) / 255, 0.35)]
+    return [(np.asarray(blurred, dtype=np.float32) / 255, 0.46), (np.asarray(fine, dtype=np.float32) / 255, 0.35)]
 
 
 def _facial_hair(sheet: Array, head: Head, face: Face, grid: Grid, palette: Palette, rng: Generator) -> None:
@@ -141,7 +143,7 @@ def _beard_cover(head: Head, beard: str, u: Array, v: Array) -> Array:
     side, mouth, nose = np.abs(u), head.mouth, head.nose_tip + 0.12
     half = np.maximum(head.half_width(v), 1e-3)
 
-    def soft(signed: Array, edge: float = 0.05) -> Array:
+    def soft(signed: Array, edge: Number = 0.05) -> Array:
         return np.clip(0.5 + signed / edge, 0, 1).astype(np.float32)
 
     lip = (
