@@ -1,0 +1,105 @@
+"""The file of a label graph: YAML, by attribute name, one line for each attribute in each table.
+
+A table's line leaves out zeros, and a line of equal numbers is that number once. Numbers come back exactly.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from jaxtyping import Shaped
+from torch import Tensor
+
+__all__ = ["graph_from_text", "graph_to_text"]
+
+#: The tables of a file, each with what stands above it.
+TABLES = {
+    "weights": "what each attribute hears of itself and of others",
+    "together": "faces that show both attributes",
+    "shown": "faces that show the line's attribute, among those where the other is defined",
+    "defined": "faces where both attributes are defined",
+}
+
+#: The version of the layout.
+VERSION = 1
+
+
+def graph_to_text(names: Sequence[str], settings: Mapping[str, Any], tables: Mapping[str, Tensor]) -> str:
+    """The text of a graph's file."""
+    head = {"faceinsight_graph": VERSION, "settings": dict(settings), "attributes": list(names)}
+    text = as_yaml(head)
+    for title, comment in TABLES.items():
+        lines = {name: line_of(row, names) for name, row in zip(names, tables[title], strict=True)}
+        text += f"\n# {comment}\n{as_yaml({title: lines})}"
+    return text
+
+
+def as_yaml(data: dict[str, Any]) -> str:
+    """One line for each innermost mapping or list, in the given order."""
+    return yaml.safe_dump(data, default_flow_style=None, sort_keys=False, allow_unicode=True, width=1_000_000)
+
+
+def line_of(row: Shaped[Tensor, "attr"], names: Sequence[str]) -> Any:
+    """A row of a table as its one number, or as the numbers that are not zero, by name."""
+    values = [shortest(value) for value in row.numpy()]
+    if len(values) > 1 and len(set(values)) == 1:
+        return values[0]
+    return {name: value for name, value in zip(names, values, strict=True) if value != 0}
+
+
+def shortest(value: Any) -> int | float:
+    """The number with the fewest digits that is read back as the same.
+
+    >>> shortest(np.float32(0.2)), float(np.float32(0.2))
+    (0.2, 0.20000000298023224)
+    """
+    if isinstance(value, np.integer):
+        return int(value)
+    short = float(str(value))
+    return short if value.dtype.type(short) == value else float(value)
+
+
+def graph_from_text(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], dict[str, Any], dict[str, Tensor]]:
+    """Names, settings and tables (float64) of a graph's file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not whole or not a graph; what is wrong is named.
+    """
+    try:
+        data = yaml.safe_load(Path(path).read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not a whole YAML file: {error}") from error
+    wanted = ["faceinsight_graph", "settings", "attributes", *TABLES]
+    if not isinstance(data, dict) or "faceinsight_graph" not in data:
+        raise ValueError(f"{path} is not a label graph: it lacks the key 'faceinsight_graph'; write one with `save`")
+    if data["faceinsight_graph"] != VERSION:
+        raise ValueError(
+            f"{path} has version {data['faceinsight_graph']!r} of a label graph, this library reads {VERSION}"
+        )
+    if missing := [key for key in wanted if key not in data]:
+        raise ValueError(f"{path} is not a whole label graph: it lacks {', '.join(missing)}")
+    names = tuple(data["attributes"])
+    return names, data["settings"], {title: read_table(data[title], names, f"{path}: {title}") for title in TABLES}
+
+
+def read_table(lines: Mapping[str, Any], names: Sequence[str], where: str) -> Tensor:
+    """A table with its rows and columns in the order of ``names``."""
+    if set(lines) != set(names):
+        wrong = sorted(set(lines) ^ set(names))
+        raise ValueError(f"{where} must have one line for each attribute; missing or unknown: {', '.join(wrong)}")
+    table = torch.zeros(len(names), len(names), dtype=torch.float64)
+    at = {name: position for position, name in enumerate(names)}
+    for name, line in lines.items():
+        if not isinstance(line, Mapping):
+            table[at[name]] = line
+            continue
+        if unknown := line.keys() - at.keys():
+            raise ValueError(f"{where} of {name!r} names {sorted(unknown)}, which are no attributes of this graph")
+        for other, value in line.items():
+            table[at[name], at[other]] = value
+    return table
