@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from faceinsight.data.celeba import CelebA
 from faceinsight.data.synthetic.population import ATTRIBUTES, Face, face, split_of
 from faceinsight.data.synthetic.renderer import VERSION
-from faceinsight.data.synthetic.writer import CHUNK, file_name, write_chunk
+from faceinsight.data.synthetic.writer import CHUNK, file_name, leave_with_parent, write_chunk
 from faceinsight.data.table import FaceTable
 from faceinsight.files import write_text
 
@@ -145,12 +145,16 @@ def _run(jobs: list[tuple[str, int, int, int, int]], workers: int) -> Iterator[i
     if min(workers, len(jobs)) > 1:
         done: set[int] = set()
         try:
-            with ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+            fresh = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(min(workers, len(jobs)), fresh, initializer=leave_with_parent) as pool:
                 futures = {pool.submit(write_chunk, *job): number for number, job in enumerate(jobs)}
-                for future in as_completed(futures):
-                    drawn = future.result()
-                    done.add(futures[future])
-                    yield drawn
+                try:
+                    for future in as_completed(futures):
+                        drawn = future.result()
+                        done.add(futures[future])
+                        yield drawn
+                finally:  # after an error (a full disk), do not draw the rest in vain
+                    pool.shutdown(wait=True, cancel_futures=True)
             return
         except BrokenProcessPool:
             warnings.warn("SynthFaces: the drawing processes could not run; drawing goes on in this one", stacklevel=4)

@@ -14,9 +14,10 @@ def photograph(scene: Image.Image, size: int, blurry: bool, rng: Generator) -> I
     blur = rng.uniform(0.0135, 0.022) if blurry else rng.uniform(0.0, 0.0065)
     sharp = scene.filter(ImageFilter.GaussianBlur(blur * scene.width))
     pixels = np.asarray(sharp.resize((size, size), Image.Resampling.BOX), dtype=np.float32) / 255
-    gain = np.exp(rng.normal(0, 0.13)) * np.exp(rng.normal(0, 0.035, 3))
+    gain = np.exp(rng.normal(0, 0.12)) * np.exp(rng.normal(0, 0.035, 3))
     contrast, grey = np.exp(rng.normal(0, 0.09)), 0.45
-    pixels = np.clip((pixels * gain - grey) * contrast + grey, 0, 1)
+    pixels = np.clip((pixels * gain - grey) * contrast + grey, 0, None)
+    pixels = np.where(pixels > 0.75, 0.75 + 0.25 * np.tanh((pixels - 0.75) / 0.25), pixels)  # highlights roll off
     if rng.random() < 0.03:
         pixels = np.repeat(pixels @ np.array([[0.3], [0.59], [0.11]]), 3, axis=2)
     grain = rng.gamma(1.3, 0.007)

@@ -151,6 +151,10 @@ def split_of(identity: int) -> Split:
     return _SPLITS[identity % 10]
 
 
+#: Streams of random numbers: one per person, one per face.
+_PERSON, _FACE = 11, 1
+
+
 def _stream(seed: int, kind: int, number: int) -> Generator:
     return default_rng(SeedSequence([seed, kind, number]))
 
@@ -219,7 +223,7 @@ def _habits(rng: Generator, male: bool, age: str) -> dict[str, float]:
 
 def person(seed: int, identity: int) -> Person:
     """The person number ``identity`` of the population ``seed``."""
-    rng = _stream(seed, 0, identity)
+    rng = _stream(seed, _PERSON, identity)
     male = bool(rng.random() < 0.46)
     age = _pick(rng, {"Child": 0.08, "Young_Adult": 0.5, "Middle_Aged": 0.27, "Senior": 0.15})
     first, last = AGES[age]
@@ -308,7 +312,7 @@ def face(seed: int, index: int) -> Face:
     (1, True)
     """
     who = person(seed, identity_of(index))
-    rng = _stream(seed, 1, index)
+    rng = _stream(seed, _FACE, index)
     mood, smiling, ajar = _expression(rng, who.male)
     worn = _dress(rng, who)
     hat = worn["Wearing_Hat"]

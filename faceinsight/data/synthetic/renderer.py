@@ -19,7 +19,7 @@ from faceinsight.data.synthetic.skin import skin
 __all__ = ["VERSION", "render"]
 
 #: Raised whenever a picture would change, so that caches of another version are never mixed with this one's.
-VERSION = 2
+VERSION = 4
 
 _FINER = 3  # drawn this many times larger than asked for
 

@@ -74,7 +74,7 @@ def glasses(canvas: Canvas, head: Head, pose: Pose, rng: Generator) -> None:
         rng.choice(6, p=(0.42, 0.2, 0.12, 0.14, 0.06, 0.06))
     ]
     wide, high = rng.uniform(0.27, 0.34), rng.uniform(0.19, 0.29)
-    power, thick = float(rng.choice((2.0, 2.6, 4.5))), rng.uniform(0.03, 0.075)
+    power, thick = float(rng.choice((2.0, 2.6, 4.5))), rng.uniform(0.045, 0.085)
     dark = rng.random() < 0.22
     lens: Colour = tint((30, 30, 36), rng.uniform(0.6, 1.6)) if dark else (225, 235, 240)
     cover = int(rng.uniform(165, 235)) if dark else int(rng.uniform(8, 60))
@@ -109,7 +109,7 @@ def hat(canvas: Canvas, head: Head, pose: Pose, volume: Number, rng: Generator) 
     """A baseball cap, a beanie, a brimmed hat or a beret."""
     kind, colour = str(rng.choice(("cap", "beanie", "brim", "beret"), p=(0.36, 0.28, 0.26, 0.1))), any_colour(rng)
     wide, low = head.width + 0.08 + 0.5 * volume, -0.66
-    tall = {"cap": -1.66, "beanie": -1.78, "brim": -1.78, "beret": -1.5}[kind] - 0.3 * volume
+    tall = {"cap": -1.66, "beanie": -1.78, "brim": -1.78, "beret": -1.66}[kind] - 0.3 * volume
     power = {"brim": 3.4, "beret": 2.0}.get(kind, 2.3)
     angles = np.linspace(np.pi, 0, 25)
     puff = 1.25 if kind == "beret" else 1.0

@@ -1,6 +1,9 @@
 """Writing drawn faces: one chunk of files, by this process or another."""
 
 import os
+import threading
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from numpy.random import default_rng
@@ -9,7 +12,7 @@ from faceinsight.data.synthetic.camera import to_jpeg
 from faceinsight.data.synthetic.population import face
 from faceinsight.data.synthetic.renderer import render
 
-__all__ = ["CHUNK", "file_name", "write_chunk"]
+__all__ = ["CHUNK", "file_name", "leave_with_parent", "write_chunk"]
 
 #: Faces per chunk; a killed run goes on at the first unfinished chunk.
 CHUNK = 40
@@ -38,3 +41,17 @@ def write_chunk(folder: str, seed: int, image_size: int, first: int, last: int) 
     mark.with_suffix(f".{os.getpid()}").touch()
     mark.with_suffix(f".{os.getpid()}").replace(mark)
     return last - first
+
+
+def leave_with_parent() -> None:
+    """Make this worker end when the process that started it is killed; a pool's workers would wait for ever."""
+    parent = parent_process()
+    if parent is None:
+        return
+    sentinel = parent.sentinel
+
+    def watch() -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
