@@ -11,7 +11,7 @@ from faceinsight.data.synthetic.head import Grid, Head, Pose
 from faceinsight.data.synthetic.population import Face, face
 from faceinsight.data.synthetic.renderer import render
 
-FACES = 60
+FACES = 40
 
 
 @pytest.fixture(scope="module")

@@ -53,8 +53,11 @@ def test_pictures_and_masks_open_and_agree_in_size(made: SynthFaces) -> None:
                 assert (image.mode, image.size) == (mode, (32, 32))
 
 
-def test_more_processes_and_a_larger_count_draw_the_same_files(made: SynthFaces, tmp_path: Path) -> None:
-    other = small(tmp_path, count=50, workers=2)
+def test_more_processes_and_a_larger_count_draw_the_same_files(
+    made: SynthFaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthfaces, "CHUNK", 5)
+    other = small(tmp_path, count=17, workers=2)
     other.prepare()
     mine, theirs = digest(made.folder), digest(other.folder)
     pictures = [name for name in mine if name.endswith((".jpg", ".png"))]
@@ -105,20 +108,21 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyte
     real = synthfaces.write_chunk
 
     def dying(folder: str, seed: int, image_size: int, first: int, last: int) -> int:
-        if first >= 40 and not drawn.count(-1):
+        if first >= 10 and not drawn.count(-1):
             drawn.append(-1)
             raise KeyboardInterrupt
         drawn.append(first)
         return real(folder, seed, image_size, first, last)
 
     monkeypatch.setattr(synthfaces, "write_chunk", dying)
-    source = small(tmp_path, count=60)
+    monkeypatch.setattr(synthfaces, "CHUNK", 10)
+    source = small(tmp_path, count=15)
     with pytest.raises(KeyboardInterrupt):
         source.prepare()
     assert not source.folder.exists()
     source.prepare()
-    assert drawn == [0, -1, 40]
-    assert len(list((source.folder / "img_align_celeba").iterdir())) == 60
+    assert drawn == [0, -1, 10]
+    assert len(list((source.folder / "img_align_celeba").iterdir())) == 15
     assert not (source.folder / "chunks").exists()
 
 
