@@ -124,9 +124,11 @@ class CelebA:
 
     def notes(self) -> list[str]:
         """What a report should say beside the counts; call after :meth:`table`."""
-        digest = hashlib.md5(self._find(ATTRIBUTES).read_bytes(), usedforsecurity=False).hexdigest()
-        same = "is" if digest == PUBLIC_MD5 else "is not"
-        notes = [f"{ATTRIBUTES} {same} the public annotation of CelebA (md5 {digest})"]
+        notes = []
+        if self.schema.name == "celeba":
+            digest = hashlib.md5(self._find(ATTRIBUTES).read_bytes(), usedforsecurity=False).hexdigest()
+            same = "is" if digest == PUBLIC_MD5 else "is not"
+            notes.append(f"{ATTRIBUTES} {same} the public annotation of CelebA (md5 {digest})")
         if self.unused_columns:
             notes.append(f"columns that schema {self.schema.name!r} does not have: {', '.join(self.unused_columns)}")
         if self.left_out:

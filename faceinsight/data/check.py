@@ -1,0 +1,83 @@
+"""What is in a data set: counts, prevalence, rules that the labels break, files that cannot be read."""
+
+import torch
+from jaxtyping import Int8
+from torch import Tensor
+
+from faceinsight.data.dataset import broken_files
+from faceinsight.data.report import DataReport, LabelNoise
+from faceinsight.data.table import SPLITS, FaceSource, FaceTable
+from faceinsight.knowledge.rules import RuleSet
+from faceinsight.knowledge.schema import Schema, catalog_names
+
+__all__ = ["check", "constant_attributes"]
+
+
+def check(source: FaceSource, *, rules: RuleSet | None = None, read_images: bool = False) -> DataReport:
+    """Check a data set and count what is in it.
+
+    Args:
+        source: the data set.
+        rules: judge the labels by these; by default the logical rules of the catalog with the schema's name.
+        read_images: also decode every picture and mask (about 1 ms each).
+
+    Raises:
+        FileNotFoundError, ValueError: the source's own, where it cannot be read at all.
+    """
+    source.prepare()
+    table = source.table()
+    schema, labels = table.schema, table.labels
+    rules = catalog_rules(schema) if rules is None else rules
+    counts = [dict(zip(schema.names, (labels == value).sum(0).tolist(), strict=True)) for value in (1, -1, 0)]
+    training = labels[split_mask(table, "train")]
+    notes: list[str] = getattr(source, "notes", list)()
+    return DataReport(
+        description=table.describe(),
+        faces={split: table.split.count(split) for split in SPLITS},
+        people={split: len(table.identity[split_mask(table, split)].unique()) for split in SPLITS},
+        positive=counts[0],
+        negative=counts[1],
+        undefined=counts[2],
+        constant=constant_attributes(training, schema),
+        noise=None if rules is None else label_noise(rules, labels),
+        broken=tuple(broken_files(table).values()) if read_images else None,
+        notes=tuple(notes),
+    )
+
+
+def split_mask(table: FaceTable, split: str) -> Tensor:
+    """Which faces are in a split, an empty one included."""
+    return torch.tensor([each == split for each in table.split])
+
+
+def catalog_rules(schema: Schema) -> RuleSet | None:
+    """The logical rules of the catalog that the schema is, or None where it is none."""
+    if schema.name not in catalog_names() or Schema.load(schema.name).names != schema.names:
+        return None
+    return RuleSet.load(schema.name)
+
+
+def label_noise(rules: RuleSet, labels: Int8[Tensor, "face attr"]) -> LabelNoise:
+    """Count the faces whose labels break the rules; a rule is judged only where the defined labels decide it."""
+    verdicts = rules.verdicts(labels)
+    decided, broken = verdicts != 0, verdicts < 0
+    return LabelNoise(
+        decided=dict(zip(rules.texts, decided.sum(0).tolist(), strict=True)),
+        broken=dict(zip(rules.texts, broken.sum(0).tolist(), strict=True)),
+        faces_decided=int(decided.any(1).sum()),
+        faces_broken=int(broken.any(1).sum()),
+    )
+
+
+def constant_attributes(labels: Int8[Tensor, "face attr"], schema: Schema) -> dict[str, str]:
+    """Attribute -> "never positive", "always positive" or "never defined", for those that do not vary.
+
+    >>> constant_attributes(torch.tensor([[1, -1, 1], [1, 0, -1]], dtype=torch.int8), Schema.from_names("abc"))
+    {'a': 'always positive', 'b': 'never positive'}
+    """
+    constant = {}
+    some_positive, some_negative = (labels == 1).any(0).tolist(), (labels == -1).any(0).tolist()
+    for name, positive, negative in zip(schema.names, some_positive, some_negative, strict=True):
+        if not (positive and negative):
+            constant[name] = "always positive" if positive else "never positive" if negative else "never defined"
+    return constant

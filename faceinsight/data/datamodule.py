@@ -1,0 +1,189 @@
+"""Faces for training and testing: any source, split by identity, reproducible to the last draw."""
+
+import random
+import warnings
+from typing import Any, Literal
+
+import lightning
+import numpy as np
+import torch
+from jaxtyping import Int8, Int64
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+from faceinsight.data.augment import Augmentation, augment
+from faceinsight.data.batch import FaceBatch
+from faceinsight.data.check import constant_attributes
+from faceinsight.data.dataset import FaceDataset, FaceReader, without_broken
+from faceinsight.data.images import Crop
+from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.knowledge.schema import Schema
+
+__all__ = ["FaceDataModule"]
+
+
+class FaceDataModule(lightning.LightningDataModule):
+    """Batches of a source's faces. The splits are the source's own and share no identity.
+
+    Order and augmentation depend only on the seed, the epoch and the batch's number, not on workers or on what else
+    drew random numbers, so that a resumed training sees what an uninterrupted one would have seen.
+
+    Args:
+        source: where the faces come from, e.g. :class:`~faceinsight.data.celeba.CelebA`.
+        image_size: side of the square pictures in pixels.
+        batch_size: faces in a batch. The last, smaller batch of a training epoch is dropped; in tests it is kept.
+        num_workers: processes that read; 0 reads in this one and keeps what it has read.
+        broken: "refuse" a file that cannot be read when it is met, or "skip" such faces: they are looked for first,
+            named in a warning and left out of :attr:`table`.
+        augment: changes to training pictures; None for none. Cached features are never changed.
+        limit_train: train on this many faces only: whole identities in a fixed order, the same for every seed, so
+            that a smaller limit's faces are among a larger one's.
+        crop: which part of each picture; the centred square by default.
+        memory_mb: room for decoded pictures in MiB.
+        seed: of order and augmentation; None takes torch's own (``seed_everything``).
+    """
+
+    def __init__(
+        self,
+        *,
+        source: FaceSource,
+        image_size: int = 96,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        broken: Literal["refuse", "skip"] = "refuse",
+        augment: Augmentation | None = None,
+        limit_train: int | None = None,
+        crop: Crop | None = None,
+        memory_mb: int = 1024,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1 or (limit_train is not None and limit_train < 1):
+            raise ValueError(f"batch_size and limit_train must be at least 1, got {batch_size} and {limit_train}")
+        self.source, self.batch_size, self.num_workers = source, batch_size, num_workers
+        self.broken, self.augment, self.limit_train, self.seed = broken, augment, limit_train, seed
+        # each worker would keep a copy of its own
+        self.reader = FaceReader(image_size=image_size, crop=crop, memory_mb=0 if num_workers else memory_mb)
+        self._table: FaceTable | None = None
+        self._features: dict[str, Tensor] | None = None
+
+    @property
+    def table(self) -> FaceTable:
+        """The faces; read, and with ``broken="skip"`` looked through, when they are first asked for."""
+        if self._table is None:
+            self.source.prepare()
+            table = self.source.table()
+            self._table = without_broken(table) if self.broken == "skip" else table
+        return self._table
+
+    @property
+    def schema(self) -> Schema:
+        """The attributes of the labels."""
+        return self.table.schema
+
+    @property
+    def features(self) -> dict[str, Tensor] | None:
+        """Cached tokens by name, ``[face, ...]`` for each row of the table; batches then carry them, not pictures."""
+        return self._features
+
+    @features.setter
+    def features(self, features: dict[str, Tensor] | None) -> None:
+        for name, tensor in (features or {}).items():
+            if len(tensor) != len(self.table):
+                raise ValueError(
+                    f"features {name!r} have {len(tensor):,} rows for a table of {len(self.table):,} faces; "
+                    "compute them from all_faces_dataloader()"
+                )
+        self._features = features
+
+    def fingerprint(self) -> str:
+        """A hash of all faces as the networks see them, labels apart: part of the key of cached features."""
+        return self.reader.fingerprint(self.table)
+
+    def train_rows(self) -> Int64[Tensor, " face"]:
+        """The rows trained on, with ``limit_train`` obeyed."""
+        rows = self.table.rows("train")
+        if self.limit_train is None or self.limit_train >= len(rows):
+            return rows
+        people, owner = self.table.identity[rows].unique(return_inverse=True)
+        place = torch.randperm(len(people), generator=torch.Generator().manual_seed(0))
+        by_person = place[owner].argsort(stable=True)
+        return rows[by_person[: self.limit_train]].sort().values
+
+    def train_labels(self) -> Int8[Tensor, "face attr"]:
+        """The labels trained on: all that a graph, a prior or a class weight may be counted from."""
+        return self.table.labels[self.train_rows()]
+
+    def prepare_data(self) -> None:
+        """Make or check the source's files; Lightning calls this in one process only."""
+        self.source.prepare()
+
+    def setup(self, stage: str) -> None:
+        """Warn of attributes that are constant in training."""
+        if stage == "fit" and (constant := constant_attributes(self.train_labels(), self.schema)):
+            warnings.warn(constant_warning(constant, len(self.train_rows())), stacklevel=2)
+
+    def train_dataloader(self) -> DataLoader[FaceBatch]:
+        rows = self.train_rows()
+        faces = self._faces(rows)
+        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        order: DistributedSampler[Any] = DistributedSampler(
+            faces, num_replicas=world, rank=rank, shuffle=True, seed=self._draw(0)
+        )
+        return self._loader(faces, sampler=order, drop_last=len(rows) >= self.batch_size * world)
+
+    def val_dataloader(self) -> DataLoader[FaceBatch]:
+        return self._loader(self._faces(self.table.rows("val")))
+
+    def test_dataloader(self) -> DataLoader[FaceBatch]:
+        return self._loader(self._faces(self.table.rows("test")))
+
+    def predict_dataloader(self) -> DataLoader[FaceBatch]:
+        return self.all_faces_dataloader()
+
+    def all_faces_dataloader(self) -> DataLoader[FaceBatch]:
+        """Every face of the table, in the order of its rows, never augmented."""
+        return self._loader(self._faces(torch.arange(len(self.table))))
+
+    def on_after_batch_transfer(self, batch: FaceBatch, dataloader_idx: int) -> FaceBatch:
+        """Augment training batches, on the device that they are on."""
+        if self.augment is None or self.trainer is None or not self.trainer.training:
+            return batch
+        number = self.trainer.fit_loop.total_batch_idx + 1
+        generator = torch.Generator().manual_seed(self._draw(1, self.trainer.global_rank, number))
+        return augment(batch, self.augment, generator)
+
+    def _faces(self, rows: Tensor) -> FaceDataset:
+        return FaceDataset(table=self.table, reader=self.reader, rows=rows, features=self.features)
+
+    def _loader(self, faces: FaceDataset, **options: Any) -> DataLoader[FaceBatch]:
+        return DataLoader(
+            faces,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            collate_fn=FaceBatch.cat,
+            worker_init_fn=seed_worker,
+            generator=torch.Generator().manual_seed(self._draw(2)),
+            **options,
+        )
+
+    def _draw(self, *purpose: int) -> int:
+        """A seed for one purpose, far from the seeds of all others."""
+        seed = torch.initial_seed() if self.seed is None else self.seed
+        return int(np.random.SeedSequence((seed % 2**63, *purpose)).generate_state(1)[0])
+
+
+def seed_worker(worker: int) -> None:
+    """Give numpy and Python in a worker the seed that torch gave it, and one thread."""
+    seed = torch.initial_seed() % 2**32
+    np.random.seed(seed)
+    random.seed(seed)
+    torch.set_num_threads(1)
+
+
+def constant_warning(constant: dict[str, str], faces: int) -> str:
+    """What to tell about attributes that never vary."""
+    named = ", ".join(f"{name} ({how})" for name, how in constant.items())
+    return f"constant on the {faces:,} training faces: {named}; nothing can be learnt about these attributes"

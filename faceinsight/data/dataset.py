@@ -1,0 +1,191 @@
+"""Faces of a table as typed batches, read from disk or from features that were computed before."""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import PIL
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from faceinsight.data.batch import FaceBatch
+from faceinsight.data.images import BrokenImageError, Crop, path_within, read_image, read_mask
+from faceinsight.data.table import FaceTable
+
+__all__ = ["FaceDataset", "FaceReader", "broken_files", "without_broken"]
+
+
+class FaceReader:
+    """Reads pictures and masks as squares of one size, and keeps what it has read while there is room.
+
+    Args:
+        image_size: side of the squares in pixels.
+        crop: which part of each picture; the centred square by default.
+        memory_mb: room for decoded pictures in MiB; 0 keeps none. 9,000 faces at 96 px take 240.
+    """
+
+    def __init__(self, *, image_size: int = 96, crop: Crop | None = None, memory_mb: int = 1024) -> None:
+        if image_size < 1 or memory_mb < 0:
+            raise ValueError(f"image_size must be at least 1 and memory_mb at least 0, got {image_size}, {memory_mb}")
+        self.image_size, self.crop = image_size, crop or Crop()
+        self._room = memory_mb * 2**20
+        self._kept: dict[tuple[Path, str], Tensor] = {}
+
+    def image(self, table: FaceTable, row: int) -> UInt8[Tensor, "3 height width"]:
+        """The picture of one face; raises :class:`BrokenImageError`."""
+        place = table.root, table.files[row]
+        if (kept := self._kept.get(place)) is not None:
+            return kept
+        image = read_image(path_within(*place), image_size=self.image_size, crop=self.crop)
+        if self._room >= image.nbytes:
+            self._room -= image.nbytes
+            self._kept[place] = image
+        return image
+
+    def mask(self, table: FaceTable, row: int) -> UInt8[Tensor, "height width"]:
+        """The parsing mask of one face; raises :class:`BrokenImageError`."""
+        if table.mask_root is None:
+            raise ValueError(f"the faces of {table.root} have no parsing masks")
+        path = path_within(table.mask_root, table.mask_name(row))
+        return read_mask(path, image_size=self.image_size, crop=self.crop)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What the squares depend on besides the files, as plain data."""
+        return {"image_size": self.image_size, "crop": asdict(self.crop), "pillow": PIL.__version__}
+
+    def fingerprint(self, table: FaceTable) -> str:
+        """A hash of everything that this reader makes of the table's pictures and masks, labels apart.
+
+        It is over the files' bytes, so that it survives a copy to another machine and notices every change. A file
+        whose size and time of change stay the same is read once in a process.
+        """
+        files: list[tuple[str, ...]] = []
+        for row, name in enumerate(table.files):
+            paths = [path_within(table.root, name)]
+            if table.mask_root is not None:
+                paths.append(path_within(table.mask_root, table.mask_name(row)))
+            files.append((name, *map(digest, paths)))
+        return hashlib.sha256(json.dumps([self.settings, files], sort_keys=True).encode()).hexdigest()
+
+
+class FaceDataset(Dataset[FaceBatch]):
+    """Some rows of a table; each item is a :class:`FaceBatch` of one face, and ``FaceBatch.cat`` collates them.
+
+    Args:
+        table: the faces.
+        reader: makes their pictures; not used with ``features``.
+        rows: which of them; all by default.
+        features: cached tokens by name, ``[face, ...]`` for every row of the table; they stand in for the pictures.
+    """
+
+    def __init__(
+        self,
+        *,
+        table: FaceTable,
+        reader: FaceReader,
+        rows: Tensor | None = None,
+        features: dict[str, Tensor] | None = None,
+    ) -> None:
+        self.table, self.reader, self.features = table, reader, features
+        self.rows = torch.arange(len(table)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> FaceBatch:
+        return self.batch([position])
+
+    def __getitems__(self, positions: Sequence[int]) -> list[FaceBatch]:
+        """The DataLoader asks for a whole batch at once through this."""
+        return [self.batch(positions)]
+
+    def batch(self, positions: Sequence[int]) -> FaceBatch:
+        """Several faces, in the order asked for."""
+        rows = self.rows[torch.as_tensor(positions)]
+        labels = self.table.labels[rows]
+        if self.features is not None:
+            features = {name: whole(tensor[rows]) for name, tensor in self.features.items()}
+            return FaceBatch(images=None, labels=labels, index=rows, features=features)
+        images = torch.stack([self.reader.image(self.table, row) for row in rows.tolist()])
+        masks = None
+        if self.table.mask_root is not None:
+            masks = torch.stack([self.reader.mask(self.table, row) for row in rows.tolist()])
+        return FaceBatch(images=images.float() / 255, labels=labels, index=rows, masks=masks)
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Floating-point features in the precision that networks compute in, however they were stored."""
+    return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def without_broken(table: FaceTable) -> FaceTable:
+    """The table without the faces whose picture or mask cannot be read; they are named in one warning.
+
+    Every file is decoded once for this (about 1 ms each), before anything is trained: so batches keep their size and
+    every part of a run sees the same faces.
+    """
+    broken = broken_files(table)
+    if not broken:
+        return table
+    named = "\n  ".join([*broken.values()][:10]) + ("\n  ..." if len(broken) > 10 else "")
+    warnings.warn(f"{len(broken)} of {len(table):,} faces cannot be read and are left out:\n  {named}", stacklevel=2)
+    return table.select(torch.tensor([row for row in range(len(table)) if row not in broken], dtype=torch.int64))
+
+
+def broken_files(table: FaceTable) -> dict[int, str]:
+    """Row -> what is wrong with its picture or mask, for each face that cannot be read."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding runs outside the interpreter's lock
+        causes = pool.map(lambda row: cause(table, row), range(len(table)))
+        return {row: each for row, each in enumerate(causes) if each is not None}
+
+
+def cause(table: FaceTable, row: int) -> str | None:
+    """What is wrong with a face's files, or None."""
+    image = path_within(table.root, table.files[row])
+    if (wrong := unreadable(image, state_of(image), False)) is not None or table.mask_root is None:
+        return wrong
+    mask = path_within(table.mask_root, table.mask_name(row))
+    return unreadable(mask, state_of(mask), True)
+
+
+#: A file's size and time of change; None where there is no such file.
+State = tuple[int, int] | None
+
+
+def state_of(path: Path) -> State:
+    """Tells one state of a file from another."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
+
+
+@lru_cache(maxsize=2**19)
+def unreadable(path: Path, state: State, is_mask: bool) -> str | None:
+    """Why a file cannot be decoded, or None; asked once for each state of the file."""
+    try:
+        read_mask(path, image_size=1) if is_mask else read_image(path, image_size=1)
+    except BrokenImageError as error:
+        return str(error)
+    return None
+
+
+def digest(path: Path) -> str:
+    """The hash of a file's bytes."""
+    return digest_of(path, state_of(path))
+
+
+@lru_cache(maxsize=2**19)
+def digest_of(path: Path, state: State) -> str:
+    """As :func:`digest`, read once for each state of the file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

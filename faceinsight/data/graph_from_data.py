@@ -1,0 +1,64 @@
+"""What is counted from the training labels of a data module; a YAML configuration names these by class path.
+
+Only training faces are counted, so that nothing of the test leaks into a graph or a prior.
+"""
+
+import warnings
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from faceinsight.data.check import constant_attributes
+from faceinsight.data.datamodule import FaceDataModule, constant_warning
+from faceinsight.knowledge.graph import LabelGraph
+
+__all__ = ["label_prior", "training_graph"]
+
+
+def training_graph(
+    *,
+    data: FaceDataModule,
+    threshold: float | None = None,
+    reweight: float = 0.2,
+    normalise: Literal["row", "column"] = "row",
+    edges: Literal["probability", "lift"] = "probability",
+    control: Literal["identity", "shuffled", "uniform"] | None = None,
+    seed: int = 0,
+) -> LabelGraph:
+    """The label graph of the training split, or one of its controls.
+
+    Args:
+        data: whose training labels are counted.
+        threshold: see :meth:`LabelGraph.from_labels`, as for ``reweight``, ``normalise`` and ``edges``.
+        control: replaces the counted weights by those of a graph that knows nothing, or knows it wrongly.
+        seed: of the shuffled control.
+    """
+    labels = train_labels(data)
+    graph = LabelGraph.from_labels(
+        labels, data.schema, threshold=threshold, reweight=reweight, normalise=normalise, edges=edges
+    )
+    match control:
+        case "identity":
+            return graph.identity()
+        case "uniform":
+            return graph.uniform()
+        case "shuffled":
+            return graph.shuffled(seed)
+    return graph
+
+
+def label_prior(data: FaceDataModule) -> Float[Tensor, " attr"]:
+    """The share of positives of each attribute among the defined training labels; 0.5 where none is defined."""
+    labels = train_labels(data)
+    positive, defined = (labels == 1).sum(0), (labels != 0).sum(0)
+    return torch.where(defined > 0, positive / defined.clamp(min=1), 0.5)
+
+
+def train_labels(data: FaceDataModule) -> Tensor:
+    """The training labels, with a warning where an attribute never varies."""
+    labels = data.train_labels()
+    if constant := constant_attributes(labels, data.schema):
+        warnings.warn(constant_warning(constant, len(labels)), stacklevel=3)
+    return labels

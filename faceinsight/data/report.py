@@ -1,0 +1,144 @@
+"""The report on a data set: plain data that prints well."""
+
+from dataclasses import dataclass
+from io import StringIO
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import RenderableType
+
+__all__ = ["DataReport", "LabelNoise"]
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """How far the labels themselves break the logical rules: the ceiling of a model that learns them perfectly.
+
+    Args:
+        decided: rule -> faces whose defined labels decide it.
+        broken: rule -> faces that break it.
+        faces_decided: faces on which at least one rule is decided.
+        faces_broken: faces that break at least one rule.
+    """
+
+    decided: dict[str, int]
+    broken: dict[str, int]
+    faces_decided: int
+    faces_broken: int
+
+    @property
+    def violation_rate(self) -> float:
+        """Share of the faces that break at least one rule."""
+        return self.faces_broken / self.faces_decided if self.faces_decided else float("nan")
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What :func:`check` found; printed with rich it is a table, ``frame`` gives the attributes as data.
+
+    Args:
+        description: the table in one line.
+        faces: split -> faces.
+        people: split -> identities.
+        positive: attribute -> faces that show it.
+        negative: attribute -> faces that do not.
+        undefined: attribute -> faces without this label.
+        constant: attribute -> how it never varies in training.
+        noise: the labels against the rules; None without rules.
+        broken: file problems found; None where files were not read.
+        notes: what else the source has to say.
+    """
+
+    description: str
+    faces: dict[str, int]
+    people: dict[str, int]
+    positive: dict[str, int]
+    negative: dict[str, int]
+    undefined: dict[str, int]
+    constant: dict[str, str]
+    noise: LabelNoise | None
+    broken: tuple[str, ...] | None
+    notes: tuple[str, ...]
+
+    def frame(self) -> "pd.DataFrame":
+        """One row an attribute: positive, negative, undefined, prevalence among the defined, share undefined."""
+        import pandas as pd
+
+        counts = {"positive": self.positive, "negative": self.negative, "undefined": self.undefined}
+        frame = pd.DataFrame(counts)
+        defined = frame["positive"] + frame["negative"]
+        frame["prevalence"] = frame["positive"] / defined
+        frame["undefined share"] = frame["undefined"] / (defined + frame["undefined"])
+        return frame
+
+    def lines(self) -> list[str]:
+        """The report's sentences, tables apart."""
+        lines = [*self.notes]
+        if self.constant:
+            lines.append("constant in training: " + ", ".join(f"{name} ({how})" for name, how in self.constant.items()))
+        if self.noise is not None:
+            lines.append(
+                f"{self.noise.faces_broken:,} of {self.noise.faces_decided:,} faces ({self.noise.violation_rate:.2%}) "
+                "break at least one logical rule in the labels themselves: the ceiling of logical accuracy is "
+                f"{1 - self.noise.violation_rate:.2%}"
+            )
+        if self.broken is not None:
+            lines.append(f"{len(self.broken):,} faces cannot be read" if self.broken else "every file can be read")
+            lines.extend(f"  {each}" for each in self.broken)
+        return lines
+
+    def __rich__(self) -> "RenderableType":
+        from rich.console import Group
+        from rich.text import Text
+
+        tables = [split_table(self), attribute_table(self)]
+        if self.noise is not None and self.noise.broken:
+            tables.append(noise_table(self.noise))
+        return Group(Text(self.description), *tables, *map(Text, self.lines()))
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        written = StringIO()
+        Console(file=written, width=120, color_system=None).print(self)
+        return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
+
+
+def split_table(report: DataReport) -> "RenderableType":
+    """Faces and people of each split."""
+    from rich.table import Table
+
+    table = Table("split", title_justify="left")
+    for heading in ("faces", "people"):
+        table.add_column(heading, justify="right")
+    for split, faces in report.faces.items():
+        table.add_row(split, f"{faces:,}", f"{report.people[split]:,}")
+    return table
+
+
+def attribute_table(report: DataReport) -> "RenderableType":
+    """Prevalence and undefined share of each attribute."""
+    from rich.table import Table
+
+    table = Table("attribute")
+    for heading in ("positive", "prevalence", "undefined"):
+        table.add_column(heading, justify="right")
+    for name, row in report.frame().iterrows():
+        positive, share = f"{int(row['positive']):,}", f"{row['prevalence']:.1%}"
+        table.add_row(str(name), positive, share, f"{row['undefined share']:.1%}")
+    return table
+
+
+def noise_table(noise: LabelNoise) -> "RenderableType":
+    """How many faces break each rule."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("logical rule")
+    for heading in ("faces that break it", "share"):
+        table.add_column(heading, justify="right")
+    for rule, broken in noise.broken.items():
+        decided = noise.decided[rule]
+        table.add_row(escape(rule), f"{broken:,}", f"{broken / decided:.2%}" if decided else "not decided")
+    return table
