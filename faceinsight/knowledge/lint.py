@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
-from faceinsight.knowledge.components import ComponentTooLargeError, connected, is_satisfiable, minimal_conflict
-from faceinsight.knowledge.formula import Atom, Formula, Iff, Not
+from faceinsight.knowledge.components import (
+    ComponentTooLargeError,
+    connected,
+    is_satisfiable,
+    minimal_conflict,
+    models_of,
+)
+from faceinsight.knowledge.formula import Formula, Iff, Not
 from faceinsight.knowledge.rules import RuleSet
 
 if TYPE_CHECKING:
@@ -189,12 +195,18 @@ def _superfluous(formulas: Sequence[Formula], members: tuple[int, ...]) -> list[
 
 
 def _constants(formulas: Sequence[Formula], members: tuple[int, ...]) -> list[Finding]:
+    names = tuple(dict.fromkeys(name for formula in formulas for name in formula.names))
+    seen = {(name, value): False for name in names for value in (True, False)}
+    for models in models_of(formulas, names):
+        for name, column in zip(names, models.unbind(1), strict=True):
+            seen[name, True] |= bool(column.any())
+            seen[name, False] |= not column.all()
     found = []
-    for name in dict.fromkeys(name for formula in formulas for name in formula.names):
-        for literal, forced in ((Atom(name), "no"), (Not(Atom(name)), "yes")):
-            if not is_satisfiable([*formulas, literal]):
-                about = tuple(i for i, formula in zip(members, formulas, strict=True) if name in formula.names)
-                found.append(Finding("constant", about, f"the rules leave {name!r} only one value: {forced}"))
+    for (name, value), possible in seen.items():
+        if not possible:
+            about = tuple(index for index, formula in zip(members, formulas, strict=True) if name in formula.names)
+            only = "no" if value else "yes"
+            found.append(Finding("constant", about, f"the rules leave {name!r} only one value: {only}"))
     return found
 
 

@@ -164,7 +164,7 @@ class RuleSet:
     @classmethod
     def load(
         cls,
-        catalog_or_path: str | os.PathLike[str],
+        name_or_path: str | os.PathLike[str],
         strength: Literal["logical", "all"] = "logical",
         schema: Schema | None = None,
     ) -> "RuleSet":
@@ -174,13 +174,13 @@ class RuleSet:
         gives none.
 
         Args:
-            catalog_or_path: a catalog of this library by name, a YAML file laid out like one, or what :meth:`save`
+            name_or_path: a catalog of this library by name, a YAML file laid out like one, or what :meth:`save`
                 wrote; any other file is read as rule text.
             strength: ``all`` adds the statistical rules.
             schema: the attributes; needed unless the file has its own, and then the rules are read over these.
         """
-        path = Path(catalog_or_path)
-        if str(catalog_or_path) not in catalog_names() and path.is_file():
+        path = Path(name_or_path)
+        if str(name_or_path) not in catalog_names() and path.is_file():
             data = (
                 yaml.safe_load(path.read_text("utf-8")) if path.suffix in (".yaml", ".yml") else path.read_text("utf-8")
             )
@@ -188,7 +188,7 @@ class RuleSet:
                 return cls.parse(data or (), _needed(schema, path))
             if "attributes" not in data:
                 return cls.from_dict(data.get("rules") or {}, _needed(schema, path), strength)
-        catalog = read_catalog(str(catalog_or_path))
+        catalog = read_catalog(str(name_or_path))
         groups = Schema.from_dict(catalog).groups.values()
         schema = schema or Schema.from_dict(catalog)
         return cls(

@@ -3,12 +3,12 @@
 A component's models are one matrix, so what the rules ask of a batch is one matrix product. Its two sides,
 ``[M, 1 - M]`` times ``[log p, log(1 - p)]``, add negative numbers only; the shorter ``M @ logits + sum log(1 - p)``
 cancels, and in float32 it gave log-probabilities above zero from logits of about 15 on. Autocast is switched off
-inside, because half precision sums shift the result by a tenth of a nat.
+inside, because half precision sums shift the result by a tenth of a nat; and where
+``torch.set_float32_matmul_precision`` lets float32 products be rounded the same way, they are taken in float64.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import wraps
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,21 +20,18 @@ from torch.nn import functional as F
 from faceinsight.knowledge.components import Component
 from faceinsight.knowledge.rules import RuleSet
 
-__all__ = ["EnumeratedComponent", "RuleTables", "check_width", "full_precision", "log_sum_exp", "rule_tables"]
+__all__ = ["EnumeratedComponent", "RuleTables", "check_width", "full_product", "log_sum_exp", "rule_tables"]
 
 #: Taken off a model's log-probability for each label it differs in: beyond any sum of logits, well within float32.
 BARRIER = 1e30
 
 
-def full_precision(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Run a function of ``(self, logits, ...)`` outside autocast."""
-
-    @wraps(function)
-    def run(self: object, logits: Tensor, *args: object, **options: object) -> Tensor:
-        with torch.autocast(logits.device.type, enabled=False):
-            return function(self, logits, *args, **options)
-
-    return run
+def full_product(left: Tensor, right: Tensor) -> Tensor:
+    """``left @ right`` in the precision of ``left``, whatever autocast and the matmul settings say."""
+    with torch.autocast(left.device.type, enabled=False):
+        if left.dtype == torch.float32 and _products_are_rounded():
+            return (left.to(_widest(left)) @ right.to(_widest(left))).to(left.dtype)
+        return left @ right
 
 
 def log_sum_exp(scores: Float[Tensor, "*batch model"]) -> Float[Tensor, "*batch"]:
@@ -74,11 +71,10 @@ class EnumeratedComponent:
         """One row a model: 1 where it has the attribute."""
         return rearrange(self.literals[: len(self.index)], "attr model -> model attr")
 
-    @full_precision
     def scores(self, logits: Float[Tensor, "*batch all"]) -> Float[Tensor, "*batch model"]:
         """``log p(model)`` of every model under independent attributes."""
         own = logits.index_select(-1, self.index)
-        return F.logsigmoid(torch.cat([own, -own], dim=-1)) @ self.literals
+        return full_product(F.logsigmoid(torch.cat([own, -own], dim=-1)), self.literals)
 
     def log_partition(self, logits: Float[Tensor, "*batch all"]) -> Float[Tensor, "*batch"]:
         """``log WMC``: the log-probability that the component's rules hold; never above 0."""
@@ -102,13 +98,11 @@ class EnumeratedComponent:
         """In how many defined labels each model differs."""
         own = labels.index_select(-1, self.index)
         against = torch.cat([own < 0, own > 0], dim=-1).to(self.literals.dtype)
-        with torch.autocast(labels.device.type, enabled=False):
-            return against @ self.literals
+        return full_product(against, self.literals)
 
-    @full_precision
     def marginals(self, logits: Float[Tensor, "*batch all"]) -> Float[Tensor, "*batch attr"]:
         """``p(attribute | rules)`` for the component's own attributes."""
-        return (self.scores(logits).softmax(-1) @ self.models).clamp(max=1)
+        return full_product(self.scores(logits).softmax(-1), self.models).clamp(max=1)
 
     def mode(self, logits: Float[Tensor, "*batch all"]) -> Float[Tensor, "*batch attr"]:
         """The most probable model; of equals the first in binary order.
@@ -116,9 +110,8 @@ class EnumeratedComponent:
         ``log p`` differs between models by a sum of logits, which float64 adds exactly for float32 logits of ordinary
         range: so ties are ties whatever the batch size.
         """
-        exact = _widest(logits)
-        with torch.autocast(logits.device.type, enabled=False):
-            total = logits.index_select(-1, self.index).to(exact) @ self.models.T.to(exact)
+        own = logits.index_select(-1, self.index)
+        total = full_product(own.to(_widest(own)), self.models.T.to(_widest(own)))
         return self.models[total.argmax(-1)]
 
     def draw(
@@ -167,6 +160,11 @@ def rule_tables(rules: RuleSet, like: Tensor) -> RuleTables:
 def _widest(logits: Tensor) -> torch.dtype:
     """float64, where the device has it."""
     return torch.float32 if logits.device.type == "mps" else torch.float64
+
+
+@torch.compiler.assume_constant_result
+def _products_are_rounded() -> bool:
+    return torch.get_float32_matmul_precision() != "highest"
 
 
 def check_width(logits: Tensor, rules: RuleSet) -> Tensor:

@@ -1,0 +1,142 @@
+"""Components and their models, against every assignment looked at one by one."""
+
+import itertools
+import random
+
+import pytest
+import torch
+
+from faceinsight.knowledge import components as module
+from faceinsight.knowledge.components import (
+    ComponentTooLargeError,
+    UnsatisfiableError,
+    connected,
+    find_components,
+    is_satisfiable,
+    minimal_conflict,
+    models_of,
+)
+from faceinsight.knowledge.formula import Atom, Formula, Not, Or, columns
+from faceinsight.knowledge.language import parse_rules
+from faceinsight.knowledge.rules import RuleSet
+from faceinsight.knowledge.schema import Schema
+from tests.knowledge.strict_rules import STRICT
+
+
+def letters(count: int) -> Schema:
+    return Schema.from_names([f"a{index}" for index in range(count)])
+
+
+def random_clauses(rng: random.Random, schema: Schema, count: int) -> list[Formula]:
+    def literal(name: str) -> Formula:
+        return Atom(name) if rng.random() < 0.5 else Not(Atom(name))
+
+    return [Or(tuple(map(literal, rng.sample(schema.names, rng.choice([2, 3]))))) for _ in range(count)]
+
+
+def brute_force(formulas: list[Formula], schema: Schema, names: tuple[str, ...]) -> list[tuple[bool, ...]]:
+    """Every assignment of ``names`` under which all formulas hold, the other attributes being off."""
+    kept = []
+    for values in itertools.product([False, True], repeat=len(names)):
+        face = torch.full((1, len(schema)), -1, dtype=torch.int8)
+        for name, value in zip(names, values, strict=True):
+            face[0, schema.index(name)] = 1 if value else -1
+        if all(formula.evaluate(columns(schema, face)).item() == 1 for formula in formulas):
+            kept.append(values)
+    return kept
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_models_are_those_that_looking_at_every_assignment_finds(seed: int):
+    rng, schema = random.Random(seed), letters(8)
+    formulas = random_clauses(rng, schema, 6)
+    found = find_components(formulas, schema)
+    assert sorted(rule for component in found for rule in component.rules) == list(range(6))
+    for component in found:
+        mine = [formulas[rule] for rule in component.rules]
+        expected = brute_force(mine, schema, component.attributes)
+        assert [tuple(row) for row in component.models.tolist()] == expected  # sorted as binary numbers too
+        assert component.index.tolist() == [schema.index(name) for name in component.attributes]
+
+
+def test_rules_fall_into_components_by_the_attributes_they_share():
+    schema = letters(7)
+    formulas = parse_rules("a5 -> a0\n a1 or a2\n a2 -> a3\n a0 -> not a6\n a1 <-> a3", schema)
+    assert connected(formulas) == [(0, 3), (1, 2, 4)]
+    first, second = find_components(formulas, schema)
+    assert first.attributes == ("a0", "a5", "a6")
+    assert second.attributes == ("a1", "a2", "a3")
+    assert len(first) == 3
+
+
+def test_a_late_rule_joins_components_that_stood_apart():
+    formulas = parse_rules("a0 -> a1\n a2 -> a3\n a4\n a1 -> a2", letters(5))
+    assert connected(formulas) == [(0, 1, 3), (2,)]
+
+
+def test_the_strict_celeba_rules_have_927_models():
+    rules = RuleSet.parse(STRICT, Schema.load("celeba"))
+    (component,) = rules.components
+    assert (len(rules), len(component), len(component.models)) == (12, 15, 927)
+
+
+def test_models_come_in_blocks_and_are_complete(monkeypatch: pytest.MonkeyPatch):
+    schema = letters(9)
+    formulas = random_clauses(random.Random(7), schema, 5)
+    whole = torch.cat(list(models_of(formulas, schema.names)))
+    monkeypatch.setattr(module, "CHUNK", 3)
+    blocks = list(models_of(formulas, schema.names))
+    assert max(map(len, blocks)) <= 3
+    assert torch.equal(torch.cat(blocks).unique(dim=0), whole.unique(dim=0))
+    assert len(torch.cat(blocks)) == len(whole)
+
+
+def test_contradictory_rules_are_refused_with_a_minimal_conflict():
+    schema = Schema.from_names(["a", "b", "c", "d"])
+    formulas = parse_rules("a -> d\n a -> b\n b -> c\n a or b\n a\n not c\n d or c", schema)
+    with pytest.raises(UnsatisfiableError) as caught:
+        find_components(formulas, schema)
+    conflict = parse_rules("\n".join(caught.value.rules), schema)
+    assert not is_satisfiable(conflict)
+    for left_out in conflict:
+        assert is_satisfiable([formula for formula in conflict if formula is not left_out])
+    assert str(caught.value) == (
+        "no face can satisfy these rules together; drop or change one of them:\n"
+        "    a -> b\n    b -> c\n    a\n    not c"
+    )
+
+
+def test_a_rule_that_contradicts_itself_is_a_conflict_of_one():
+    schema = Schema.from_names(["a", "b"])
+    formulas = parse_rules("a -> b\n a and not a", schema)
+    assert [str(formula) for formula in minimal_conflict(formulas)] == ["a and not a"]
+
+
+def test_a_component_beyond_the_limit_is_refused_with_its_size_and_its_glue():
+    schema = letters(12)
+    formulas = parse_rules("a0 or a1 or a2 or a3 or a4 or a5\n a5 or a6\n a6 or a7 or a8 or a9 or a10 or a11", schema)
+    with pytest.raises(ComponentTooLargeError) as caught:
+        find_components(formulas, schema, max_models=1000)
+    assert str(caught.value) == (
+        "3 rules join 12 attributes into one component with more than 1,000 consistent states; "
+        "it hangs together most by 'a5 or a6': without that rule its largest part has 6 attributes. "
+        "Drop or split rules"
+    )
+    assert (caught.value.attributes, caught.value.glue) == (12, "a5 or a6")
+
+
+def test_a_search_that_does_not_end_soon_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MAX_STATES", 100)
+    schema = letters(10)
+    with pytest.raises(ComponentTooLargeError, match="more than 100 partial assignments to look at"):
+        find_components(parse_rules("at_least_one(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9)", schema), schema)
+
+
+def test_one_group_of_eighty_labels_is_no_trouble():
+    schema = letters(80)
+    (component,) = find_components(parse_rules(f"exactly_one({', '.join(schema.names)})", schema), schema)
+    assert torch.equal(component.models.flip(0), torch.eye(80, dtype=torch.bool))
+
+
+def test_no_rules_have_no_components():
+    assert find_components([], letters(2)) == ()

@@ -1,0 +1,116 @@
+"""The schema: names, labels, groups and the catalog files."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from faceinsight.knowledge.schema import (
+    Attribute,
+    Group,
+    Schema,
+    UnknownAttributeError,
+    catalog_names,
+    quoted,
+    read_catalog,
+)
+
+
+def test_a_schema_survives_the_trip_through_plain_data():
+    schema = Schema.load("fairface")
+    again = Schema.from_dict(yaml.safe_load(yaml.safe_dump(schema.to_dict(), sort_keys=False)))
+    assert again == schema
+    assert again.groups["age"].years == schema.groups["age"].years
+    assert again.names[:3] == ("0-2", "3-9", "10-19")
+
+
+def test_an_unknown_attribute_is_answered_with_the_nearest_names():
+    schema = Schema.from_names(["Smiling", "Wearing_Hat"])
+    with pytest.raises(UnknownAttributeError, match=r"^unknown attribute 'Smilling'; did you mean 'Smiling'\?$"):
+        schema.index("Smilling")
+    with pytest.raises(UnknownAttributeError, match=r"^unknown attribute 'zzz'$"):
+        schema.index("zzz")
+    assert "Smiling" in schema
+    assert "Smilling" not in schema
+
+
+def test_boolean_labels_become_one_and_minus_one():
+    labels = Schema.from_names(["a", "b"]).check_labels(torch.tensor([[True, False]]))
+    assert labels.tolist() == [[1, -1]]
+    assert labels.dtype == torch.int8
+
+
+def test_a_label_value_that_is_none_of_the_three_is_named():
+    schema = Schema.from_names(["a", "b"])
+    with pytest.raises(ValueError, match=r"got 2 for 'b' of face 1; map 0/1 labels with `labels \* 2 - 1`"):
+        schema.check_labels(torch.tensor([[1, 0], [-1, 2]]))
+
+
+def test_labels_of_the_wrong_width_are_refused():
+    with pytest.raises(ValueError, match=r"labels must be \[face, 2\] for schema 'custom', got \[1, 3\]"):
+        Schema.from_names(["a", "b"]).check_labels(torch.zeros(1, 3))
+
+
+def test_two_attributes_of_one_name_are_refused():
+    with pytest.raises(ValueError, match=r"attributes named twice: \['a'\]"):
+        Schema("twice", (Attribute("a", "x"), Attribute("b", "y"), Attribute("a", "z")))
+    with pytest.raises(ValueError, match="needs at least one attribute"):
+        Schema("empty", ())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"labels": {"a": "a"}}, r"group 'g': needs at least two labels, got \['a'\]"),
+        ({"years": ((0, 9),)}, "group 'g': 1 year ranges for 2 labels"),
+    ],
+)
+def test_a_group_that_makes_no_sense_is_refused(changed: dict, message: str):
+    fine = {"name": "g", "kind": "ordinal", "labels": {"a": "a", "b": "b"}}
+    assert Group(**fine).rule == "exactly_one(a, b)"
+    with pytest.raises(ValueError, match=message):
+        Group(**(fine | changed))
+
+
+def test_a_group_of_an_unknown_kind_is_refused():
+    group = Group("g", "ordinal", {"a": "a", "b": "b"})
+    object.__setattr__(group, "kind", "some")  # the tests' own type check would refuse it before the class does
+    with pytest.raises(ValueError, match=r"group 'g': kind must be one of \('exactly_one', .*\), got 'some'"):
+        group.__post_init__()
+
+
+def test_a_groups_plain_labels_are_attributes_and_are_quoted_where_need_be():
+    data = {"name": "s", "attributes": {"East Asian": "x", "White": "y"}}
+    data["groups"] = {"race": {"kind": "at_most_one", "labels": ["East Asian", "White"]}}
+    schema = Schema.from_dict(data)
+    assert schema.attributes[0] == Attribute("East Asian", "x")
+    assert schema.groups["race"].rule == 'at_most_one("East Asian", White)'
+    assert [quoted(name) for name in ("5_o_Clock_Shadow", "0-2", "not")] == ["5_o_Clock_Shadow", '"0-2"', '"not"']
+
+
+def test_catalogs_are_found_by_name_and_by_path(tmp_path: Path):
+    assert {"celeba", "fairface"} <= set(catalog_names())
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nattributes: {Smiling: who is smiling}\n")
+    assert Schema.load(str(path)).names == ("Smiling",)
+
+
+def test_a_missing_catalog_lists_those_there_are():
+    with pytest.raises(FileNotFoundError, match=r"no catalog named 'celebb' and no such file; .* celeba, fairface"):
+        read_catalog("celebb")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n", "a catalog needs the keys 'name' and 'attributes'"),
+        ("name: x\n", "a catalog needs the keys 'name' and 'attributes'"),
+        ("name: x\nattributes: {a: b}\nrulez: 1\n", r"unknown keys \['rulez'\]"),
+    ],
+)
+def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_catalog(str(path))
