@@ -31,6 +31,7 @@ __all__ = ["GraphSettings", "LabelGraph", "share_weights"]
 
 Normalise = Literal["row", "column"]
 Edges = Literal["probability", "lift"]
+Control = Literal["none", "identity", "shuffled", "uniform"]
 
 #: Thresholds where none is given. For lift: choice of this library, "at least twice as often as by chance".
 THRESHOLDS: dict[str, float] = {"probability": 0.4, "lift": 2.0}
@@ -71,7 +72,7 @@ class GraphSettings:
     reweight: float
     normalise: Normalise
     edges: Edges
-    control: Literal["none", "identity", "shuffled", "uniform"] = "none"
+    control: Control = "none"
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -87,7 +88,6 @@ class GraphSettings:
             )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class LabelGraph:
     """A graph over named attributes: ``weights[i, j]`` is what attribute i hears of attribute j.
 
@@ -107,18 +107,18 @@ class LabelGraph:
             [0.0000, 1.0000]])
     """
 
-    names: tuple[str, ...]
-    weights: Float[Tensor, "attr attr"]
-    counts: PairCounts
-    settings: GraphSettings
+    # not a dataclass: jsonargparse takes no `class_path: faceinsight.LabelGraph.from_labels` for one
 
-    def __post_init__(self) -> None:
-        square = (len(self.names), len(self.names))
-        for name, matrix in {"weights": self.weights, **vars(self.counts)}.items():
+    def __init__(
+        self, names: tuple[str, ...], weights: Float[Tensor, "attr other"], counts: PairCounts, settings: GraphSettings
+    ) -> None:
+        square = (len(names), len(names))
+        for name, matrix in {"weights": weights, **vars(counts)}.items():
             if matrix.shape != square:
                 raise ValueError(
                     f"{name} must be {square[0]} x {square[0]}, one row per name, got {list(matrix.shape)}"
                 )
+        self.names, self.weights, self.counts, self.settings = names, weights, counts, settings
 
     def __repr__(self) -> str:
         given = ", ".join(
@@ -187,13 +187,13 @@ class LabelGraph:
 
     def identity(self) -> "LabelGraph":
         """The control without any graph: every attribute hears only itself."""
-        return replace(self, weights=torch.eye(len(self.names)), settings=replace(self.settings, control="identity"))
+        return self._controlled(torch.eye(len(self.names)), "identity")
 
     def uniform(self) -> "LabelGraph":
         """The control without any knowledge: every attribute hears all others alike."""
         others = ~torch.eye(len(self.names), dtype=torch.bool)
         weights = share_weights(others, self.settings.reweight, self.settings.normalise)
-        return replace(self, weights=weights, settings=replace(self.settings, control="uniform"))
+        return self._controlled(weights, "uniform")
 
     def shuffled(self, seed: int) -> "LabelGraph":
         """The control with the wrong knowledge: the same graph, each attribute in the place of another.
@@ -203,8 +203,12 @@ class LabelGraph:
         order = torch.randperm(len(self.names), generator=torch.Generator().manual_seed(seed))
         place = torch.empty_like(order)
         place[order] = order.roll(1)
-        weights = self.weights[place][:, place]
-        return replace(self, weights=weights, settings=replace(self.settings, control="shuffled", seed=seed))
+        return self._controlled(self.weights[place][:, place], "shuffled", seed)
+
+    def _controlled(
+        self, weights: Float[Tensor, "attr attr"], control: Control, seed: int | None = None
+    ) -> "LabelGraph":
+        return LabelGraph(self.names, weights, self.counts, replace(self.settings, control=control, seed=seed))
 
     def reorder(self, names: Iterable[str]) -> "LabelGraph":
         """The same graph with rows and columns in the order of ``names``, such as a schema's.
@@ -226,7 +230,7 @@ class LabelGraph:
             )
         at = torch.tensor([self.names.index(name) for name in wanted])
         counts = PairCounts(**{name: matrix[at][:, at] for name, matrix in vars(self.counts).items()})
-        return replace(self, names=wanted, weights=self.weights[at][:, at], counts=counts)
+        return LabelGraph(wanted, self.weights[at][:, at], counts, self.settings)
 
     def edges_frame(self) -> "pd.DataFrame":
         """The edges as a table, one row for each pair in which ``target`` hears ``source`` (PyG's direction).

@@ -218,7 +218,7 @@ class SegmentationEncoder(nn.Module):
     def class_map(self, images: Images | None, masks: Masks | None = None) -> Masks:
         """The most probable part at every pixel, as class ids."""
         with torch.no_grad():
-            return self.parse(images, masks).argmax(dim=1).to(torch.uint8)
+            return self.parse(images, masks).max(dim=1).indices.to(torch.uint8)
 
     def feature_key(self) -> dict[str, Any]:
         """What the features depend on apart from image, image tokens and mask, as plain data."""

@@ -1,7 +1,9 @@
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 from torch_geometric.nn import GATConv, GCNConv, GraphConv, SAGEConv
 from torch_geometric.utils import dense_to_sparse
@@ -154,6 +156,22 @@ def test_the_graph_is_saved_with_the_weights() -> None:
     assert "4 attributes, 3 edges" in repr(module)
     assert module.training
     assert all(layer.training for layer in module.layers)
+
+
+def test_a_configuration_builds_graph_and_convolution_by_class_path(tmp_path: Path) -> None:
+    build_graph("column").save(tmp_path / "graph.yaml")
+    load = {
+        "class_path": "faceinsight.knowledge.graph.LabelGraph.load",
+        "init_args": {"path": str(tmp_path / "graph.yaml")},
+    }
+    attention = {"class_path": "torch_geometric.nn.GATConv", "init_args": {"heads": 2, "concat": False}}
+    arguments = {"graph": load, "embed_dim": 6, "convolution": attention}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--correlation", type=nn.Module)
+    module = {"class_path": "faceinsight.modules.correlation.CorrelationConstraint", "init_args": arguments}
+    built = parser.instantiate(parser.parse_object({"correlation": module})).correlation
+    assert torch.equal(built.graph.weights, build_graph("column").weights)
+    assert [type(layer) for layer in built.layers] == [GATConv, GATConv]
 
 
 def test_what_cannot_be_refined_is_refused() -> None:
