@@ -4,8 +4,9 @@ Named attributes and rules, a label graph, an exact logical constraint and a one
 frozen language model. Names are loaded when they are first used, so that ``import faceinsight`` is quick.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
     from faceinsight import data, evaluation, modules
@@ -31,23 +32,17 @@ __all__ = [
     "modules",
 ]
 
-_HOMES = {
-    "ConstrainedBernoulli": "faceinsight.modules.constrained",
-    "FaceInsight": "faceinsight.model",
-    "FacePrediction": "faceinsight.prediction",
-    "LabelGraph": "faceinsight.knowledge.graph",
-    "RuleSet": "faceinsight.knowledge.rules",
-    "Schema": "faceinsight.knowledge.schema",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    if name in ("data", "evaluation", "modules"):
-        return importlib.import_module(f"faceinsight.{name}")
-    raise AttributeError(f"module 'faceinsight' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "ConstrainedBernoulli": "faceinsight.modules.constrained",
+        "FaceInsight": "faceinsight.model",
+        "FacePrediction": "faceinsight.prediction",
+        "LabelGraph": "faceinsight.knowledge.graph",
+        "RuleSet": "faceinsight.knowledge.rules",
+        "Schema": "faceinsight.knowledge.schema",
+        "data": "",
+        "evaluation": "",
+        "modules": "",
+    },
+)

@@ -48,6 +48,9 @@ class FaceEncoder(nn.Module):
         segmentation: images and patch tokens to features of the face's parts.
     """
 
+    image_encoder: Any  # an ImageEncoder, in Frozen or not
+    segmentation: Any  # a SegmentationEncoder or None
+
     def __init__(self, *, image_encoder: nn.Module, segmentation: nn.Module | None = None) -> None:
         super().__init__()
         self.image_encoder = image_encoder
@@ -56,14 +59,14 @@ class FaceEncoder(nn.Module):
     @property
     def frozen(self) -> bool:
         """Whether the same image always gives the same features, so that they can be cached."""
-        return isinstance(self.image_encoder, Frozen)
+        return isinstance(self.image_encoder, Frozen) and (self.segmentation is None or self.segmentation.frozen)
 
     def forward(self, images: Images, masks: Masks | None = None) -> Features:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.image_encoder, Frozen)):
             tokens = self.image_encoder(images)
-            features = {"image": tokens}
-            if self.segmentation is not None:
-                features["segmentation"] = self.segmentation.encode(images, tokens, self.image_encoder.grid, masks)
+        features = {"image": tokens}
+        if self.segmentation is not None:
+            features["segmentation"] = self.segmentation.encode(images, tokens, self.image_encoder.grid, masks)
         return features
 
     def feature_keys(self) -> dict[str, dict[str, Any]]:
@@ -92,6 +95,8 @@ class FaceInsight(nn.Module):
         instruction: text before the image tokens.
         question: a template with ``{prompt}``, asked before each attribute's soft tokens.
     """
+
+    language_model: Any  # a LanguageModel, in Frozen or not
 
     def __init__(
         self,

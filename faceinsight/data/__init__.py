@@ -1,0 +1,39 @@
+"""Data sets and drawn faces, as one typed batch."""
+
+from typing import TYPE_CHECKING
+
+from faceinsight._lazy import lazy
+
+if TYPE_CHECKING:
+    from faceinsight.data.augment import Augmentation
+    from faceinsight.data.batch import FaceBatch
+    from faceinsight.data.celeba import CelebA
+    from faceinsight.data.datamodule import FaceDataModule
+    from faceinsight.data.graph_from_data import label_prior, training_graph
+    from faceinsight.data.synthfaces import SynthFaces
+    from faceinsight.data.table import FaceTable
+
+__all__ = [
+    "Augmentation",
+    "CelebA",
+    "FaceBatch",
+    "FaceDataModule",
+    "FaceTable",
+    "SynthFaces",
+    "label_prior",
+    "training_graph",
+]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "Augmentation": "faceinsight.data.augment",
+        "CelebA": "faceinsight.data.celeba",
+        "FaceBatch": "faceinsight.data.batch",
+        "FaceDataModule": "faceinsight.data.datamodule",
+        "FaceTable": "faceinsight.data.table",
+        "SynthFaces": "faceinsight.data.synthfaces",
+        "label_prior": "faceinsight.data.graph_from_data",
+        "training_graph": "faceinsight.data.graph_from_data",
+    },
+)

@@ -1,49 +1,23 @@
-"""Judging models: per-face predictions, paired statistics, tables and plots. Names are loaded when first used."""
+"""Predictions, statistics, tables and plots."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
-    from faceinsight.evaluation.groups import group_metrics
-    from faceinsight.evaluation.plot import plot_report, save_plot
     from faceinsight.evaluation.predictions import Predictions, read_predictions, write_predictions
-    from faceinsight.evaluation.report import Report, VariantResult, print_report, to_frame, write_report
-    from faceinsight.evaluation.statistics import Bootstrap, Comparison, Estimate, holm, paired_bootstrap
+    from faceinsight.evaluation.report import Report
+    from faceinsight.evaluation.statistics import paired_bootstrap
 
-__all__ = [
-    "Bootstrap",
-    "Comparison",
-    "Estimate",
-    "Predictions",
-    "Report",
-    "VariantResult",
-    "group_metrics",
-    "holm",
-    "paired_bootstrap",
-    "plot_report",
-    "print_report",
-    "read_predictions",
-    "save_plot",
-    "to_frame",
-    "write_predictions",
-    "write_report",
-]
+__all__ = ["Predictions", "Report", "paired_bootstrap", "read_predictions", "write_predictions"]
 
-_HOMES = {
-    "groups": ("group_metrics",),
-    "plot": ("plot_report", "save_plot"),
-    "predictions": ("Predictions", "read_predictions", "write_predictions"),
-    "report": ("Report", "VariantResult", "print_report", "to_frame", "write_report"),
-    "statistics": ("Bootstrap", "Comparison", "Estimate", "holm", "paired_bootstrap"),
-}
-
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"faceinsight.evaluation.{home}"), name)
-    raise AttributeError(f"module 'faceinsight.evaluation' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "Predictions": "faceinsight.evaluation.predictions",
+        "Report": "faceinsight.evaluation.report",
+        "paired_bootstrap": "faceinsight.evaluation.statistics",
+        "read_predictions": "faceinsight.evaluation.predictions",
+        "write_predictions": "faceinsight.evaluation.predictions",
+    },
+)

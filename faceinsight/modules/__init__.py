@@ -1,0 +1,54 @@
+"""The paper's parts, one idea per file; each imports and works alone."""
+
+from typing import TYPE_CHECKING
+
+from faceinsight._lazy import lazy
+
+if TYPE_CHECKING:
+    from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
+    from faceinsight.modules.correlation import CorrelationConstraint
+    from faceinsight.modules.face_parser import FaceParser
+    from faceinsight.modules.frozen import Frozen
+    from faceinsight.modules.image_encoder import ImageEncoder
+    from faceinsight.modules.language_model import LanguageModel
+    from faceinsight.modules.logical import LogicalConstraint
+    from faceinsight.modules.projector import Projector
+    from faceinsight.modules.segmentation import MapTokens, RegionTokens, SegmentationEncoder
+    from faceinsight.modules.text_encoder import LearnedText, TextEncoder
+
+__all__ = [
+    "AttributeQuery",
+    "CorrelationConstraint",
+    "FaceParser",
+    "Frozen",
+    "ImageEncoder",
+    "LanguageModel",
+    "LearnedText",
+    "LogicalConstraint",
+    "MapTokens",
+    "Projector",
+    "RegionTokens",
+    "SegmentationEncoder",
+    "SharedHead",
+    "TextEncoder",
+]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "AttributeQuery": "faceinsight.modules.attribute_query",
+        "CorrelationConstraint": "faceinsight.modules.correlation",
+        "FaceParser": "faceinsight.modules.face_parser",
+        "Frozen": "faceinsight.modules.frozen",
+        "ImageEncoder": "faceinsight.modules.image_encoder",
+        "LanguageModel": "faceinsight.modules.language_model",
+        "LearnedText": "faceinsight.modules.text_encoder",
+        "LogicalConstraint": "faceinsight.modules.logical",
+        "MapTokens": "faceinsight.modules.segmentation",
+        "Projector": "faceinsight.modules.projector",
+        "RegionTokens": "faceinsight.modules.segmentation",
+        "SegmentationEncoder": "faceinsight.modules.segmentation",
+        "SharedHead": "faceinsight.modules.attribute_query",
+        "TextEncoder": "faceinsight.modules.text_encoder",
+    },
+)

@@ -6,18 +6,21 @@ prompts live in the space that the LLM reads; or one learned vector for each att
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from faceinsight.modules.language_model import LanguageModel
-
 __all__ = ["LearnedText", "TextEncoder", "mean_embedding"]
 
 
-def mean_embedding(language_model: LanguageModel, prompts: Sequence[str]) -> Float[Tensor, "attr dim"]:
-    """The mean of the language model's input embeddings over each prompt's tokens."""
+def mean_embedding(language_model: Any, prompts: Sequence[str]) -> Float[Tensor, "attr dim"]:
+    """The mean of the language model's input embeddings over each prompt's tokens.
+
+    Args:
+        language_model: a :class:`~faceinsight.modules.language_model.LanguageModel`, in Frozen or not.
+    """
     return torch.stack([language_model.embed_text(prompt).mean(0) for prompt in prompts])
 
 
@@ -27,12 +30,13 @@ class TextEncoder(nn.Module):
     Choice of this library: each vector is normalised over its dimensions (layer normalisation without weights), since
     LLMs' input embeddings differ in scale by orders of magnitude.
 
+    >>> from faceinsight.modules.language_model import LanguageModel
     >>> language_model = LanguageModel.from_config(embed_dim=32, depth=1)
     >>> TextEncoder()(["wearing eyeglasses", "who is smiling"], language_model).shape
     torch.Size([2, 32])
     """
 
-    def forward(self, prompts: Sequence[str], language_model: LanguageModel) -> Float[Tensor, "attr dim"]:
+    def forward(self, prompts: Sequence[str], language_model: Any) -> Float[Tensor, "attr dim"]:
         vectors = mean_embedding(language_model, prompts)
         return nn.functional.layer_norm(vectors, vectors.shape[-1:])
 
@@ -52,7 +56,7 @@ class LearnedText(nn.Module):
         super().__init__()
         self.vectors = nn.Parameter(torch.randn(num_attributes, embed_dim))
 
-    def forward(self, prompts: Sequence[str], language_model: LanguageModel | None = None) -> Float[Tensor, "attr dim"]:
+    def forward(self, prompts: Sequence[str], language_model: Any = None) -> Float[Tensor, "attr dim"]:
         if len(prompts) != len(self.vectors):
             raise ValueError(f"{len(prompts)} prompts for {len(self.vectors)} learned vectors")
         return self.vectors

@@ -1,0 +1,37 @@
+# Two commands are enough: `make ablation` (set up, run the main job) and `make test` (set up, run the tests).
+PYTHON ?= python3
+BIN := .venv/bin
+SETUP := .venv/.installed
+
+.PHONY: ablation test check format notebooks bench clean
+
+ablation: $(SETUP)
+	$(BIN)/faceinsight ablate experiments/constraints.yaml --seeds [0,1]
+
+test: $(SETUP)
+	$(BIN)/pytest
+
+check: $(SETUP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(SETUP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+notebooks: $(SETUP)
+	$(BIN)/jupytext --to ipynb --output-dir? notebooks/src/*.py
+
+bench: $(SETUP)
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+$(SETUP): setup.cfg pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "faceinsight needs Python 3.11 or newer; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,111 @@
+"""Carrying out an ablation: what is finished stays, what is missing runs, one failure does not stop the others."""
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from faceinsight.ablation.plan import Run, planned_runs, read_ablation
+from faceinsight.ablation.run import carry_out, read_result
+from faceinsight.ablation.summary import summarise
+from faceinsight.configure import built
+from faceinsight.evaluation.plot import save_plot
+from faceinsight.evaluation.report import Report, comparisons_sheet, notes, scores_sheet, write_report
+from faceinsight.evaluation.sheet import to_rich
+
+__all__ = ["ablate"]
+
+#: Columns that a table needs; a narrower terminal wraps lines rather than losing numbers.
+TABLE_WIDTH = 150
+
+#: What Lightning warns of although it is meant: frozen parts stay in eval mode, short runs log rarely, a run that was
+#: interrupted begins its own log file again, and its own use of torch's pytree.
+EXPECTED_WARNINGS = (
+    "Found \\d+ module\\(s\\) in eval mode",
+    "The number of training batches",
+    "The '\\w+' does not have many workers",
+    "Experiment logs directory .* exists and is not empty",
+    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
+)
+
+
+def ablate(
+    file: str | Path,
+    *,
+    output: str | Path | None = None,
+    seeds: Sequence[int] | None = None,
+    console: Console | None = None,
+) -> Report:
+    """Train and test every variant of an ablation file with every seed, and write and print its table.
+
+    Finished runs are never done again; an interrupt (Ctrl-C) leaves the table of what is finished.
+
+    Args:
+        file: the ablation, see :mod:`faceinsight.ablation.plan`.
+        output: the folder for runs, tables and plot; ``runs/NAME`` by default.
+        seeds: instead of the file's own.
+        console: where progress and table are printed.
+
+    Raises:
+        PlanError: the file cannot be carried out; nothing was run.
+    """
+    console = console or Console()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips would tear the progress bar
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    ablation = read_ablation(file)
+    folder = Path(output) if output is not None else Path("runs") / Path(file).stem
+    runs = planned_runs(ablation, folder, seeds)
+    missing = [run for run in runs if read_result(run.folder) is None]
+    console.print(f"[bold]{ablation.question}[/bold]\n{len(runs) - len(missing)} of {len(runs)} runs are finished.")
+    errors: dict[tuple[str, int], str] = {}
+    try:
+        if missing:
+            built(missing[0].config).datamodule.prepare_data()  # shows a bar of its own
+            carry_out_all(missing, console, errors)
+    except KeyboardInterrupt:
+        console.print("[yellow]Interrupted: the table shows what is finished; the same command goes on.[/yellow]")
+    report = summarise(ablation, runs, errors)
+    write_report(report, folder)
+    save_plot(report, folder / "plot.png")
+    for sheet in (scores_sheet(report), comparisons_sheet(report)):
+        console.print(to_rich(sheet), width=max(console.width, TABLE_WIDTH), crop=False)
+    for line in notes(report):
+        console.print(line, highlight=False)
+    console.print(f"Tables, plot and runs: {folder}")
+    return report
+
+
+def attempt(run: Run, report: Callable[[int, int], None]) -> None:
+    """Carry out one run, unless one that it needs is missing."""
+    if failed := [need.variant.name for need in run.needs if read_result(need.folder) is None]:
+        raise RuntimeError(f"needs {failed[0]!r}, which failed")
+    with warnings.catch_warnings():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        carry_out(run, report)
+
+
+def show(progress: Progress, task: TaskID, done: int, total: int) -> None:
+    """Move a run's bar to ``done`` of ``total`` steps."""
+    progress.update(task, completed=done, total=total)
+
+
+def carry_out_all(runs: Sequence[Run], console: Console, errors: dict[tuple[str, int], str]) -> None:
+    """Carry out every run that can be; the errors of those that could not are put into ``errors``."""
+    columns = (TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        everything = progress.add_task("all runs", total=len(runs))
+        for run in runs:
+            task = progress.add_task(f"{run.variant.name}, seed {run.seed}", total=None)
+            try:
+                attempt(run, partial(show, progress, task))
+            except Exception as error:
+                errors[run.variant.name, run.seed] = f"{type(error).__name__}: {error}"
+                console.print(f"[red]{run.variant.name}, seed {run.seed} failed:[/red] {error}", markup=True)
+            finally:
+                progress.remove_task(task)
+            progress.advance(everything)

@@ -1,0 +1,210 @@
+"""What an ablation file says: a base configuration, named changes to it, seeds; and the runs that follow from it."""
+
+import copy
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+__all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
+
+KEYS = {"question", "seeds", "compared", "base", "trunks", "variants"}
+VARIANT_KEYS = {"section", "against", "change"}
+REFERENCE = re.compile(r"\$\{run:([^}]+)\}")
+
+
+class PlanError(ValueError):
+    """An ablation file that cannot be carried out; the message names the place and the mend."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the table, or a trunk that rows rest on.
+
+    Args:
+        name: unique in its file.
+        config: the whole configuration; strings may hold ``${run:NAME}``, the folder of that variant's run.
+        section: heading in the table; None for a trunk, which has no row.
+        against: the variant that it is compared with.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    section: str | None = None
+    against: str | None = None
+
+    @property
+    def needs(self) -> list[str]:
+        """The variants whose runs this one's configuration refers to."""
+        return sorted({match for text in strings(self.config) for match in REFERENCE.findall(text)})
+
+
+@dataclass(frozen=True)
+class AblationFile:
+    """A question and the variants that answer it.
+
+    Args:
+        compared: the metrics whose differences the table shows; the first is the primary one.
+    """
+
+    question: str
+    seeds: tuple[int, ...]
+    variants: Mapping[str, Variant]
+    compared: tuple[str, ...] = ("accuracy", "average_precision", "violation_rate")
+
+    @property
+    def rows(self) -> list[Variant]:
+        """The variants of the table, in the file's order."""
+        return [variant for variant in self.variants.values() if variant.section is not None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One variant with one seed, in a folder of its own that is named after everything it depends on."""
+
+    variant: Variant
+    seed: int
+    folder: Path
+    config: Mapping[str, Any] = field(repr=False)
+    needs: tuple["Run", ...] = ()
+
+
+def strings(node: Any) -> Iterator[str]:
+    """Every string in nested mappings and lists."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, Mapping):
+        for each in node.values():
+            yield from strings(each)
+    elif isinstance(node, Sequence):
+        for each in node:
+            yield from strings(each)
+
+
+def replaced(node: Any, folders: Mapping[str, str]) -> Any:
+    """A copy of ``node`` with every ``${run:NAME}`` replaced."""
+    if isinstance(node, str):
+        return REFERENCE.sub(lambda match: folders[match[1]], node)
+    if isinstance(node, Mapping):
+        return {key: replaced(each, folders) for key, each in node.items()}
+    return [replaced(each, folders) for each in node] if isinstance(node, list) else node
+
+
+def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of ``config`` with each dotted key set to a new value; ``init_args`` on the way are implied.
+
+    >>> config = {"model": {"class_path": "FaceInsight", "init_args": {"correlation": {"class_path": "GCN"}}}}
+    >>> changed(config, {"model.correlation": None})
+    {'model': {'class_path': 'FaceInsight', 'init_args': {'correlation': None}}}
+
+    Raises:
+        PlanError: a key that ``config`` does not have on the way to the last word.
+    """
+    result = copy.deepcopy(dict(config))
+    for dotted, value in changes.items():
+        *way, last = dotted.split(".")
+        node = result
+        for done, word in enumerate(way):
+            node = arguments(node)
+            if not isinstance(node.get(word), dict):
+                near = difflib.get_close_matches(word, node, n=1, cutoff=0.0)
+                place = ".".join(way[:done]) or "the base configuration"
+                raise PlanError(
+                    f"cannot change {dotted!r}: {place} has no part {word!r}; "
+                    f"it has {sorted(node)}" + (f", did you mean {near[0]!r}?" if near else "")
+                )
+            node = node[word]
+        arguments(node)[last] = copy.deepcopy(value)
+    return result
+
+
+def arguments(node: dict[str, Any]) -> dict[str, Any]:
+    """Where a part's arguments stand: in ``init_args`` if it is given by class path."""
+    return node.setdefault("init_args", {}) if "class_path" in node else node
+
+
+def read_ablation(path: str | Path) -> AblationFile:
+    """Read and check an ablation file.
+
+    Raises:
+        PlanError: a missing or unknown key, an unknown reference, or a circle of references.
+    """
+    data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(data, dict) or not {"question", "seeds", "base", "variants"} <= data.keys():
+        raise PlanError(f"{path}: an ablation file needs the keys question, seeds, base and variants")
+    if unknown := data.keys() - KEYS:
+        raise PlanError(f"{path}: unknown keys {sorted(unknown)}; known are {sorted(KEYS)}")
+    variants: dict[str, Variant] = {}
+    for kind in ("trunks", "variants"):
+        for name, entry in (data.get(kind) or {}).items():
+            variant = read_variant(str(path), name, entry or {}, data["base"], trunk=kind == "trunks")
+            if variants.setdefault(name, variant) is not variant:
+                raise PlanError(f"{path}: two variants are named {name!r}")
+    for variant in variants.values():
+        named = [*variant.needs, *([variant.against] if variant.against else [])]
+        if missing := [name for name in named if name not in variants]:
+            raise PlanError(f"{path}: variant {variant.name!r} refers to {missing[0]!r}, which is not in the file")
+    seeds = tuple(int(seed) for seed in data["seeds"])
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise PlanError(f"{path}: seeds must be different numbers, at least one, got {list(seeds)}")
+    compared = {"compared": tuple(data["compared"])} if "compared" in data else {}
+    return AblationFile(str(data["question"]), seeds, variants, **compared)
+
+
+def read_variant(path: str, name: str, entry: Mapping[str, Any], base: Mapping[str, Any], *, trunk: bool) -> Variant:
+    """One entry of the file as a variant."""
+    if unknown := entry.keys() - VARIANT_KEYS:
+        raise PlanError(f"{path}: variant {name!r} has unknown keys {sorted(unknown)}; known: {sorted(VARIANT_KEYS)}")
+    try:
+        config = changed(base, entry.get("change") or {})
+    except PlanError as error:
+        raise PlanError(f"{path}: variant {name!r}: {error}") from None
+    section = None if trunk else str(entry.get("section", "variants"))
+    return Variant(name, config, section, entry.get("against"))
+
+
+def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | None = None) -> list[Run]:
+    """Every run of the table, what it needs before it; seed after seed.
+
+    A run's folder is named after the variant, the seed and a hash of its resolved configuration (which holds the hashes
+    of the runs it needs). So a finished run is found again, and a changed configuration never meets an old result.
+
+    Raises:
+        PlanError: variants that need each other in a circle.
+    """
+    runs: dict[tuple[str, int], Run] = {}
+
+    def plan(name: str, seed: int, waiting: tuple[str, ...]) -> Run:
+        if name in waiting:
+            raise PlanError(f"variants need each other in a circle: {' -> '.join([*waiting, name])}")
+        if (name, seed) not in runs:
+            variant = ablation.variants[name]
+            needs = tuple(plan(each, seed, (*waiting, name)) for each in variant.needs)
+            config = {**variant.config, "seed_everything": seed}
+            shown = replaced(config, {run.variant.name: run.folder.name for run in needs})
+            digest = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:10]
+            folder = output / "runs" / f"{slug(name)}-seed{seed}-{digest}"
+            resolved = replaced(config, {run.variant.name: str(run.folder) for run in needs})
+            runs[name, seed] = Run(variant, seed, folder, resolved, needs)
+        return runs[name, seed]
+
+    for seed in ablation.seeds if seeds is None else seeds:
+        for name in ablation.variants:
+            plan(name, seed, ())
+    return list(runs.values())
+
+
+def slug(name: str) -> str:
+    """``name`` as a folder name.
+
+    >>> slug("full - segmentation"), slug("+ logical (semantic)")
+    ('full-minus-segmentation', 'plus-logical-semantic')
+    """
+    words = name.replace(" - ", " minus ").replace("+", "plus ").lower()
+    return re.sub(r"[^a-z0-9]+", "-", words).strip("-")

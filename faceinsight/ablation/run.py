@@ -1,0 +1,145 @@
+"""One run: one variant with one seed, trained and tested in a folder of its own.
+
+The folder holds ``config.yaml`` (runs again as ``faceinsight fit --config``), ``environment.json``, ``parts.csv``,
+``predictions.csv`` (per face), the trained parts as safetensors, Lightning's ``metrics.csv``, and last of all
+``result.json``: where it stands, the run is finished. A run that failed leaves ``error.txt`` instead.
+"""
+
+import json
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+import yaml
+from lightning.pytorch.loggers import CSVLogger
+from safetensors.torch import save_file
+from torch import nn
+
+from faceinsight.ablation.plan import Run
+from faceinsight.callbacks import StepProgress, parts_table
+from faceinsight.configure import built
+from faceinsight.data.table import FaceTable
+from faceinsight.evaluation.predictions import Predictions, write_predictions
+from faceinsight.files import replacing, write_text
+from faceinsight.system import AttributeSystem
+
+__all__ = ["RunResult", "carry_out", "read_result"]
+
+PACKAGES = (
+    "faceinsight",
+    "torch",
+    "timm",
+    "transformers",
+    "torch-geometric",
+    "segmentation-models-pytorch",
+    "lightning",
+)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run measured.
+
+    Args:
+        metrics: the test metrics by name.
+        trained: number of trained parameters.
+        frozen: number of frozen parameters.
+        seconds: wall time of training and testing.
+    """
+
+    metrics: dict[str, float]
+    trained: int
+    frozen: int
+    seconds: float
+
+
+def read_result(folder: Path) -> RunResult | None:
+    """The result of a finished run, or None where the run is not finished."""
+    path = folder / "result.json"
+    return RunResult(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def carry_out(run: Run, report: Callable[[int, int], None]) -> RunResult:
+    """Train and test one run, write everything it leaves, and return its result.
+
+    Args:
+        report: is told the steps done and all steps after each step.
+
+    Raises:
+        Exception: whatever stopped the run, after its traceback was written to ``error.txt``.
+    """
+    write_text(run.folder / "config.yaml", yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True))
+    write_text(run.folder / "environment.json", json.dumps(environment(), indent=1))
+    try:
+        result = train_and_test(run, report)
+    except Exception:
+        write_text(run.folder / "error.txt", traceback.format_exc())
+        raise
+    (run.folder / "error.txt").unlink(missing_ok=True)
+    write_text(run.folder / "result.json", json.dumps(asdict(result), indent=1))
+    return result
+
+
+def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
+    """Build, train, test; predictions and trained parts are written, the result is not."""
+    start = time.perf_counter()
+    objects = built(run.config, callbacks=[StepProgress(report=report)], logger=False)
+    trainer, system, data = objects.trainer, objects.model, objects.datamodule
+    trainer.loggers = [CSVLogger(run.folder, name="", version="")]
+    parts = parts_table(system.network)
+    with replacing(run.folder / "parts.csv") as temporary:
+        parts.to_csv(temporary, index=False)
+    trained, frozen = (int(parts.iloc[-1][column]) for column in ("trained", "frozen"))
+    if trained:
+        trainer.fit(system, datamodule=data)
+        save_trained(system.network, run.folder)
+    metrics = trainer.test(system, datamodule=data, verbose=False)[0]
+    if isinstance(system, AttributeSystem):
+        write_predictions(run.folder / "predictions.csv", test_predictions(system, data.table))
+    named = {name.removeprefix("test/"): float(value) for name, value in metrics.items()}
+    return RunResult(named, trained, frozen, time.perf_counter() - start)
+
+
+def test_predictions(system: AttributeSystem, table: FaceTable) -> Predictions:
+    """The test faces' probabilities by file name."""
+    if system.test_probability is None or system.test_index is None:
+        raise RuntimeError("the system has not been tested yet")
+    rows = system.test_index.tolist()
+    return Predictions(
+        schema=system.network.schema,
+        files=tuple(table.files[row] for row in rows),
+        split=tuple(table.split[row] for row in rows),
+        probability=system.test_probability,
+    )
+
+
+def save_trained(network: nn.Module, folder: Path) -> None:
+    """Write the trained tensors, and each part that can be used elsewhere as a file of its own."""
+    names = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items() if name in names}
+    with replacing(folder / "trained.safetensors") as temporary:
+        save_file(tensors, temporary)
+    for name, part in network.named_modules():
+        whole = any(parameter.requires_grad for parameter in part.parameters())
+        if whole and hasattr(part, "save"):
+            part.save(folder / f"{name.split('.')[-1] or 'network'}.safetensors")
+
+
+def environment() -> dict[str, Any]:
+    """The versions and the machine that a run had."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "lightning": lightning.__version__,
+    }

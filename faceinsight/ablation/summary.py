@@ -1,0 +1,92 @@
+"""From the folders of finished runs to one report: tables, a plot, and the per-face predictions they rest on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int8, Int64
+from torch import Tensor
+
+from faceinsight.ablation.plan import AblationFile, Run, Variant
+from faceinsight.ablation.run import RunResult, read_result
+from faceinsight.configure import built
+from faceinsight.evaluation.predictions import read_predictions
+from faceinsight.evaluation.report import Report, VariantResult
+from faceinsight.evaluation.statistics import Bootstrap, paired_bootstrap
+from faceinsight.knowledge.rules import RuleSet
+
+__all__ = ["summarise"]
+
+
+@dataclass(frozen=True)
+class TestFaces:
+    """The faces that every variant was tested on, by file name, with the rules that predictions are held against."""
+
+    files: tuple[str, ...]
+    labels: Int8[Tensor, "face attr"]
+    identity: Int64[Tensor, " face"]
+    rules: RuleSet
+
+
+def summarise(ablation: AblationFile, runs: Sequence[Run], errors: Mapping[tuple[str, int], str]) -> Report:
+    """The report of whatever is finished; what failed or is missing stands in it as such.
+
+    Args:
+        errors: (variant, seed) -> message of the runs that failed just now.
+    """
+    results = {(run.variant.name, run.seed): read_result(run.folder) for run in runs}
+    finished = [run for run in runs if run.variant.section is not None and results[run.variant.name, run.seed]]
+    faces = test_faces(finished[0]) if finished else None
+    bootstrap = compared(ablation, finished, faces) if faces else None
+    constant = [faces.rules.schema.names[each] for each in bootstrap.constant_attributes] if faces and bootstrap else []
+    seeds = sorted({run.seed for run in runs})
+    rows = tuple(row(variant, seeds, results, errors, bootstrap) for variant in ablation.rows)
+    return Report(rows, bootstrap, compared=ablation.compared, constant=tuple(constant))
+
+
+def test_faces(run: Run) -> TestFaces:
+    """The test split as the run's own configuration names it."""
+    objects = built(run.config)
+    table = objects.datamodule.table
+    rows = table.rows("test")
+    files = tuple(table.files[position] for position in rows.tolist())
+    return TestFaces(files, table.labels[rows], table.identity[rows], objects.model.rules)
+
+
+def compared(ablation: AblationFile, finished: Sequence[Run], faces: TestFaces) -> Bootstrap:
+    """Every finished run on the same faces, every variant against its reference."""
+    predictions: dict[str, dict[int, Float[Tensor, "face attr"]]] = {}
+    for run in finished:
+        read = read_predictions(run.folder / "predictions.csv", faces.rules.schema)
+        predictions.setdefault(run.variant.name, {})[run.seed] = read.for_files(faces.files)
+    references = {
+        variant.name: variant.against
+        for variant in ablation.rows
+        if variant.against in predictions and variant.name in predictions
+    }
+    identities = faces.identity if len(faces.identity.unique()) < len(faces.files) else None
+    return paired_bootstrap(predictions, faces.labels, references, rules=faces.rules, clusters=identities)
+
+
+def row(
+    variant: Variant,
+    seeds: Sequence[int],
+    results: Mapping[tuple[str, int], RunResult | None],
+    errors: Mapping[tuple[str, int], str],
+    bootstrap: Bootstrap | None,
+) -> VariantResult:
+    """One variant's line of the report."""
+    done = {seed: result for seed in seeds if (result := results[variant.name, seed]) is not None}
+    failed = {seed: errors[variant.name, seed] for seed in seeds if (variant.name, seed) in errors}
+    compared = [] if bootstrap is None else [each for each in bootstrap.comparisons if each.variant == variant.name]
+    return VariantResult(
+        name=variant.name,
+        group=variant.section or "",
+        reference=variant.against,
+        seeds=tuple(done),
+        errors=failed,
+        waiting=tuple(seed for seed in seeds if seed not in done and seed not in failed),
+        estimates={} if bootstrap is None else bootstrap.estimates.get(variant.name, {}),
+        comparisons={each.metric: each for each in compared},
+        parameters=next((result.trained for result in done.values()), None),
+        seconds=sum(result.seconds for result in done.values()) / len(done) if done else None,
+    )

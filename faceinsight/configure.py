@@ -1,0 +1,74 @@
+"""From one YAML configuration to a trainer, a system and a data module, by class path.
+
+A configuration has the three keys ``model``, ``data`` and ``trainer`` (and ``seed_everything``), in the layout of
+LightningCLI. ``class_path`` may name a class or a function that returns one, the user's own included.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import lightning
+from jsonargparse import ArgumentError, set_parsing_settings
+from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
+
+from faceinsight.callbacks import FrozenCheck, GradientCheck
+from faceinsight.knowledge.graph import LabelGraph
+from faceinsight.knowledge.rules import RuleSet
+from faceinsight.knowledge.schema import Schema
+
+__all__ = ["ConfigurationError", "FaceCLI", "built"]
+
+
+class ConfigurationError(ValueError):
+    """A configuration from which nothing can be built; the message names the key."""
+
+
+class FaceCLI(LightningCLI):
+    """LightningCLI for any system and any data module, with this library's training checks always on.
+
+    Args:
+        args: a mapping, or command-line words; None for those of this process.
+        run: whether to run the sub-command (``fit``, ``test``) that ``args`` begins with.
+        trainer_defaults: of Lightning's Trainer; what the configuration says comes first, callbacks are added.
+    """
+
+    def __init__(
+        self, args: ArgsType = None, *, run: bool = True, trainer_defaults: dict[str, Any] | None = None
+    ) -> None:
+        # jsonargparse would fill the fields of a dataclass itself; these are named by their loaders' class paths
+        set_parsing_settings(subclasses_enabled=[LabelGraph, RuleSet, Schema])
+        defaults = dict(trainer_defaults or {})
+        defaults["callbacks"] = [GradientCheck(), FrozenCheck(), *defaults.get("callbacks", [])]
+        super().__init__(
+            lightning.LightningModule,
+            lightning.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            save_config_callback=SaveConfigCallback if run else None,
+            trainer_defaults=defaults,
+            parser_kwargs={} if run else {"exit_on_error": False},
+            args=args,
+            run=run,
+            auto_configure_optimizers=False,
+        )
+
+
+def built(config: Mapping[str, Any], **trainer_defaults: Any) -> FaceCLI:
+    """Build ``.trainer``, ``.model`` and ``.datamodule`` from a configuration; nothing is run yet.
+
+    Args:
+        trainer_defaults: see :class:`FaceCLI`.
+
+    Raises:
+        ConfigurationError: a key or value that does not fit; the message is the parser's own.
+    """
+    try:
+        with warnings.catch_warnings():
+            # this process's own command line, which is not read here; and the logger, which is set by the run
+            warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
+            warnings.filterwarnings("ignore", message="Starting from v1.9.0, `tensorboardX`")
+            return FaceCLI(dict(config), run=False, trainer_defaults=trainer_defaults)
+    except (ArgumentError, SystemExit) as error:
+        raise ConfigurationError(str(error)) from error

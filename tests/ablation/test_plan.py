@@ -1,0 +1,100 @@
+"""What an ablation file says, and the runs that follow."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from faceinsight.ablation.plan import PlanError, changed, planned_runs, read_ablation
+
+BASE = {
+    "model": {
+        "class_path": "System",
+        "init_args": {
+            "lr": 0.001,
+            "network": {
+                "class_path": "Net",
+                "init_args": {"trunk": "${run:trunk}/vit.safetensors", "graph": {"tau": 0.4}},
+            },
+        },
+    },
+    "trainer": {"max_epochs": 3},
+}
+
+
+def write(folder: Path, **changes: object) -> Path:
+    content = {
+        "question": "Does it help?",
+        "seeds": [0, 1],
+        "base": BASE,
+        "trunks": {"trunk": {"change": {"model.network": {"class_path": "ViT"}}}},
+        "variants": {
+            "full": {"section": "full model"},
+            "full - graph": {"section": "left out", "against": "full", "change": {"model.network.graph": None}},
+        },
+    }
+    path = folder / "ablation.yaml"
+    path.write_text(yaml.safe_dump({**content, **changes}))
+    return path
+
+
+def test_a_change_reaches_through_init_args_and_leaves_the_base_as_it_was() -> None:
+    result = changed(BASE, {"model.network.graph": None, "trainer.max_epochs": 9})
+    assert result["model"]["init_args"]["network"]["init_args"]["graph"] is None
+    assert result["trainer"] == {"max_epochs": 9}
+    assert BASE["trainer"] == {"max_epochs": 3}
+
+
+def test_a_change_to_a_part_that_is_not_there_names_the_nearest() -> None:
+    with pytest.raises(PlanError, match=r"cannot change 'model.netwrk.graph': model has no part 'netwrk'.*'network'"):
+        changed(BASE, {"model.netwrk.graph": None})
+
+
+def test_trunks_run_before_what_rests_on_them_and_have_no_row(tmp_path: Path) -> None:
+    ablation = read_ablation(write(tmp_path))
+    runs = planned_runs(ablation, tmp_path)
+    assert [(run.variant.name, run.seed) for run in runs] == [
+        ("trunk", 0), ("full", 0), ("full - graph", 0), ("trunk", 1), ("full", 1), ("full - graph", 1),
+    ]  # fmt: skip
+    assert [variant.name for variant in ablation.rows] == ["full", "full - graph"]
+    network = runs[1].config["model"]["init_args"]["network"]["init_args"]
+    assert network["trunk"] == f"{runs[0].folder}/vit.safetensors"
+    assert runs[1].config["seed_everything"] == 0
+
+
+def test_a_folder_changes_when_the_run_or_its_trunk_changes_and_only_then(tmp_path: Path) -> None:
+    before = [run.folder for run in planned_runs(read_ablation(write(tmp_path)), tmp_path)]
+    again = [run.folder for run in planned_runs(read_ablation(write(tmp_path, question="Other words?")), tmp_path)]
+    assert again == before
+    assert len(set(before)) == 6
+    trunk = {"trunk": {"change": {"model.network": {"class_path": "ResNet"}}}}
+    after = [run.folder for run in planned_runs(read_ablation(write(tmp_path, trunks=trunk)), tmp_path)]
+    assert not set(after) & set(before), "every run of this file rests on the trunk"
+    other = {"full": {}, "alone": {"change": {"model.network": None}}}
+    alone = [run.folder for run in planned_runs(read_ablation(write(tmp_path, variants=other)), tmp_path)]
+    changed_trunk = write(tmp_path, variants=other, trunks=trunk)
+    alone_after = [run.folder for run in planned_runs(read_ablation(changed_trunk), tmp_path)]
+    same = [folder.name.split("-seed")[0] for folder in alone if folder in alone_after]
+    assert same == ["alone", "alone"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": [1, 1]}, r"seeds must be different numbers, at least one, got \[1, 1\]"),
+        ({"sedes": [1]}, r"unknown keys \['sedes'\]"),
+        ({"variants": {"full": {"agianst": "x"}}}, r"variant 'full' has unknown keys \['agianst'\]"),
+        ({"variants": {"full": {"against": "fll"}}}, "variant 'full' refers to 'fll', which is not in the file"),
+        ({"trunks": {}}, "variant 'full' refers to 'trunk', which is not in the file"),
+        ({"variants": {"trunk": {}}}, "two variants are named 'trunk'"),
+    ],
+)
+def test_a_file_that_cannot_be_carried_out_says_why(tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        read_ablation(write(tmp_path, **changes))
+
+
+def test_a_circle_of_needs_is_named(tmp_path: Path) -> None:
+    loop = {"change": {"model.network": {"class_path": "ViT", "weights": "${run:full}"}}}
+    with pytest.raises(PlanError, match="in a circle: trunk -> full -> trunk"):
+        planned_runs(read_ablation(write(tmp_path, trunks={"trunk": loop})), tmp_path)
