@@ -84,7 +84,9 @@ class DataReport:
                 f"{1 - self.noise.violation_rate:.2%}"
             )
         if self.broken is not None:
-            lines.append(f"{len(self.broken):,} faces cannot be read" if self.broken else "every file can be read")
+            lines.append(
+                f"faces that cannot be read: {len(self.broken):,}" if self.broken else "every file can be read"
+            )
             lines.extend(f"  {each}" for each in self.broken)
         return lines
 

@@ -1,0 +1,109 @@
+"""Random changes leave a face a face, change pictures and masks alike, and follow their generator."""
+
+import pytest
+import torch
+
+from faceinsight.data.augment import MIRRORED, Augmentation, augment, flip_images, flip_masks, jitter, shift
+from faceinsight.data.batch import FaceBatch
+from faceinsight.data.synthetic.canvas import PARTS
+
+
+def batch(faces: int = 6) -> FaceBatch:
+    draw = torch.Generator().manual_seed(1)
+    return FaceBatch(
+        images=torch.rand(faces, 3, 10, 10, generator=draw),
+        labels=torch.ones(faces, 2, dtype=torch.int8),
+        index=torch.arange(faces),
+        masks=torch.randint(0, 19, (faces, 10, 10), generator=draw, dtype=torch.uint8),
+    )
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_only_marked_faces_are_mirrored() -> None:
+    images = batch(2).images
+    flipped = flip_images(images, torch.tensor([False, True]))
+    assert torch.equal(flipped[0], images[0])
+    for column in range(10):
+        assert torch.equal(flipped[1, :, :, column], images[1, :, :, 9 - column])
+
+
+def test_left_and_right_parts_change_places() -> None:
+    for name, part in PARTS.items():
+        other = name.replace("left", "*").replace("right", "left").replace("*", "right")
+        assert MIRRORED[part] == PARTS[other]
+    masks = batch(2).masks
+    flipped = flip_masks(masks, torch.tensor([True, False]))
+    expected = [[MIRRORED[part] for part in reversed(row)] for row in masks[0].tolist()]
+    assert flipped[0].tolist() == expected
+    assert torch.equal(flipped[1], masks[1])
+
+
+def test_mirroring_twice_gives_the_mask_back() -> None:
+    masks, everyone = batch().masks, torch.ones(6, dtype=torch.bool)
+    assert torch.equal(flip_masks(flip_masks(masks, everyone), everyone), masks)
+
+
+def test_a_shift_moves_each_face_by_its_own_offset_and_repeats_the_border() -> None:
+    images = batch(2).images
+    moved = shift(images, torch.tensor([[2, -3], [0, 1]]))
+    for face, (down, right) in enumerate([(2, -3), (0, 1)]):
+        for row in range(10):
+            for column in range(10):
+                source = min(max(row - down, 0), 9), min(max(column - right, 0), 9)
+                assert torch.equal(moved[face, :, row, column], images[face, :, source[0], source[1]])
+
+
+def test_masks_are_shifted_like_images() -> None:
+    given = batch()
+    as_images = given.masks[:, None].expand(-1, 3, -1, -1).float()
+    offset = torch.randint(-3, 4, (6, 2), generator=seeded())
+    assert torch.equal(shift(given.masks, offset).float(), shift(as_images, offset)[:, 0])
+
+
+def test_jitter_scales_about_the_mean_and_stays_in_range() -> None:
+    images = torch.tensor([0.2, 0.4, 0.6, 0.8]).view(1, 1, 2, 2).expand(1, 3, 2, 2)
+    changed = jitter(images, brightness=torch.tensor([0.1]), contrast=torch.tensor([0.5]))
+    torch.testing.assert_close(changed[0, 0].flatten(), torch.tensor([0.45, 0.55, 0.65, 0.75]))
+    extreme = jitter(images, brightness=torch.tensor([0.5]), contrast=torch.tensor([5.0]))
+    assert extreme.min() == 0
+    assert extreme.max() == 1
+
+
+def test_the_same_generator_gives_the_same_faces_and_leaves_the_global_one_alone() -> None:
+    before = torch.get_rng_state()
+    first, second, other = (augment(batch(), Augmentation(), seeded(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.masks, second.masks)
+    assert not torch.equal(first.images, other.images)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_picture_and_mask_get_the_same_changes() -> None:
+    given = batch(40)
+    # the mask as a picture; symmetric classes only, so that mirroring renames nothing
+    given.masks = given.masks.clamp(min=10)
+    given.images = (given.masks.float() / 20)[:, None].expand(-1, 3, -1, -1)
+    changed = augment(given, Augmentation(brightness=0.0, contrast=0.0), seeded())
+    torch.testing.assert_close(changed.images[:, 0] * 20, changed.masks.float())
+    assert not torch.equal(changed.masks, given.masks)
+
+
+def test_amounts_of_zero_change_nothing() -> None:
+    given = batch()
+    same = augment(given, Augmentation(flip=0.0, shift=0.0, brightness=0.0, contrast=0.0), seeded())
+    torch.testing.assert_close(same.images, given.images)
+    assert torch.equal(same.masks, given.masks)
+
+
+def test_cached_features_are_never_changed() -> None:
+    given = FaceBatch(None, torch.ones(2, 2, dtype=torch.int8), torch.arange(2), features={"image": torch.rand(2, 3)})
+    assert augment(given, Augmentation(flip=1.0), seeded()) is given
+
+
+@pytest.mark.parametrize("amounts", [{"flip": 1.5}, {"shift": -0.1}])
+def test_an_amount_out_of_range_is_named(amounts: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(amounts))} must be between 0 and 1"):
+        Augmentation(**amounts)

@@ -1,0 +1,130 @@
+"""Features on disk: the same as computed, never half, never someone else's."""
+
+import errno
+import multiprocessing
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from faceinsight.data import feature_store
+from faceinsight.data.feature_store import FeatureStore, key_of
+
+FEATURES = {"image": torch.linspace(-3, 3, 24).view(4, 2, 3), "part": torch.arange(4)}
+
+
+def test_what_is_put_comes_back_rounded_once(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    put, got = store.put("key", FEATURES), store.get("key")
+    assert got.keys() == put.keys() == FEATURES.keys()
+    assert got["image"].dtype == torch.float16
+    assert torch.equal(got["image"], FEATURES["image"].half())
+    assert torch.equal(put["image"], got["image"])
+    assert torch.equal(got["part"], FEATURES["part"])
+
+
+def test_another_precision_can_be_asked_for(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, dtype=torch.float32)
+    store.put("key", FEATURES)
+    assert torch.equal(store.get("key")["image"], FEATURES["image"])
+
+
+def test_values_too_large_for_the_precision_keep_their_own(tmp_path: Path) -> None:
+    large = torch.tensor([1.0, 70000.0])
+    assert torch.equal(FeatureStore(tmp_path).put("key", {"image": large})["image"], large)
+
+
+def test_an_unknown_key_gives_none(tmp_path: Path) -> None:
+    assert FeatureStore(tmp_path / "not yet there").get("key") is None
+
+
+def test_a_truncated_file_is_named_and_stored_again(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.put("key", FEATURES)
+    whole = store.path("key").read_bytes()
+    for length in (0, 5, 60, len(whole) - 1):
+        store.path("key").write_bytes(whole[:length])
+        with pytest.warns(UserWarning, match=r"key.safetensors cannot be used and will be computed again: .*header"):
+            assert store.get("key") is None
+    store.put("key", FEATURES)
+    assert torch.equal(store.get("key")["part"], FEATURES["part"])
+
+
+def test_a_foreign_file_is_named(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    save_file({"image": torch.zeros(4)}, store.path("foreign"))
+    store.put("other", FEATURES)
+    store.path("other").rename(store.path("renamed"))
+    for key in ("foreign", "renamed"):
+        with pytest.warns(UserWarning, match=f"{key}.safetensors .*not written by this store for this key"):
+            assert store.get(key) is None
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FeatureStore(tmp_path)
+    store.put("key", FEATURES)
+
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(feature_store, "save_file", no_space)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        store.put("key", {"image": torch.zeros(3)})
+    assert "make room there, or choose another folder" in "".join(caught.value.__notes__)
+    assert [path.name for path in tmp_path.iterdir()] == ["key.safetensors"]
+    assert torch.equal(store.get("key")["part"], FEATURES["part"])
+
+
+def test_a_write_that_the_system_refuses_is_an_error_of_the_system(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # no file may grow beyond 1,000 bytes
+    try:
+        with pytest.raises(OSError, match=r"File too large.*were not stored in") as caught:
+            store.put("key", {"image": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []
+
+
+def put_often(folder: str) -> None:
+    for _ in range(20):
+        FeatureStore(folder).put("key", FEATURES)
+
+
+def test_two_processes_may_write_the_same_key(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=put_often, args=(str(tmp_path),)) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    seen = 0
+    while any(writer.is_alive() for writer in writers):
+        if (got := FeatureStore(tmp_path).get("key")) is not None:
+            assert torch.equal(got["part"], FEATURES["part"])
+            seen += 1
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    assert seen > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["key.safetensors"]
+
+
+def test_equal_parts_give_equal_keys_and_any_change_another() -> None:
+    key = key_of(weights="ab", preprocessing={"size": 96, "mean": [0.5, 0.5]})
+    assert key == key_of(preprocessing={"mean": (0.5, 0.5), "size": 96}, weights="ab")
+    assert key != key_of(weights="ab", preprocessing={"size": 96, "mean": [0.5, 0.4]})
+    assert key != key_of(weights="ac", preprocessing={"size": 96, "mean": [0.5, 0.5]})
+    assert len(key) == 64
+
+
+def test_a_part_that_is_not_plain_data_is_named() -> None:
+    with pytest.raises(TypeError, match="key_of: folder must be plain data, got PosixPath"):
+        key_of(folder=Path("x"))
+
+
+def test_a_key_that_is_a_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a key is letters, digits"):
+        FeatureStore(tmp_path).get("../x")
