@@ -71,9 +71,11 @@ class ConstrainedBernoulli(Distribution):
         self, *, logits: Float[Tensor, "*batch attr"], rules: RuleSet, validate_args: bool | None = None
     ) -> None:
         self.logits, self.rules = check_width(logits, rules), rules
-        if self._validate_args if validate_args is None else validate_args:
+        super().__init__(self.logits.shape[:-1], self.logits.shape[-1:], validate_args=False)
+        # torch's own check of the constraint names no attribute, and fails on an empty batch
+        self._validate_args = type(self)._validate_args if validate_args is None else validate_args
+        if self._validate_args:
             _check_finite(self.logits, rules)
-        super().__init__(self.logits.shape[:-1], self.logits.shape[-1:], validate_args=validate_args)
 
     @property
     def support(self) -> Consistent:
@@ -156,7 +158,7 @@ class ConstrainedBernoulli(Distribution):
         self, batch_shape: torch.Size | list[int] | tuple[int, ...], _instance: "ConstrainedBernoulli | None" = None
     ) -> "ConstrainedBernoulli":
         logits = self.logits.expand(torch.Size(batch_shape) + self.event_shape)
-        return type(self)(logits=logits, rules=self.rules, validate_args=False)
+        return type(self)(logits=logits, rules=self.rules, validate_args=self._validate_args)
 
     @property
     def _tables(self) -> RuleTables:
