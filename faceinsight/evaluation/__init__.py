@@ -5,19 +5,49 @@ from typing import TYPE_CHECKING
 from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
+    from faceinsight.evaluation.groups import group_metrics
+    from faceinsight.evaluation.plot import plot_report, save_plot
     from faceinsight.evaluation.predictions import Predictions, read_predictions, write_predictions
-    from faceinsight.evaluation.report import Report
-    from faceinsight.evaluation.statistics import paired_bootstrap
+    from faceinsight.evaluation.report import Report, VariantResult, print_report, to_frame, write_report
+    from faceinsight.evaluation.statistics import Bootstrap, Comparison, Estimate, holm, paired_bootstrap
 
-__all__ = ["Predictions", "Report", "paired_bootstrap", "read_predictions", "write_predictions"]
+__all__ = [
+    "Bootstrap",
+    "Comparison",
+    "Estimate",
+    "Predictions",
+    "Report",
+    "VariantResult",
+    "group_metrics",
+    "holm",
+    "paired_bootstrap",
+    "plot_report",
+    "print_report",
+    "read_predictions",
+    "save_plot",
+    "to_frame",
+    "write_predictions",
+    "write_report",
+]
 
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "Bootstrap": "faceinsight.evaluation.statistics",
+        "Comparison": "faceinsight.evaluation.statistics",
+        "Estimate": "faceinsight.evaluation.statistics",
         "Predictions": "faceinsight.evaluation.predictions",
         "Report": "faceinsight.evaluation.report",
+        "VariantResult": "faceinsight.evaluation.report",
+        "group_metrics": "faceinsight.evaluation.groups",
+        "holm": "faceinsight.evaluation.statistics",
         "paired_bootstrap": "faceinsight.evaluation.statistics",
+        "plot_report": "faceinsight.evaluation.plot",
+        "print_report": "faceinsight.evaluation.report",
         "read_predictions": "faceinsight.evaluation.predictions",
+        "save_plot": "faceinsight.evaluation.plot",
+        "to_frame": "faceinsight.evaluation.report",
         "write_predictions": "faceinsight.evaluation.predictions",
+        "write_report": "faceinsight.evaluation.report",
     },
 )
