@@ -66,7 +66,8 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     store = FeatureStore(tmp_path)
     store.put("key", FEATURES)
 
-    def no_space(*_: object, **__: object) -> None:
+    def no_space(tensors: object, path: Path, **_: object) -> None:
+        path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(feature_store, "save_file", no_space)
