@@ -187,8 +187,8 @@ class Schema:
     @classmethod
     def from_names(cls, names: Iterable[str], name: str = "custom") -> "Schema":
         """A quick schema without groups; the prompts are made from the names."""
-        words = {each: each.replace("_", " ").lower() for each in names}
-        return cls(name, tuple(Attribute(each, f"who is described as: {text}") for each, text in words.items()))
+        words = [(each, each.replace("_", " ").lower()) for each in names]
+        return cls(name, tuple(Attribute(each, f"who is described as: {text}") for each, text in words))
 
     @classmethod
     def load(cls, name_or_path: str) -> "Schema":

@@ -55,6 +55,8 @@ def test_labels_of_the_wrong_width_are_refused():
 def test_two_attributes_of_one_name_are_refused():
     with pytest.raises(ValueError, match=r"attributes named twice: \['a'\]"):
         Schema("twice", (Attribute("a", "x"), Attribute("b", "y"), Attribute("a", "z")))
+    with pytest.raises(ValueError, match=r"^schema 'custom': attributes named twice: \['a'\]$"):
+        Schema.from_names(["a", "b", "a"])
     with pytest.raises(ValueError, match="needs at least one attribute"):
         Schema("empty", ())
 
