@@ -12,11 +12,9 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.knowledge.face_parts import MIRRORED
 
 __all__ = ["Augmentation", "augment", "flip_images", "flip_masks", "jitter", "shift"]
-
-#: CelebAMask-HQ's class ids after mirroring: left and right eye (4, 5), brow (6, 7) and ear (8, 9) change places.
-MIRRORED = (0, 1, 2, 3, 5, 4, 7, 6, 9, 8, *range(10, 19))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from faceinsight.data.dataset import FaceReader
 from faceinsight.data.table import FaceSource, FaceTable
 from faceinsight.files import replacing
+from faceinsight.knowledge.face_parts import PALETTE
 
 __all__ = ["colour_masks", "contact_sheet", "save_sheet", "sheet_of"]
 
@@ -36,7 +37,8 @@ def contact_sheet(
         gap: pixels between faces.
 
     Raises:
-        ValueError: no faces, images of another layout, or a number of captions or masks that is not theirs.
+        ValueError: no faces, images of another layout, a number of captions or masks that is not theirs, or a mask
+            with a class id that is no part of a face.
     """
     faces = as_pictures(images)
     for what, given in (("captions", captions), ("masks", masks)):
@@ -109,11 +111,14 @@ def as_pictures(images: Tensor) -> UInt8[Tensor, "face height width 3"]:
 def colour_masks(
     faces: UInt8[Tensor, "face height width 3"], masks: UInt8[Tensor, "face height width"]
 ) -> UInt8[Tensor, "face height width 3"]:
-    """The faces with each parsing class in a colour of its own over them; the background (class 0) stays."""
-    hues = [
-        Image.new("HSV", (1, 1), (number * 99 % 256, 255, 255)).convert("RGB").getpixel((0, 0)) for number in range(256)
-    ]
-    colours = torch.tensor(hues, dtype=torch.float32)[masks.long()]
+    """The faces with each part in its colour of the palette over them; the background (class 0) stays.
+
+    Raises:
+        ValueError: a class id that is no part of a face.
+    """
+    if masks.numel() and (highest := int(masks.max())) >= len(PALETTE):
+        raise ValueError(f"masks hold the class id {highest}, but the parts of a face are 0 to {len(PALETTE) - 1}")
+    colours = torch.tensor(PALETTE, dtype=torch.float32)[masks.long()]
     covered = rearrange(masks > 0, "face height width -> face height width 1")
     return torch.where(covered, faces * 0.5 + colours * 0.5, faces.float()).round().to(torch.uint8)
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from faceinsight.modules.face_regions import FACE_REGIONS
+from faceinsight.knowledge.face_parts import FACE_PARTS
 from faceinsight.modules.image_encoder import check_images
 from faceinsight.modules.weights import load_weights, read_config, save_weights
 
@@ -37,7 +37,7 @@ class FaceParser(nn.Module):
     Args:
         architecture: smp's name: ``Unet``, ``FPN``, ``Segformer``, ...
         encoder: smp's name of the encoder; ``tu-`` and a timm name takes any timm trunk.
-        classes: number of parts, by default those of :data:`~faceinsight.modules.face_regions.FACE_REGIONS`.
+        classes: number of parts, by default those of :data:`~faceinsight.knowledge.face_parts.FACE_PARTS`.
         image_size: height and width in pixels of the images that come.
         options: smp's options for the architecture; by default a narrow decoder if that is an FPN.
         weights: a file that :meth:`save` wrote for a parser built in the same way.
@@ -58,7 +58,7 @@ class FaceParser(nn.Module):
         *,
         architecture: str = "FPN",
         encoder: str = "tu-mobilenetv3_small_050",
-        classes: int = len(FACE_REGIONS),
+        classes: int = len(FACE_PARTS),
         image_size: int = 96,
         options: dict[str, Any] | None = None,
         weights: str | os.PathLike[str] | None = None,

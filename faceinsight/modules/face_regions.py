@@ -1,8 +1,6 @@
-"""The parts of a face in a parsing map: their names, their colours, and what can be read off under their masks.
+"""What a parsing map says of an image: the map as a picture, and what can be read off under each part's mask.
 
-Source: CelebAMask-HQ, "MaskGAN" (https://arxiv.org/abs/1907.11922): the 19 classes and the colours of its own
-drawings. Two orders of these classes are about (CelebAMask-HQ issue 99); this is that of ``g_mask.py``, with the
-background first.
+The parts are those of :mod:`faceinsight.knowledge.face_parts` unless a parser of others is passed in.
 """
 
 import torch
@@ -11,60 +9,16 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["FACE_REGIONS", "PALETTE", "PLACE_FEATURES", "colour_parsing", "parsing_of_masks", "pool_regions"]
+from faceinsight.knowledge.face_parts import FACE_PARTS
 
-#: The classes in the order of their ids. "left" is the person's own left.
-FACE_REGIONS: tuple[str, ...] = (
-    "background",
-    "skin",
-    "nose",
-    "eyeglasses",
-    "left_eye",
-    "right_eye",
-    "left_brow",
-    "right_brow",
-    "left_ear",
-    "right_ear",
-    "mouth",
-    "upper_lip",
-    "lower_lip",
-    "hair",
-    "hat",
-    "earring",
-    "necklace",
-    "neck",
-    "cloth",
-)
-
-#: RGB of each class, 0 to 255.
-PALETTE: tuple[tuple[int, int, int], ...] = (
-    (0, 0, 0),
-    (204, 0, 0),
-    (76, 153, 0),
-    (204, 204, 0),
-    (51, 51, 255),
-    (204, 0, 204),
-    (0, 255, 255),
-    (255, 204, 204),
-    (102, 51, 0),
-    (255, 0, 0),
-    (102, 204, 0),
-    (255, 255, 0),
-    (0, 0, 153),
-    (0, 0, 204),
-    (255, 51, 153),
-    (0, 204, 204),
-    (0, 51, 0),
-    (255, 153, 51),
-    (0, 204, 0),
-)
+__all__ = ["PLACE_FEATURES", "colour_parsing", "parsing_of_masks", "pool_regions"]
 
 #: What :func:`pool_regions` adds behind the image features of each part.
 PLACE_FEATURES: tuple[str, ...] = ("size", "x", "y", "spread_x", "spread_y", "present")
 
 
 def parsing_of_masks(
-    masks: UInt8[Tensor, "batch height width"], num_regions: int = len(FACE_REGIONS)
+    masks: UInt8[Tensor, "batch height width"], num_regions: int = len(FACE_PARTS)
 ) -> Float[Tensor, "batch region height width"]:
     """Class ids as the probabilities of a parser that is sure.
 

@@ -15,14 +15,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faceinsight.modules.face_regions import (
-    FACE_REGIONS,
-    PALETTE,
-    PLACE_FEATURES,
-    colour_parsing,
-    parsing_of_masks,
-    pool_regions,
-)
+from faceinsight.knowledge.face_parts import FACE_PARTS, PALETTE
+from faceinsight.modules.face_regions import PLACE_FEATURES, colour_parsing, parsing_of_masks, pool_regions
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.modules.projector import Projector
 
@@ -54,7 +48,7 @@ class RegionTokens(nn.Module):
         *,
         image_dim: int,
         embed_dim: int,
-        num_regions: int = len(FACE_REGIONS),
+        num_regions: int = len(FACE_PARTS),
         absent_below: float = 0.0005,
     ) -> None:
         super().__init__()

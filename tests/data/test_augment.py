@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from faceinsight.data.augment import MIRRORED, Augmentation, augment, flip_images, flip_masks, jitter, shift
+from faceinsight.data.augment import Augmentation, augment, flip_images, flip_masks, jitter, shift
 from faceinsight.data.batch import FaceBatch
-from faceinsight.data.synthetic.canvas import PARTS
+from faceinsight.knowledge.face_parts import part_id
 
 
 def batch(faces: int = 6) -> FaceBatch:
@@ -31,12 +31,11 @@ def test_only_marked_faces_are_mirrored() -> None:
 
 
 def test_left_and_right_parts_change_places() -> None:
-    for name, part in PARTS.items():
-        other = name.replace("left", "*").replace("right", "left").replace("*", "right")
-        assert MIRRORED[part] == PARTS[other]
+    pairs = [("left_eye", "right_eye"), ("left_brow", "right_brow"), ("left_ear", "right_ear")]
+    other = {part_id(here): part_id(there) for pair in pairs for here, there in (pair, pair[::-1])}
     masks = batch(2).masks
     flipped = flip_masks(masks, torch.tensor([True, False]))
-    expected = [[MIRRORED[part] for part in reversed(row)] for row in masks[0].tolist()]
+    expected = [[other.get(part, part) for part in reversed(row)] for row in masks[0].tolist()]
     assert flipped[0].tolist() == expected
     assert torch.equal(flipped[1], masks[1])
 

@@ -49,14 +49,14 @@ def test_captions_take_room_below_each_face_and_no_more_width() -> None:
     assert (pixels[33:, 33:] == 255).all()
 
 
-def test_masks_are_laid_over_in_one_colour_a_class_and_the_background_stays() -> None:
+def test_masks_are_laid_over_in_the_colours_of_the_palette_and_the_background_stays() -> None:
     masks = torch.zeros(2, 6, 6, dtype=torch.uint8)
     masks[0, :3], masks[1, :3] = 1, 13
     sheet = np.array(contact_sheet(greys(2), masks=masks, gap=0))
     assert (sheet[3:, :6] == 0).all()
     assert (sheet[3:, 6:] == 10).all()
-    assert len(np.unique(sheet[:3, :6].reshape(-1, 3), axis=0)) == 1
-    assert len(np.unique(sheet[:3].reshape(-1, 3), axis=0)) == 2
+    assert (sheet[:3, :6] == (102, 0, 0)).all()  # skin, (204, 0, 0), half over a grey of 0
+    assert (sheet[:3, 6:] == (5, 5, 107)).all()  # hair, (0, 0, 204), half over a grey of 10
 
 
 def test_nothing_to_show_and_wrong_counts_are_refused() -> None:
@@ -66,6 +66,8 @@ def test_nothing_to_show_and_wrong_counts_are_refused() -> None:
         contact_sheet(greys(2), ["a"])
     with pytest.raises(ValueError, match=r"got \[2, 6, 6\] of torch.float32"):
         contact_sheet(torch.zeros(2, 6, 6))
+    with pytest.raises(ValueError, match=r"^masks hold the class id 19, but the parts of a face are 0 to 18$"):
+        contact_sheet(greys(2), masks=torch.full((2, 6, 6), 19, dtype=torch.uint8))
 
 
 def test_a_sheet_of_a_data_set_is_saved_whole(root: Path, schema: Schema, tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from faceinsight.modules.face_regions import FACE_REGIONS, PALETTE, colour_parsing, parsing_of_masks, pool_regions
+from faceinsight.knowledge.face_parts import PALETTE, part_id
+from faceinsight.modules.face_regions import colour_parsing, parsing_of_masks, pool_regions
 
-SKIN, HAIR, HAT = (FACE_REGIONS.index(name) for name in ("skin", "hair", "hat"))
+SKIN, HAIR, HAT = part_id("skin"), part_id("hair"), part_id("hat")
 
 
 def random_parsing(batch: int = 2, regions: int = 19, height: int = 24, width: int = 16) -> Tensor:
@@ -15,18 +16,6 @@ def random_parsing(batch: int = 2, regions: int = 19, height: int = 24, width: i
 
 def random_masks(batch: int = 2, size: int = 32) -> Tensor:
     return torch.randint(0, 19, (batch, size, size), dtype=torch.uint8)
-
-
-def test_the_classes_and_colours_are_those_of_celebamask_hq() -> None:
-    assert len(FACE_REGIONS) == len(PALETTE) == len(set(PALETTE)) == 19
-    assert [FACE_REGIONS[number] for number in (0, 4, 10, 13, 18)] == [
-        "background",
-        "left_eye",
-        "mouth",
-        "hair",
-        "cloth",
-    ]
-    assert PALETTE[13] == (0, 0, 204)
 
 
 def test_pooled_features_equal_loops_over_pixels() -> None:

@@ -5,12 +5,13 @@ import torch
 from torch import Tensor, nn
 
 from faceinsight.modules.face_parser import FaceParser
-from faceinsight.modules.face_regions import FACE_REGIONS, PALETTE, colour_parsing, parsing_of_masks
+from faceinsight.knowledge.face_parts import PALETTE, part_id
+from faceinsight.modules.face_regions import colour_parsing, parsing_of_masks
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.image_encoder import ImageEncoder
 from faceinsight.modules.segmentation import MapTokens, RegionTokens, SegmentationEncoder
 
-SKIN, HAT = (FACE_REGIONS.index(name) for name in ("skin", "hat"))
+SKIN, HAT = part_id("skin"), part_id("hat")
 
 
 def tiny_encoder(**options: Any) -> ImageEncoder:

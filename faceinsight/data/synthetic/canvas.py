@@ -7,19 +7,12 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw
 
 from faceinsight.data.synthetic.head import Array, Number
+from faceinsight.knowledge.face_parts import part_id
 
-__all__ = ["PARTS", "Canvas", "Colour", "bend", "noise", "smooth", "tint"]
+__all__ = ["Canvas", "Colour", "bend", "noise", "smooth", "tint"]
 
 Colour = tuple[int, int, int]
 Points = Sequence[tuple[Number, Number]] | Sequence[Number]
-
-#: Class ids of CelebAMask-HQ. "left" is the person's own left, so it lies to the right of the picture: measured on 400
-#: real masks, the mean column of class 4 is at 0.60 of the width and that of class 5 at 0.39.
-PARTS = {
-    "background": 0, "skin": 1, "nose": 2, "eyeglasses": 3, "left_eye": 4, "right_eye": 5, "left_brow": 6,
-    "right_brow": 7, "left_ear": 8, "right_ear": 9, "mouth": 10, "upper_lip": 11, "lower_lip": 12, "hair": 13,
-    "hat": 14, "earring": 15, "necklace": 16, "neck": 17, "cloth": 18,
-}  # fmt: skip
 
 
 class Canvas:
@@ -34,14 +27,14 @@ class Canvas:
     def polygon(self, points: Points, colour: Colour, part: str | None = None, alpha: int = 255) -> None:
         self._draw.polygon(points, fill=(*colour, alpha))
         if part is not None:
-            self._draw_mask.polygon(points, fill=PARTS[part])
+            self._draw_mask.polygon(points, fill=part_id(part))
 
     def line(self, points: Points, colour: Colour, width: Number, part: str | None = None, alpha: int = 255) -> None:
         thick = max(round(width), 1)
         joint = "curve" if thick > 3 else None
         self._draw.line(points, fill=(*colour, alpha), width=thick, joint=joint)
         if part is not None:
-            self._draw_mask.line(points, fill=PARTS[part], width=thick, joint=joint)
+            self._draw_mask.line(points, fill=part_id(part), width=thick, joint=joint)
 
     def strands(self, lines: Array, colours: Array, widths: Array, part: str | None = None) -> None:
         """Many thin lines at once: pixels ``[strand, point, 2]``, colours ``[strand, 3]``, widths ``[strand]``."""
@@ -49,7 +42,7 @@ class Canvas:
         for line, ink, width in zip(flat, inks, thick.astype(int).tolist(), strict=True):
             self._solid.line(line, fill=tuple(ink), width=width)
             if part is not None:
-                self._draw_mask.line(line, fill=PARTS[part], width=width)
+                self._draw_mask.line(line, fill=part_id(part), width=width)
 
     def disc(
         self, at: tuple[Number, Number], radius: Number, colour: Colour, part: str | None = None, alpha: int = 255
@@ -57,11 +50,11 @@ class Canvas:
         box = (at[0] - radius, at[1] - radius, at[0] + radius, at[1] + radius)
         self._draw.ellipse(box, fill=(*colour, alpha))
         if part is not None:
-            self._draw_mask.ellipse(box, fill=PARTS[part])
+            self._draw_mask.ellipse(box, fill=part_id(part))
 
     def darken(self, shadow: Image.Image, parts: Sequence[str], strength: Number) -> None:
         """Darken by a soft grey image (255 = full shadow), only on ``parts``."""
-        where = np.isin(np.asarray(self.mask), [PARTS[part] for part in parts])
+        where = np.isin(np.asarray(self.mask), [part_id(part) for part in parts])
         soft = (np.asarray(shadow, dtype=np.float32) * (strength * where)).astype(np.uint8)
         self.picture.paste((12, 8, 10), (0, 0), Image.fromarray(soft))
 
