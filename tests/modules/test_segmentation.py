@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faceinsight.modules.face_parser import FaceParser
 from faceinsight.knowledge.face_parts import PALETTE, part_id
+from faceinsight.modules.face_parser import FaceParser
 from faceinsight.modules.face_regions import colour_parsing, parsing_of_masks
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.image_encoder import ImageEncoder
