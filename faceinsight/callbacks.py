@@ -125,14 +125,12 @@ class CacheFeatures(lightning.Callback):
         if encoder is None or not encoder.frozen or data.features is not None:
             return
         keys = {name: key_of(data=data.fingerprint(), **parts) for name, parts in encoder.feature_keys().items()}
-        features = {name: self.store.get(key) for name, key in keys.items()}
-        if any(each is None for each in features.values()):
+        stored = {name: self.store.get(key) for name, key in keys.items()}
+        if any(features is None for features in stored.values()):
             computed = encode_all(network, data.all_faces_dataloader(), pl_module.device)
-            for name, key in keys.items():
-                self.store.put(key, {name: computed[name]})
-            data.features = computed
-        else:
-            data.features = {name: each[name] for name, each in features.items() if each is not None}
+            stored = {name: self.store.put(key, {name: computed[name]}) for name, key in keys.items()}
+        # as stored, which is half precision, in the first run as in all later ones
+        data.features = {name: features[name].float() for name, features in stored.items() if features is not None}
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning
 from jsonargparse import ArgumentError, set_parsing_settings
+from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
 
 from faceinsight.callbacks import FrozenCheck, GradientCheck
@@ -69,6 +70,8 @@ def built(config: Mapping[str, Any], **trainer_defaults: Any) -> FaceCLI:
             # this process's own command line, which is not read here; and the logger, which is set by the run
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
             warnings.filterwarnings("ignore", message="Starting from v1.9.0, `tensorboardX`")
+            # Lightning 2.6 still calls what jsonargparse 4.49 deprecated
+            warnings.filterwarnings("ignore", category=JsonargparseDeprecationWarning)
             return FaceCLI(dict(config), run=False, trainer_defaults=trainer_defaults)
     except (ArgumentError, SystemExit) as error:
         raise ConfigurationError(str(error)) from error

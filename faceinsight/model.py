@@ -210,12 +210,12 @@ class PriorClassifier(nn.Module):
 
     Args:
         schema: the order of the logits.
-        prior: share of positives for each attribute, e.g. from :func:`faceinsight.data.label_prior`.
+        prior: ``[attr]``, the share of positives of each attribute, e.g. from :func:`faceinsight.data.label_prior`.
     """
 
     prior_logits: Tensor
 
-    def __init__(self, *, schema: Schema, prior: Float[Tensor, " attr"]) -> None:
+    def __init__(self, *, schema: Schema, prior: Tensor) -> None:
         super().__init__()
         if len(prior) != len(schema):
             raise ValueError(f"a prior of {len(prior)} shares for the {len(schema)} attributes of {schema.name!r}")

@@ -36,6 +36,7 @@ EXPECTED_WARNINGS = (
 def ablate(
     file: str | Path,
     *,
+    settings: str | Path | None = None,
     output: str | Path | None = None,
     seeds: Sequence[int] | None = None,
     console: Console | None = None,
@@ -46,7 +47,8 @@ def ablate(
 
     Args:
         file: the ablation, see :mod:`faceinsight.ablation.plan`.
-        output: the folder for runs, tables and plot; ``runs/NAME`` by default.
+        settings: a file of settings instead of the file's own, for example another data set.
+        output: the folder for runs, tables and plot; ``runs/NAME`` by default, or ``runs/NAME-SETTINGS``.
         seeds: instead of the file's own.
         console: where progress and table are printed.
 
@@ -56,8 +58,9 @@ def ablate(
     console = console or Console()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips would tear the progress bar
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    ablation = read_ablation(file)
-    folder = Path(output) if output is not None else Path("runs") / Path(file).stem
+    ablation = read_ablation(file, settings)
+    name = "-".join(Path(each).stem for each in (file, settings) if each is not None)
+    folder = Path(output) if output is not None else Path("runs") / name
     runs = planned_runs(ablation, folder, seeds)
     missing = [run for run in runs if read_result(run.folder) is None]
     console.print(f"[bold]{ablation.question}[/bold]\n{len(runs) - len(missing)} of {len(runs)} runs are finished.")
@@ -71,10 +74,11 @@ def ablate(
     report = summarise(ablation, runs, errors)
     write_report(report, folder)
     save_plot(report, folder / "plot.png")
+    wide = Console(file=console.file, width=max(console.width, TABLE_WIDTH))
     for sheet in (scores_sheet(report), comparisons_sheet(report)):
-        console.print(to_rich(sheet), width=max(console.width, TABLE_WIDTH), crop=False)
+        wide.print(to_rich(sheet))
     for line in notes(report):
-        console.print(line, highlight=False)
+        wide.print(line, highlight=False)
     console.print(f"Tables, plot and runs: {folder}")
     return report
 

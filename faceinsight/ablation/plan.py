@@ -1,4 +1,11 @@
-"""What an ablation file says: a base configuration, named changes to it, seeds; and the runs that follow from it."""
+"""What an ablation file says: a base configuration, named changes to it, seeds; and the runs that follow from it.
+
+The keys of a file are ``question``, ``seeds``, ``base`` (a whole configuration: ``model``, ``data``, ``trainer``),
+``variants`` and, if wanted, ``trunks`` (variants without a row, on which others rest), ``compared`` (metrics) and
+``settings``: named values that the rest of the file uses as ``${NAME}``, so that another data set can be swapped in.
+A variant has a ``section`` of the table, a variant it is compared ``against``, and the ``change`` it makes to the base:
+dotted keys with new values.
+"""
 
 import copy
 import difflib
@@ -14,9 +21,10 @@ import yaml
 
 __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
 
-KEYS = {"question", "seeds", "compared", "base", "trunks", "variants"}
+KEYS = {"question", "settings", "seeds", "compared", "base", "trunks", "variants"}
 VARIANT_KEYS = {"section", "against", "change"}
 REFERENCE = re.compile(r"\$\{run:([^}]+)\}")
+SETTING = re.compile(r"\$\{(\w+)\}")
 
 
 class PlanError(ValueError):
@@ -129,17 +137,40 @@ def arguments(node: dict[str, Any]) -> dict[str, Any]:
     return node.setdefault("init_args", {}) if "class_path" in node else node
 
 
-def read_ablation(path: str | Path) -> AblationFile:
+def with_settings(node: Any, settings: Mapping[str, Any]) -> Any:
+    """A copy of ``node`` in which every string that is ``${NAME}`` and nothing else is the setting of that name.
+
+    >>> with_settings({"root": "${root}", "weights": "${run:trunk}/a"}, {"root": "data/celeba"})
+    {'root': 'data/celeba', 'weights': '${run:trunk}/a'}
+    """
+    if isinstance(node, str) and (match := SETTING.fullmatch(node)):
+        if match[1] not in settings:
+            raise PlanError(f"{node} is not among the settings {sorted(settings)}")
+        return copy.deepcopy(settings[match[1]])
+    if isinstance(node, Mapping):
+        return {key: with_settings(each, settings) for key, each in node.items()}
+    return [with_settings(each, settings) for each in node] if isinstance(node, list) else node
+
+
+def read_ablation(path: str | Path, settings: str | Path | None = None) -> AblationFile:
     """Read and check an ablation file.
+
+    Args:
+        settings: a YAML file of settings that take the place of the file's own.
 
     Raises:
         PlanError: a missing or unknown key, an unknown reference, or a circle of references.
     """
-    data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    data = read_yaml(path)
     if not isinstance(data, dict) or not {"question", "seeds", "base", "variants"} <= data.keys():
         raise PlanError(f"{path}: an ablation file needs the keys question, seeds, base and variants")
     if unknown := data.keys() - KEYS:
         raise PlanError(f"{path}: unknown keys {sorted(unknown)}; known are {sorted(KEYS)}")
+    values = dict(data.pop("settings", None) or {})
+    given = read_yaml(settings) if settings else {}
+    if unknown := given.keys() - values.keys():
+        raise PlanError(f"{settings}: {sorted(unknown)} are no settings of {path}; it has {sorted(values)}")
+    data = with_settings(data, values | given)
     variants: dict[str, Variant] = {}
     for kind in ("trunks", "variants"):
         for name, entry in (data.get(kind) or {}).items():
@@ -155,6 +186,14 @@ def read_ablation(path: str | Path) -> AblationFile:
         raise PlanError(f"{path}: seeds must be different numbers, at least one, got {list(seeds)}")
     compared = {"compared": tuple(data["compared"])} if "compared" in data else {}
     return AblationFile(str(data["question"]), seeds, variants, **compared)
+
+
+def read_yaml(path: str | Path) -> Any:
+    """The contents of a YAML file; a syntax error is told with its place."""
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise PlanError(f"{path} is not YAML: {error}") from error
 
 
 def read_variant(path: str, name: str, entry: Mapping[str, Any], base: Mapping[str, Any], *, trunk: bool) -> Variant:

@@ -7,7 +7,6 @@ import warnings
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from faceinsight.data.check import constant_attributes
@@ -49,8 +48,11 @@ def training_graph(
     return graph
 
 
-def label_prior(data: FaceDataModule) -> Float[Tensor, " attr"]:
-    """The share of positives of each attribute among the defined training labels; 0.5 where none is defined."""
+def label_prior(data: FaceDataModule) -> Tensor:
+    """The share of positives ``[attr]`` among the defined training labels; 0.5 where none is defined.
+
+    The shape is said in words because a configuration's class path needs a plain type.
+    """
     labels = train_labels(data)
     positive, defined = (labels == 1).sum(0), (labels != 0).sum(0)
     return torch.where(defined > 0, positive / defined.clamp(min=1), 0.5)

@@ -98,3 +98,17 @@ def test_a_circle_of_needs_is_named(tmp_path: Path) -> None:
     loop = {"change": {"model.network": {"class_path": "ViT", "weights": "${run:full}"}}}
     with pytest.raises(PlanError, match="in a circle: trunk -> full -> trunk"):
         planned_runs(read_ablation(write(tmp_path, trunks={"trunk": loop})), tmp_path)
+
+
+def test_settings_are_swapped_by_another_file(tmp_path: Path) -> None:
+    base = {"data": {"source": "${source}", "size": 96}}
+    path = write(tmp_path, base=base, settings={"source": {"root": "drawn"}}, trunks={}, variants={"full": {}})
+    other = tmp_path / "on_celeba.yaml"
+    other.write_text("source: {root: celeba}")
+    assert read_ablation(path).variants["full"].config == {"data": {"source": {"root": "drawn"}, "size": 96}}
+    assert read_ablation(path, other).variants["full"].config["data"]["source"] == {"root": "celeba"}
+    other.write_text("sorce: {root: celeba}")
+    with pytest.raises(PlanError, match=r"\['sorce'\] are no settings of .*; it has \['source'\]"):
+        read_ablation(path, other)
+    with pytest.raises(PlanError, match=r"\$\{source\} is not among the settings \[\]"):
+        read_ablation(write(tmp_path, base=base))

@@ -1,0 +1,196 @@
+"""An ablation from file to table, on a few tiny drawn faces."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from rich.console import Console
+
+from faceinsight.ablation import ablate, carry
+from faceinsight.ablation.plan import planned_runs, read_ablation
+from faceinsight.ablation.run import read_result
+from faceinsight.data.synthfaces import SynthFaces
+from faceinsight.evaluation.predictions import read_predictions
+from faceinsight.model import TokenClassifier
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:constant on the .* training faces",  # so few faces cannot show everything
+    "ignore:GPU available but not used",
+)
+
+FACES = {"count": 60, "image_size": 32, "seed": 0, "workers": 1, "progress": False}
+
+
+class OwnClassifier(TokenClassifier):
+    """A user's own network, named in a file by its class path alone."""
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("faces")
+    SynthFaces(root=root, **FACES).prepare()
+    return root
+
+
+@pytest.fixture
+def file(drawn: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Writes an ablation of a tiny full model and of the given further variants."""
+
+    def write(**variants: dict) -> Path:
+        def part(name: str, /, **arguments: object) -> dict:
+            return {"class_path": f"faceinsight.{name}", "init_args": arguments}
+
+        def frozen(module: dict) -> dict:
+            return part("modules.Frozen", module=module)
+
+        schema = part("Schema.load", name_or_path="synthfaces")
+        rules = part("RuleSet.load", name_or_path="synthfaces")
+        data = part(
+            "data.FaceDataModule",
+            image_size=32,
+            batch_size=16,
+            source=part("data.SynthFaces", root=str(drawn), **FACES),
+        )
+        vit = {"name": "vit_tiny_patch16_224", "image_size": 32, "options": {"embed_dim": 12, "depth": 1}}
+        network = part(
+            "FaceInsight",
+            schema=schema,
+            image_encoder=frozen(part("modules.ImageEncoder", **vit, weights="${run:plain}/image_encoder.safetensors")),
+            segmentation=part(
+                "modules.SegmentationEncoder",
+                parser=None,
+                route=part("modules.RegionTokens", image_dim=12, embed_dim=16),
+            ),
+            projector=part("modules.Projector", in_dim=12, out_dim=16),
+            text_encoder=part("modules.TextEncoder"),
+            correlation=part(
+                "modules.CorrelationConstraint", embed_dim=16, graph=part("data.training_graph", data=data)
+            ),
+            query=part("modules.AttributeQuery", prompt_dim=16, embed_dim=16),
+            language_model=frozen(part("modules.LanguageModel.from_config", embed_dim=16, depth=1, num_heads=2)),
+            head=part("modules.SharedHead", embed_dim=16),
+        )
+        trainer = {
+            "accelerator": "cpu", "max_epochs": 1, "enable_checkpointing": False, "enable_progress_bar": False,
+            "enable_model_summary": False, "limit_val_batches": 0, "num_sanity_val_steps": 0,
+            "callbacks": [part("callbacks.CacheFeatures", folder=str(tmp_path / "features"))],
+        }  # fmt: skip
+        logical = part("modules.LogicalConstraint", rules=rules)
+        model = part("system.AttributeSystem", network=network, rules=rules, logical=logical, logical_weight=0.1)
+        plain = part(
+            "model.TokenClassifier", schema=schema, embed_dim=12, image_encoder=part("modules.ImageEncoder", **vit)
+        )
+        content = {
+            "question": "Does the machine run?",
+            "seeds": [0, 1],
+            "base": {"model": model, "data": data, "trainer": trainer},
+            "variants": {
+                "full": {"section": "the full model"},
+                "plain": {"section": "controls", "against": "full", "change": {"model.network": plain}},
+                **variants,
+            },
+        }
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        return path
+
+    return write
+
+
+def run(path: Path, console: Console | None = None, **options: object):
+    return ablate(path, output=path.parent / "out", console=console or Console(quiet=True), **options)
+
+
+def test_every_variant_and_seed_is_trained_tested_and_compared_once(file: Callable[..., Path]) -> None:
+    path = file()
+    report = run(path)
+    assert [(row.name, row.status, row.seeds) for row in report.variants] == [
+        ("full", "finished", (0, 1)), ("plain", "finished", (0, 1)),
+    ]  # fmt: skip
+    output = path.parent / "out"
+    table = pd.read_csv(output / "table.csv")
+    assert table["variant"].tolist() == ["full", "plain"]
+    assert table["accuracy"].between(0.3, 1).all()
+    assert (output / "plot.png").stat().st_size > 10_000
+    for each in planned_runs(read_ablation(path), output):
+        result = read_result(each.folder)
+        assert result is not None
+        assert result.trained > 0
+        assert {"config.yaml", "environment.json", "parts.csv", "predictions.csv"} <= {
+            entry.name for entry in each.folder.iterdir()
+        }
+
+    written = {entry: entry.stat().st_mtime_ns for entry in output.glob("runs/*/*")}
+    again = run(path)
+    assert {entry: entry.stat().st_mtime_ns for entry in output.glob("runs/*/*")} == written
+    assert again.variants == report.variants
+
+
+def test_predictions_are_those_of_the_test_faces_by_name(file: Callable[..., Path], drawn: Path) -> None:
+    path = file()
+    run(path, seeds=[0])
+    table = SynthFaces(root=drawn, **FACES).table()
+    wanted = [table.files[row] for row in table.rows("test").tolist()]
+    for folder in (path.parent / "out" / "runs").iterdir():
+        predictions = read_predictions(folder / "predictions.csv", table.schema)
+        assert predictions.for_files(wanted).shape == (len(wanted), len(table.schema))
+
+
+def test_a_failing_variant_is_reported_and_the_others_finish(file: Callable[..., Path]) -> None:
+    path = file(
+        exploding={"against": "full", "change": {"model.lr": 1e30}},
+        misspelt={"against": "full", "change": {"model.network.projector.in_dmi": 3}},
+        narrow={"against": "full", "change": {"model.network.projector.out_dim": 8}},
+        own={"against": "full"},
+    )
+    content = yaml.safe_load(path.read_text())
+    plain = content["variants"]["plain"]["change"]["model.network"]
+    content["variants"]["own"]["change"] = {"model.network": {**plain, "class_path": f"{__name__}.OwnClassifier"}}
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    report = run(path, seeds=[0])
+    rows = {row.name: row for row in report.variants}
+    assert rows["full"].status == rows["plain"].status == rows["own"].status == "finished"
+    assert "LossNotFiniteError: the training loss is" in rows["exploding"].errors[0]
+    assert "in_dmi" in rows["misspelt"].errors[0]
+    assert rows["narrow"].status == "failed"
+    traces = list((path.parent / "out" / "runs").glob("*/error.txt"))
+    assert len(traces) == 3
+    assert all("Traceback" in trace.read_text() for trace in traces)
+
+
+def test_an_interrupt_leaves_the_table_of_what_is_finished_and_the_next_call_goes_on(
+    file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, done = file(), []
+    carry_out = carry.carry_out
+
+    def interrupted(each, report):
+        if done:
+            raise KeyboardInterrupt
+        done.append(each)
+        return carry_out(each, report)
+
+    monkeypatch.setattr(carry, "carry_out", interrupted)
+    report = run(path)
+    assert {row.name: row.status for row in report.variants} == {"full": "missing", "plain": "partial"}
+    monkeypatch.undo()
+    before = read_result(done[0].folder)
+    report = run(path)
+    assert {row.status for row in report.variants} == {"finished"}
+    assert read_result(done[0].folder) == before
+
+
+def test_the_resolved_configuration_of_a_run_gives_the_same_result_again(file: Callable[..., Path]) -> None:
+    path = file()
+    run(path, seeds=[0])
+    output = path.parent / "out"
+    folder = next((output / "runs").glob("full-seed0-*"))
+    first = json.loads((folder / "result.json").read_text())["metrics"]
+    (folder / "result.json").unlink()
+    run(path, seeds=[0])
+    again = json.loads((folder / "result.json").read_text())["metrics"]
+    torch.testing.assert_close(again, first, atol=1e-6, rtol=0, equal_nan=True)
