@@ -1,0 +1,40 @@
+"""Data sets by name, as the command line names them."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from faceinsight.data.celeba import CelebA
+from faceinsight.data.synthfaces import SynthFaces
+from faceinsight.data.table import FaceSource
+
+__all__ = ["source"]
+
+
+def source(name: str, root: str | os.PathLike[str]) -> FaceSource:
+    """The data set ``name`` in the folder ``root``.
+
+    Args:
+        name: ``celeba`` (its owners' layout), or ``synthfaces``.
+        root: for drawn faces the folder of one set (``v.../synthfaces.json`` lies in it), which is read as it is; or
+            the folder for all sets, in which the default one is drawn if it is not there yet.
+
+    Raises:
+        ValueError: no data set of this name.
+    """
+    if name not in _SOURCES:
+        raise ValueError(f"no data set named {name!r}; known are {', '.join(_SOURCES)}")
+    return _SOURCES[name](Path(root))
+
+
+def _celeba(root: Path) -> FaceSource:
+    return CelebA(root=root)
+
+
+def _synthfaces(root: Path) -> FaceSource:
+    if (root / "synthfaces.json").is_file():
+        return CelebA(root=root, schema="synthfaces", split="official", mask_folder="masks")
+    return SynthFaces(root=root)
+
+
+_SOURCES: dict[str, Callable[[Path], FaceSource]] = {"celeba": _celeba, "synthfaces": _synthfaces}
