@@ -1,51 +1,211 @@
-"""The command line: ``faceinsight ablate | fit | test | data | lint``."""
+"""The command line: ``faceinsight ablate | fit | validate | test | data | lint``.
+
+A command's libraries are imported when it runs, so that ``faceinsight --help`` answers at once. ``fit``, ``validate``
+and ``test`` are LightningCLI's own (:class:`~faceinsight.configure.FaceCLI`).
+"""
 
 import sys
-from collections.abc import Sequence
+import traceback
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
-from jsonargparse import auto_cli
-from rich.console import Console
+import faceinsight
 
 __all__ = ["main"]
 
-#: Sub-commands that are Lightning's own; ``faceinsight fit --help`` shows their options.
-LIGHTNING = ("fit", "validate", "test")
+#: Commands that are Lightning's own.
+LIGHTNING = {
+    "fit": "train any single configuration: faceinsight fit --config FILE",
+    "validate": "measure a configuration's model on the validation split",
+    "test": "measure a configuration's model on the test split",
+}
+
+EXIT_CODES = """exit codes:
+  0    done
+  1    a fault was found: a run failed (ablate); rules that no model can be trained with (lint)
+  2    a mistake in the command line, in a file or in the data; the message says where
+  130  interrupted (Ctrl-C)
+"""
+
+#: Where users' files and settings are read: a ValueError that comes from there is about them.
+READERS = tuple(f"faceinsight.{room}" for room in ("ablation", "configure", "data", "evaluation", "knowledge"))
 
 
-def ablate(file: Path, output: Path | None = None, seeds: list[int] | None = None) -> None:
-    """Train and test every variant of an ablation file and print its table; what is finished is not done again.
-
-    Args:
-        file: the ablation, e.g. experiments/constraints.yaml.
-        output: where runs, tables and the plot go; runs/NAME by default.
-        seeds: instead of the file's own.
-    """
+def ablate(*, file: Path, settings: Path | None, output: Path | None, seeds: list[int] | None) -> int:
+    """Run every variant with every seed and print the table; 1 if a run failed, 130 if some are left to do."""
     from faceinsight.ablation import ablate as run
 
-    run(file, output=output, seeds=seeds)
+    report = run(file, settings=settings, output=output, seeds=seeds)
+    if any(variant.waiting for variant in report.variants):
+        return 130
+    return int(any(variant.errors for variant in report.variants))
 
 
-def check(name: str, root: Path, read_images: bool = False) -> None:
-    """Check a data set on disk: files, splits, label counts, rules that the labels break.
+def check(*, name: str, root: Path, read_images: bool) -> int:
+    """Print what is in a data set."""
+    from rich.console import Console
 
-    Args:
-        name: the data set, e.g. celeba.
-        root: its folder.
-        read_images: also decode every image and name the broken ones.
-    """
     from faceinsight.data.check import check as check_source
     from faceinsight.data.sources import source
 
     Console().print(check_source(source(name, root), read_images=read_images))
+    return 0
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Run one command; the words are those of this process by default."""
-    words = list(sys.argv[1:] if words is None else words)
-    if words[:1] and words[0] in LIGHTNING:
+def sheet(*, name: str, root: Path, output: Path, masks: bool) -> int:
+    """Write a contact sheet of a data set."""
+    from PIL import Image
+
+    from faceinsight.data.sheet import save_sheet, sheet_of
+    from faceinsight.data.sources import source
+
+    if output.suffix.lower() not in Image.registered_extensions():
+        complain(f"{output}: no picture format has the ending {output.suffix!r}; .png is a good one")
+        return 2
+    save_sheet(sheet_of(source(name, root), show_masks=masks), output)
+    print(f"contact sheet: {output}")
+    return 0
+
+
+def lint(*, rules: str, schema: str | None, labels: Path | None, strength: Literal["logical", "all"]) -> int:
+    """Print what is wrong with rules; 1 if they cannot be read, contradict each other or join too many attributes."""
+    import numpy as np
+    import torch
+    from rich.console import Console
+
+    from faceinsight.data.celeba_lists import read_attributes
+    from faceinsight.knowledge.language import RuleSyntaxError
+    from faceinsight.knowledge.rules import RuleSet
+    from faceinsight.knowledge.schema import Schema
+
+    try:
+        read = RuleSet.load(rules, strength=strength, schema=None if schema is None else Schema.load(schema))
+    except RuleSyntaxError as error:
+        complain(f"{rules}: {error}")
+        return 1
+    columns = None if labels is None else read_attributes(labels, read.schema)[0].to_numpy(np.int8, copy=True)
+    report = read.lint(None if columns is None else torch.from_numpy(columns))
+    Console().print(report)
+    return int(any(finding.kind in ("unsatisfiable", "unchecked") for finding in report.findings))
+
+
+def parser() -> ArgumentParser:
+    """Every command with its options; ``run`` is the function that carries it out."""
+    described = "Face perception with a structured multimodal LLM: ablations, single runs, data, rules."
+    top = ArgumentParser(
+        "faceinsight", description=described, epilog=EXIT_CODES, formatter_class=RawDescriptionHelpFormatter
+    )
+    top.add_argument("--version", action="version", version=f"faceinsight {faceinsight.__version__}")
+    top.set_defaults(run=top.print_help)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND")
+
+    one = command(commands, "ablate", ablate, "train and test an ablation's variants; print the table")
+    one.add_argument("file", type=Path, metavar="FILE", help="the ablation, e.g. experiments/constraints.yaml")
+    one.add_argument("--settings", type=Path, metavar="FILE", help="settings instead of FILE's own: another data set")
+    one.add_argument("--output", type=Path, metavar="DIR", help="for runs, tables and plot; runs/NAME by default")
+    one.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="instead of FILE's own, e.g. --seeds 0 1")
+    for name, says in LIGHTNING.items():
+        commands.add_parser(name, help=says, add_help=False)
+    add_data_commands(command(commands, "data", None, "look at a data set: data check, data sheet"))
+
+    one = command(commands, "lint", lint, "check rules against each other, and against labels")
+    one.add_argument("rules", metavar="CATALOG_OR_FILE", help="a catalog's name (celeba), a YAML file, or rule text")
+    one.add_argument("--schema", metavar="CATALOG", help="the attributes, for a file of rules without its own")
+    one.add_argument(
+        "--labels", type=Path, metavar="FILE", help="labels to hold the rules against: list_attr_celeba.txt"
+    )
+    one.add_argument("--strength", choices=("logical", "all"), default="logical", help="all: statistical rules as well")
+    return top
+
+
+def add_data_commands(data: ArgumentParser) -> None:
+    """``data check`` and ``data sheet``."""
+    data.set_defaults(run=data.print_help)
+    commands = data.add_subparsers(title="commands", metavar="COMMAND")
+    look = command(commands, "check", check, "files, splits, label counts, rules that the labels break")
+    draw = command(commands, "sheet", sheet, "write a contact sheet: many faces on one picture")
+    for each in (look, draw):
+        each.add_argument("name", metavar="NAME", help="the data set: celeba or synthfaces")
+        each.add_argument("root", type=Path, metavar="ROOT", help="its folder; drawn faces are drawn if there are none")
+    look.add_argument("--read-images", action="store_true", help="decode every picture and name the broken ones")
+    draw.add_argument("--output", type=Path, metavar="FILE", default=Path("sheet.png"), help="default: sheet.png")
+    draw.add_argument("--masks", action="store_true", help="lay the parsing masks over the faces")
+
+
+def command(commands: Any, name: str, run: Callable[..., int] | None, says: str) -> ArgumentParser:
+    """A new command, with its line in the list of commands."""
+    made: ArgumentParser = commands.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.")
+    made.set_defaults(run=run)
+    return made
+
+
+def carry_out(words: Sequence[str] | None) -> int:
+    """Do what the words say; None for those of this process."""
+    given = sys.argv[1:] if words is None else words
+    if given and given[0] in LIGHTNING:
         from faceinsight.configure import FaceCLI
 
-        FaceCLI(words)
-        return
-    auto_cli({"ablate": ablate, "data": {"check": check}}, args=words)
+        FaceCLI(None if words is None else list(words))
+        return 0
+    options = vars(parser().parse_args(given))
+    return options.pop("run")(**options) or 0
+
+
+def is_mistake(error: BaseException) -> bool:
+    """Whether an error is about what the user gave, so that its message serves better than its traceback.
+
+    So are the errors of this library's own kinds, those of the file system and of a file that is no text or no YAML,
+    and a ValueError from where files and settings are read. Anything else may be a fault in the code.
+    """
+    if isinstance(error, OSError | UnicodeDecodeError) or type(error).__module__.startswith(("faceinsight.", "yaml.")):
+        return True
+    return isinstance(error, ValueError) and raised_in(error).startswith(READERS)
+
+
+def raised_in(error: BaseException) -> str:
+    """The module whose code raised an error."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return str(frame.f_globals["__name__"])
+
+
+def told(error: BaseException) -> str:
+    """The message of an error, with its notes."""
+    message = str(error)
+    if isinstance(error, OSError) and error.filename:
+        message = f"{error.filename}: {error.strerror}"
+    return "\n".join([message, *getattr(error, "__notes__", [])])
+
+
+def complain(message: str) -> None:
+    """Print an error in red, its lines as they are."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text(f"error: {message}", style="red"), soft_wrap=True)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code, see :data:`EXIT_CODES`; the words are those of this process by default.
+
+    Raises:
+        SystemExit: words that are no command, ``--help`` and ``--version``.
+        Exception: whatever is no mistake of the user's, see :func:`is_mistake`.
+    """
+    try:
+        return carry_out(words)
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning's answer to Ctrl-C is sys.exit(1)
+            return 130
+        raise
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None and raised_in(cause).startswith("jsonargparse."):
+            cause = cause.__cause__  # what a class said of its settings, without the parser's dump of all of them
+        if not is_mistake(cause):
+            raise
+        complain(told(cause))
+        return 2

@@ -1,0 +1,305 @@
+"""The command line, from words to exit codes."""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import faceinsight
+from faceinsight import cli
+from faceinsight.data.celeba import CelebA
+from faceinsight.data.sources import source
+from faceinsight.data.synthfaces import SynthFaces
+
+pytestmark = pytest.mark.filterwarnings("ignore:constant on the 14 training faces")
+
+FACES = {"count": 24, "image_size": 32, "workers": 1, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one small set of drawn faces."""
+    faces = SynthFaces(root=tmp_path_factory.mktemp("synthfaces"), **FACES)
+    faces.prepare()
+    return faces.folder
+
+
+@pytest.fixture
+def ablation(drawn: Path, tmp_path: Path) -> Path:
+    """One control that trains nothing and is done at once."""
+    faces = {"class_path": "faceinsight.data.SynthFaces", "init_args": {"root": str(drawn.parent), **FACES}}
+    data = {"class_path": "faceinsight.data.FaceDataModule", "init_args": {"source": faces, "image_size": 32}}
+    network = {
+        "schema": {"class_path": "faceinsight.Schema.load", "init_args": {"name_or_path": "synthfaces"}},
+        "prior": {"class_path": "faceinsight.data.label_prior", "init_args": {"data": data}},
+    }
+    model = {
+        "rules": {"class_path": "faceinsight.RuleSet.load", "init_args": {"name_or_path": "synthfaces"}},
+        "network": {"class_path": "faceinsight.model.PriorClassifier", "init_args": network},
+    }
+    trainer = {"accelerator": "cpu", "enable_progress_bar": False, "enable_checkpointing": False}
+    plan = {
+        "question": "Does it run?",
+        "seeds": [0, 1, 2],
+        "base": {
+            "trainer": trainer,
+            "data": data,
+            "model": {"class_path": "faceinsight.system.AttributeSystem", "init_args": model},
+        },
+        "variants": {"majority class": {"section": "controls"}},
+    }
+    path = tmp_path / "plan.yaml"
+    path.write_text(yaml.safe_dump(plan))
+    return path
+
+
+@pytest.mark.parametrize("words", [[], ["--help"]])
+def test_every_command_is_listed_with_a_line_of_its_own(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with contextlib.suppress(SystemExit):  # argparse's own way for --help
+        assert cli.main(words) == 0
+    shown = capsys.readouterr().out.split("commands:")[1].split("exit codes:")[0].splitlines()
+    listed = {line.split()[0]: len(line.split()) for line in shown if line.startswith("    ")}
+    assert list(listed) == ["ablate", "fit", "validate", "test", "data", "lint"]
+    assert min(listed.values()) > 4
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from faceinsight import cli; cli.main([]); print({'torch', 'rich', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_data_alone_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data"]) == 0
+    assert "check" in (shown := capsys.readouterr().out)
+    assert "sheet" in shown
+
+
+def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"faceinsight {faceinsight.__version__}\n"
+
+
+def test_the_entry_point_hands_on_the_exit_code() -> None:
+    script = Path(sysconfig.get_path("scripts")) / "faceinsight"
+    done = subprocess.run([script, "lint", "celebra"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(
+        "error: no catalog named 'celebra' and no such file; catalogs of this library: celeba"
+    )
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_data_set_is_checked_and_its_broken_file_named(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(drawn, tmp_path / "set")
+    (tmp_path / "set" / "img_align_celeba" / "000003.jpg").write_bytes(b"no picture")
+    assert cli.main(["data", "check", "synthfaces", str(tmp_path / "set")]) == 0
+    assert "cannot be read" not in capsys.readouterr().out
+    assert cli.main(["data", "check", "synthfaces", str(tmp_path / "set"), "--read-images"]) == 0
+    shown = "".join(capsys.readouterr().out.split())  # a narrow screen may break a path anywhere
+    assert shown.startswith("24facesof7people")
+    assert "facesthatcannotberead:1" in shown
+    assert "000003.jpg:notapicture" in shown
+
+
+def test_a_contact_sheet_is_written_with_and_without_masks(drawn: Path, tmp_path: Path) -> None:
+    plain, masked = tmp_path / "plain.png", tmp_path / "masked.png"
+    assert cli.main(["data", "sheet", "synthfaces", str(drawn), "--output", str(plain)]) == 0
+    assert cli.main(["data", "sheet", "synthfaces", str(drawn), "--output", str(masked), "--masks"]) == 0
+    pictures = [np.array(Image.open(path)) for path in (plain, masked)]
+    assert pictures[0].shape == pictures[1].shape
+    assert not np.array_equal(*pictures)
+
+
+def test_a_sheet_of_no_picture_format_is_refused_before_anything_is_read(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["data", "sheet", "celeba", "/nowhere", "--output", "sheet.txt"]) == 2
+    assert capsys.readouterr().err == "error: sheet.txt: no picture format has the ending '.txt'; .png is a good one\n"
+
+
+def test_a_set_of_drawn_faces_is_read_as_it_is_and_another_folder_is_drawn_in(drawn: Path, tmp_path: Path) -> None:
+    assert isinstance(source("synthfaces", drawn), CelebA)
+    assert len(source("synthfaces", drawn).table()) == FACES["count"]
+    assert isinstance(source("synthfaces", tmp_path), SynthFaces)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["data", "check", "celebra", "."], "no data set named 'celebra'; known are celeba, synthfaces"),
+        (["data", "check", "celeba", "/nowhere"], "/nowhere lacks list_attr_celeba.txt, list_eval_partition.txt,"),
+        (["data", "sheet", "celeba", "{drawn}"], "{drawn}/list_attr_celeba.txt: missing columns ['Attractive', "),
+        (["lint", "celeba", "--labels", "/nowhere/list.txt"], "/nowhere/list.txt: No such file or directory"),
+        (["lint", "celeba", "--labels", "{drawn}/list_attr_celeba.txt"], "{drawn}/list_attr_celeba.txt: missing colum"),
+        (["lint", "{drawn}/identity_CelebA.txt"], "{drawn}/identity_CelebA.txt has rules but no attributes of its own"),
+        (["lint", "{drawn}/img_align_celeba/000001.jpg"], "'utf-8' codec can't decode"),
+        (["ablate", "/nowhere.yaml"], "/nowhere.yaml: No such file or directory"),
+        (["ablate", "{drawn}/synthfaces.json"], "{drawn}/synthfaces.json: an ablation file needs the keys question, "),
+    ],
+)
+def test_a_mistake_is_told_in_one_message_without_a_traceback(
+    words: list[str], message: str, drawn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([word.format(drawn=drawn) for word in words]) == 2
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"error: {message.format(drawn=drawn)}")
+    assert "Traceback" not in shown.err
+    assert shown.err.count("\n") == 1
+
+
+def test_a_broken_image_is_a_mistake_too(drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(drawn, tmp_path / "set")
+    (tmp_path / "set" / "img_align_celeba" / "000001.jpg").write_bytes(b"no picture")
+    assert cli.main(["data", "sheet", "synthfaces", str(tmp_path / "set"), "--output", str(tmp_path / "s.png")]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}/set/img_align_celeba/000001.jpg: not a picture\n"
+    assert not (tmp_path / "s.png").exists()
+
+
+def test_a_note_on_an_error_is_told_as_well(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(**_: object) -> int:
+        error = OSError(28, "No space left on device", "sheet.png")
+        error.add_note("what stood there before is untouched")
+        raise error
+
+    monkeypatch.setattr(cli, "lint", full)
+    assert cli.main(["lint", "celeba"]) == 2
+    expected = "error: sheet.png: No space left on device\nwhat stood there before is untouched\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("error", [ValueError("a fault in the code"), RuntimeError("another"), KeyError("third")])
+def test_any_other_error_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def faulty(**_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "lint", faulty)
+    with pytest.raises(type(error)) as caught:
+        cli.main(["lint", "celeba"])
+    assert caught.value is error
+
+
+def test_words_that_are_no_command_show_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["annihilate"])
+    assert stop.value.code == 2
+    assert "invalid choice: 'annihilate'" in capsys.readouterr().err
+
+
+def test_sound_rules_are_held_against_a_list_of_labels(drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lint", "synthfaces", "--labels", str(drawn / "list_attr_celeba.txt")]) == 0
+    shown = capsys.readouterr().out
+    assert "the rules are sound" in shown
+    assert "0 of 24 faces (0.00%) break at least one rule" in shown
+
+
+def test_all_strengths_are_more_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = []
+    for words in ([], ["--strength", "all"]):
+        assert cli.main(["lint", "celeba", *words]) == 0
+        counts.append(int(capsys.readouterr().out.split()[0]))
+    assert counts[1] > counts[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("rules", "code", "says"),
+    [
+        ("Bald -> not Bangs\nBangs -> not Bald", 0, "duplicate: 'Bangs -> not Bald' says the same as"),
+        ("Bald and Bangs\nBald -> not Bangs", 1, "unsatisfiable: no face can satisfy"),
+        ("exactly_one(Male, Young)\nBald -> Bags", 1, "rules.txt: line 2, column 9: schema 'celeba' has no attribute"),
+        ("Bald -> -> Bangs", 1, "rules.txt: line 1, column 9: unexpected '->'"),
+    ],
+)
+def test_rules_that_nothing_can_be_trained_with_exit_with_1(
+    rules: str, code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rules.txt"
+    path.write_text(rules)
+    assert cli.main(["lint", str(path), "--schema", "celeba"]) == code
+    shown = capsys.readouterr()
+    assert says in shown.out + shown.err
+
+
+def test_a_rule_s_error_points_at_its_place_however_long_the_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Bald", "Wearing_Hat", "Wearing_Necktie", "Youngg"]
+    path = tmp_path / "rules.txt"
+    path.write_text(f"at_least_one({', '.join(names)})")
+    assert cli.main(["lint", str(path), "--schema", "celeba"]) == 1
+    line, caret = capsys.readouterr().err.splitlines()[1:]
+    assert line.index("Youngg") == caret.index("^")
+
+
+@pytest.mark.filterwarnings(r"ignore:\s*skip_none parameter was deprecated")  # Lightning 2.6 with jsonargparse 4.49
+def test_an_ablation_is_carried_out_with_the_seeds_given(
+    ablation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["ablate", str(ablation), "--output", str(tmp_path / "out"), "--seeds", "3", "4"]
+    assert cli.main(words) == 0
+    assert "0 of 2 runs are finished" in capsys.readouterr().out
+    assert cli.main(words) == 0
+    assert "2 of 2 runs are finished" in capsys.readouterr().out
+    config = next((tmp_path / "out" / "runs").glob("majority-class-seed3-*")) / "config.yaml"
+    # one of its runs on its own, with LightningCLI
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["faceinsight", "test", "--config", str(config), "--trainer.logger=false"])
+    assert cli.main() == 0
+    assert "test/accuracy" in capsys.readouterr().out
+
+
+def test_what_a_class_says_of_its_settings_is_told_without_the_parser_s_dump(
+    ablation: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ablation.write_text(ablation.read_text().replace("name_or_path: synthfaces", "name_or_path: synthface"))
+    assert cli.main(["ablate", str(ablation), "--output", str(tmp_path / "out")]) == 2
+    expected = "error: no catalog named 'synthface' and no such file; catalogs of this library: celeba, fairface, "
+    assert capsys.readouterr().err.startswith(expected)
+
+
+def test_a_failed_run_exits_with_1(ablation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr("faceinsight.ablation.carry.carry_out", fail)
+    assert cli.main(["ablate", str(ablation), "--output", str(tmp_path / "out"), "--seeds", "0"]) == 1
+
+
+def test_an_interrupted_ablation_shows_its_table_and_exits_with_130(
+    ablation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("faceinsight.ablation.carry.carry_out", interrupt)
+    assert cli.main(["ablate", str(ablation), "--output", str(tmp_path / "out")]) == 130
+    assert "Interrupted" in capsys.readouterr().out
+
+
+def test_ctrl_c_exits_with_130_even_if_lightning_turns_it_into_an_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(**_: object) -> int:
+        raise KeyboardInterrupt
+
+    def interrupt_in_lightning(**_: object) -> int:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    for stop in (interrupt, interrupt_in_lightning):
+        monkeypatch.setattr(cli, "lint", stop)
+        assert cli.main(["lint", "celeba"]) == 130
