@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from faceinsight.knowledge.schema import Schema
     from faceinsight.model import FaceInsight
     from faceinsight.modules.constrained import ConstrainedBernoulli
-    from faceinsight.prediction import FacePrediction
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ConstrainedBernoulli",
     "FaceInsight",
-    "FacePrediction",
     "LabelGraph",
     "RuleSet",
     "Schema",
@@ -37,7 +35,6 @@ __getattr__, __dir__ = lazy(
     {
         "ConstrainedBernoulli": "faceinsight.modules.constrained",
         "FaceInsight": "faceinsight.model",
-        "FacePrediction": "faceinsight.prediction",
         "LabelGraph": "faceinsight.knowledge.graph",
         "RuleSet": "faceinsight.knowledge.rules",
         "Schema": "faceinsight.knowledge.schema",

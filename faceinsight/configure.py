@@ -12,8 +12,9 @@ import lightning
 from jsonargparse import ArgumentError, set_parsing_settings
 from jsonargparse._deprecated import JsonargparseDeprecationWarning
 from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
+from rich.console import Console
 
-from faceinsight.callbacks import FrozenCheck, GradientCheck
+from faceinsight.callbacks import FrozenCheck, GradientCheck, parts_table
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -54,6 +55,10 @@ class FaceCLI(LightningCLI):
             run=run,
             auto_configure_optimizers=False,
         )
+
+    def before_fit(self) -> None:
+        """Print each part's trained and frozen parameters before ``fit``."""
+        Console().print(parts_table(self.model.network).to_string(index=False))
 
 
 def built(config: Mapping[str, Any], **trainer_defaults: Any) -> FaceCLI:

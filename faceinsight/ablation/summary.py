@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from jaxtyping import Float, Int8, Int64
 from torch import Tensor
@@ -40,7 +41,17 @@ def summarise(ablation: AblationFile, runs: Sequence[Run], errors: Mapping[tuple
     constant = [faces.rules.schema.names[each] for each in bootstrap.constant_attributes] if faces and bootstrap else []
     seeds = sorted({run.seed for run in runs})
     rows = tuple(row(variant, seeds, results, errors, bootstrap) for variant in ablation.rows)
-    return Report(rows, bootstrap, compared=ablation.compared, constant=tuple(constant))
+    remarks = [trunk_line(name, results) for name in ablation.variants if ablation.variants[name].section is None]
+    return Report(rows, bootstrap, ablation.compared, constant=tuple(constant), remarks=tuple(filter(None, remarks)))
+
+
+def trunk_line(name: str, results: Mapping[tuple[str, int], RunResult | None]) -> str:
+    """What a trunk measured on its own test faces, averaged over its finished seeds; empty where there is none."""
+    done = [result for (variant, _), result in results.items() if variant == name and result is not None]
+    if not done:
+        return ""
+    means = {metric: fmean(result.metrics[metric] for result in done) for metric in done[0].metrics}
+    return f"{name}: {', '.join(f'{metric} {mean:.3f}' for metric, mean in means.items())}."
 
 
 def test_faces(run: Run) -> TestFaces:

@@ -87,12 +87,14 @@ class Report:
         bootstrap: None as long as no run has finished.
         compared: the metrics whose differences are shown; the first is the primary one.
         constant: names of the attributes that no ranking metric could include.
+        remarks: further lines for the notes, such as how well the trunks do.
     """
 
     variants: tuple[VariantResult, ...]
     bootstrap: Bootstrap | None = None
     compared: tuple[str, ...] = ("accuracy", "average_precision", "violation_rate")
     constant: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.compared if name not in METRICS]:
@@ -171,6 +173,7 @@ def comparisons_sheet(report: Report) -> Sheet:
 def notes(report: Report) -> list[str]:
     """What a reader must know beside the sheets: the ceiling, the test's power, what is left out, what failed."""
     lines = [] if report.bootstrap is None else facts(report, report.bootstrap)
+    lines += report.remarks
     if report.constant:
         lines.append(f"Constant among the test labels, so in no ranking metric: {', '.join(report.constant)}.")
     for variant in report.variants:

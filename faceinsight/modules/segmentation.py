@@ -43,6 +43,9 @@ class RegionTokens(nn.Module):
     #: the frozen step has no weights of its own
     frozen = True
 
+    #: where no part is absent, their token has no gradient; see :class:`faceinsight.callbacks.GradientCheck`
+    may_lack_gradient = ("absent",)
+
     def __init__(
         self,
         *,
