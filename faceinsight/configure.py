@@ -79,4 +79,7 @@ def built(config: Mapping[str, Any], **trainer_defaults: Any) -> FaceCLI:
             warnings.filterwarnings("ignore", category=JsonargparseDeprecationWarning)
             return FaceCLI(dict(config), run=False, trainer_defaults=trainer_defaults)
     except (ArgumentError, SystemExit) as error:
-        raise ConfigurationError(str(error)) from error
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # what a class said of its settings, without a dump of all of them
+            cause = cause.__cause__
+        raise ConfigurationError(str(cause)) from error

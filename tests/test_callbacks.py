@@ -1,7 +1,6 @@
 """Checks that turn silent failures into errors."""
 
 import warnings
-from collections.abc import Iterator
 
 import lightning
 import pytest
@@ -46,9 +45,8 @@ def fit(system: Toy, *callbacks: lightning.Callback) -> None:
 
 
 @pytest.fixture(autouse=True)
-def seeded() -> Iterator[None]:
+def seeded() -> None:
     torch.manual_seed(0)
-    yield
 
 
 def test_a_part_without_any_gradient_is_named() -> None:
@@ -57,7 +55,7 @@ def test_a_part_without_any_gradient_is_named() -> None:
 
 
 def test_a_part_with_only_zero_gradients_is_named_after_some_steps() -> None:
-    with pytest.raises(RuntimeError, match="2 trained tensors had only zero gradients in 3 steps: quiet.weight"):
+    with pytest.raises(RuntimeError, match=r"2 trained tensors had only zero gradients in 3 steps: quiet\.weight"):
         fit(Toy(quiet=nn.Linear(3, 1)), GradientCheck(patience=3))
 
 

@@ -1,8 +1,10 @@
 """Carrying out an ablation: what is finished stays, what is missing runs, one failure does not stop the others."""
 
+import json
 import logging
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -66,9 +68,8 @@ def ablate(
     console.print(f"[bold]{ablation.question}[/bold]\n{len(runs) - len(missing)} of {len(runs)} runs are finished.")
     errors: dict[tuple[str, int], str] = {}
     try:
-        if missing:
-            built(missing[0].config).datamodule.prepare_data()  # shows a bar of its own
-            carry_out_all(missing, console, errors)
+        prepare_data(missing)
+        carry_out_all(missing, console, errors)
     except KeyboardInterrupt:
         console.print("[yellow]Interrupted: the table shows what is finished; the same command goes on.[/yellow]")
     report = summarise(ablation, runs, errors)
@@ -81,6 +82,14 @@ def ablate(
         wide.print(line, highlight=False)
     console.print(f"Tables, plot and runs: {folder}")
     return report
+
+
+def prepare_data(runs: Sequence[Run]) -> None:
+    """Make or check each data set once, before the progress bar of the runs: drawing faces shows a bar of its own."""
+    first = {json.dumps(run.config["data"], sort_keys=True): run for run in reversed(runs)}
+    for run in first.values():
+        with suppress(Exception):  # the run itself meets the error again, and reports it
+            built(run.config).datamodule.prepare_data()
 
 
 def attempt(run: Run, report: Callable[[int, int], None]) -> None:

@@ -167,7 +167,7 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
     if unknown := data.keys() - KEYS:
         raise PlanError(f"{path}: unknown keys {sorted(unknown)}; known are {sorted(KEYS)}")
     values = dict(data.pop("settings", None) or {})
-    given = read_yaml(settings) if settings else {}
+    given = (read_yaml(settings) or {}) if settings else {}
     if unknown := given.keys() - values.keys():
         raise PlanError(f"{settings}: {sorted(unknown)} are no settings of {path}; it has {sorted(values)}")
     data = with_settings(data, values | given)

@@ -7,6 +7,7 @@ The folder holds ``config.yaml`` (runs again as ``faceinsight fit --config``), `
 
 import json
 import platform
+import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -98,13 +99,25 @@ def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
         parts.to_csv(temporary, index=False)
     trained, frozen = (int(parts.iloc[-1][column]) for column in ("trained", "frozen"))
     if trained:
-        trainer.fit(system, datamodule=data)
+        fit(trainer, system, data)
         save_trained(system.network, run.folder)
     metrics = trainer.test(system, datamodule=data, verbose=False)[0]
     if isinstance(system, AttributeSystem):
         write_predictions(run.folder / "predictions.csv", test_predictions(system, data.table))
     named = {name.removeprefix("test/"): float(value) for name, value in metrics.items()}
     return RunResult(named, trained, frozen, time.perf_counter() - start)
+
+
+def fit(trainer: lightning.Trainer, system: lightning.LightningModule, data: lightning.LightningDataModule) -> None:
+    """Train; Ctrl-C stays a KeyboardInterrupt, which Lightning turns into ``sys.exit`` with the signal ignored."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(system, datamodule=data)
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 def test_predictions(system: AttributeSystem, table: FaceTable) -> Predictions:

@@ -1,6 +1,7 @@
 """An ablation from file to table, on a few tiny drawn faces."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +161,21 @@ def test_a_failing_variant_is_reported_and_the_others_finish(file: Callable[...,
     traces = list((path.parent / "out" / "runs").glob("*/error.txt"))
     assert len(traces) == 3
     assert all("Traceback" in trace.read_text() for trace in traces)
+
+
+def test_ctrl_c_while_a_network_trains_is_an_interrupt_like_any_other(
+    file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(self, batch, batch_index):
+        raise KeyboardInterrupt
+
+    path = file()
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("faceinsight.system.AttributeSystem.training_step", pressed)
+    report = run(path, seeds=[0])
+    assert {row.status for row in report.variants} == {"missing"}
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert (path.parent / "out" / "table.md").is_file()
 
 
 def test_an_interrupt_leaves_the_table_of_what_is_finished_and_the_next_call_goes_on(
