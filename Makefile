@@ -21,7 +21,10 @@ format: $(SETUP)
 	$(BIN)/ruff check --fix .
 
 notebooks: $(SETUP)
-	$(BIN)/jupytext --to ipynb --output-dir? notebooks/src/*.py
+	for file in notebooks/src/*.py; do \
+		made=notebooks/$$(basename $$file .py).ipynb; \
+		$(BIN)/jupytext --quiet --to ipynb --output $$made $$file && $(BIN)/jupyter-execute --inplace $$made || exit 1; \
+	done
 
 bench: $(SETUP)
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
