@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
 
-.PHONY: ablation test check format notebooks bench clean
+.PHONY: ablation test check format notebooks clean
 
 ablation: $(SETUP)
 	$(BIN)/faceinsight ablate experiments/constraints.yaml --seeds 0 1
@@ -25,9 +25,6 @@ notebooks: $(SETUP)
 		made=notebooks/$$(basename $$file .py).ipynb; \
 		$(BIN)/jupytext --quiet --to ipynb --output $$made $$file && $(BIN)/jupyter-execute --inplace $$made || exit 1; \
 	done
-
-bench: $(SETUP)
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
 $(SETUP): setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "faceinsight needs Python 3.11 or newer; try make PYTHON=python3.11")'

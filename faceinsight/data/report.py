@@ -103,7 +103,7 @@ class DataReport:
         from rich.console import Console
 
         written = StringIO()
-        Console(file=written, width=120, color_system=None).print(self)
+        Console(file=written, width=120, color_system=None, force_jupyter=False).print(self)
         return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 
 
