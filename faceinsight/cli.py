@@ -5,13 +5,13 @@ and ``test`` are LightningCLI's own (:class:`~faceinsight.configure.FaceCLI`).
 """
 
 import sys
-import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import faceinsight
+from faceinsight.errors import plain_cause, raised_in
 
 __all__ = ["main"]
 
@@ -164,12 +164,6 @@ def is_mistake(error: BaseException) -> bool:
     return isinstance(error, ValueError) and raised_in(error).startswith(READERS)
 
 
-def raised_in(error: BaseException) -> str:
-    """The module whose code raised an error."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return str(frame.f_globals["__name__"])
-
-
 def told(error: BaseException) -> str:
     """The message of an error, with its notes."""
     message = str(error)
@@ -202,9 +196,7 @@ def main(words: Sequence[str] | None = None) -> int:
             return 130
         raise
     except Exception as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None and raised_in(cause).startswith("jsonargparse."):
-            cause = cause.__cause__  # what a class said of its settings, without the parser's dump of all of them
+        cause = plain_cause(error)
         if not is_mistake(cause):
             raise
         complain(told(cause))

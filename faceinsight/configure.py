@@ -15,6 +15,7 @@ from lightning.pytorch.cli import ArgsType, LightningCLI, SaveConfigCallback
 from rich.console import Console
 
 from faceinsight.callbacks import FrozenCheck, GradientCheck, parts_table
+from faceinsight.errors import plain_cause, raised_in
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -78,8 +79,7 @@ def built(config: Mapping[str, Any], **trainer_defaults: Any) -> FaceCLI:
             # Lightning 2.6 still calls what jsonargparse 4.49 deprecated
             warnings.filterwarnings("ignore", category=JsonargparseDeprecationWarning)
             return FaceCLI(dict(config), run=False, trainer_defaults=trainer_defaults)
-    except (ArgumentError, SystemExit) as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # what a class said of its settings, without a dump of all of them
-            cause = cause.__cause__
-        raise ConfigurationError(str(cause)) from error
+    except Exception as error:
+        if not raised_in(error).startswith("jsonargparse.") and not isinstance(error, ArgumentError):
+            raise
+        raise ConfigurationError(str(plain_cause(error))) from error

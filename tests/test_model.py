@@ -22,7 +22,7 @@ SCHEMA = Schema.from_names(["Smiling", "Bald", "Wearing_Hat", "Male", "Young"])
 
 def face_insight(schema: Schema = SCHEMA, **parts: object) -> FaceInsight:
     torch.manual_seed(0)
-    encoder = ImageEncoder(name="vit_tiny_patch16_224", image_size=32, options={"embed_dim": 12, "depth": 1})
+    encoder = ImageEncoder(name="vit_tiny_patch16_224", image_size=64, options={"embed_dim": 12, "depth": 1})
     built: dict = {
         "image_encoder": Frozen(encoder),
         "projector": Projector(in_dim=12, out_dim=32),
@@ -35,7 +35,7 @@ def face_insight(schema: Schema = SCHEMA, **parts: object) -> FaceInsight:
 
 
 def segmentation() -> SegmentationEncoder:
-    return SegmentationEncoder(parser=Frozen(FaceParser(image_size=32)), route=RegionTokens(image_dim=12, embed_dim=32))
+    return SegmentationEncoder(parser=Frozen(FaceParser(image_size=64)), route=RegionTokens(image_dim=12, embed_dim=32))
 
 
 def graph() -> LabelGraph:
@@ -51,7 +51,7 @@ def full() -> FaceInsight:
 
 @pytest.fixture
 def images() -> Tensor:
-    return torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    return torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
 def test_the_full_model_gives_a_logit_for_every_attribute(images: Tensor) -> None:
@@ -114,7 +114,7 @@ def test_images_or_features_but_not_both(images: Tensor) -> None:
 
 
 def test_a_plain_classifier_trains_its_encoder_and_a_frozen_one_does_not(images: Tensor) -> None:
-    encoder = ImageEncoder(name="resnet18", image_size=32)
+    encoder = ImageEncoder(name="resnet18", image_size=64)
     plain = TokenClassifier(schema=SCHEMA, image_encoder=encoder, embed_dim=512)
     plain(images).logits.sum().backward()
     assert not plain.encoder.frozen
