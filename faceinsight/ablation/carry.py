@@ -1,5 +1,6 @@
 """Carrying out an ablation: what is finished stays, what is missing runs, one failure does not stop the others."""
 
+import gc
 import json
 import logging
 import warnings
@@ -121,4 +122,5 @@ def carry_out_all(runs: Sequence[Run], console: Console, errors: dict[tuple[str,
                 console.print(f"[red]{run.variant.name}, seed {run.seed} failed:[/red] {error}", markup=True)
             finally:
                 progress.remove_task(task)
+                gc.collect()  # a trainer and its system hold each other, with all decoded pictures and features
             progress.advance(everything)
