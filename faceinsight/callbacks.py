@@ -124,7 +124,8 @@ class CacheFeatures(lightning.Callback):
         encoder = getattr(network, "encoder", None)
         if encoder is None or not encoder.frozen or data.features is not None:
             return
-        keys = {name: key_of(data=data.fingerprint(), **parts) for name, parts in encoder.feature_keys().items()}
+        faces = data.fingerprint()
+        keys = {name: key_of(data=faces, **parts) for name, parts in encoder.feature_keys().items()}
         stored = {name: self.store.get(key) for name, key in keys.items()}
         if any(features is None for features in stored.values()):
             computed = encode_all(network, data.all_faces_dataloader(), pl_module.device)

@@ -17,8 +17,7 @@ from faceinsight.ablation.run import carry_out, read_result
 from faceinsight.ablation.summary import summarise
 from faceinsight.configure import built
 from faceinsight.evaluation.plot import save_plot
-from faceinsight.evaluation.report import Report, comparisons_sheet, notes, scores_sheet, write_report
-from faceinsight.evaluation.sheet import to_rich
+from faceinsight.evaluation.report import Report, print_report, write_report
 
 __all__ = ["ablate"]
 
@@ -76,11 +75,7 @@ def ablate(
     report = summarise(ablation, runs, errors)
     write_report(report, folder)
     save_plot(report, folder / "plot.png")
-    wide = Console(file=console.file, width=max(console.width, TABLE_WIDTH))
-    for sheet in (scores_sheet(report), comparisons_sheet(report)):
-        wide.print(to_rich(sheet))
-    for line in notes(report):
-        wide.print(line, highlight=False)
+    print_report(report, Console(file=console.file, width=max(console.width, TABLE_WIDTH), quiet=console.quiet))
     console.print(f"Tables, plot and runs: {folder}")
     return report
 

@@ -99,5 +99,5 @@ def row(
         estimates={} if bootstrap is None else bootstrap.estimates.get(variant.name, {}),
         comparisons={each.metric: each for each in compared},
         parameters=next((result.trained for result in done.values()), None),
-        seconds=sum(result.seconds for result in done.values()) / len(done) if done else None,
+        seconds=fmean(result.seconds for result in done.values()) if done else None,
     )

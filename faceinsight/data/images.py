@@ -15,10 +15,12 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from faceinsight.knowledge.face_parts import FACE_PARTS
+
 __all__ = ["BrokenImageError", "Crop", "path_within", "read_image", "read_mask"]
 
 #: Parsing masks hold CelebAMask-HQ's class ids 0 to 18.
-MASK_CLASSES = 19
+MASK_CLASSES = len(FACE_PARTS)
 
 #: What Pillow raises for truncated or damaged files.
 DAMAGE = (
