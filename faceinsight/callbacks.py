@@ -4,7 +4,7 @@ Source of the checks: users of neighbouring projects met losses that were silent
 parts that never trained; each check turns one of these into an error that names the part.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from faceinsight.data.dataset import whole
 from faceinsight.data.feature_store import FeatureStore, key_of
 from faceinsight.modules.frozen import Frozen, fingerprint
 
@@ -83,7 +84,7 @@ class GradientCheck(lightning.Callback):
 
 
 class FrozenCheck(lightning.Callback):
-    """What stands in :class:`Frozen` is the same after training as before, to the last bit.
+    """What stands in :class:`Frozen` is the same after training as before, to the last bit, also across a resumption.
 
     Raises:
         RuntimeError: naming the parts that changed.
@@ -97,13 +98,29 @@ class FrozenCheck(lightning.Callback):
         """The hash of each frozen part, by its place in the network."""
         return {name: fingerprint(part) for name, part in network.named_modules() if isinstance(part, Frozen)}
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"before": self.before}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.before = dict(state_dict["before"])
+
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self.before = self.fingerprints(pl_module)
+        now = self.fingerprints(pl_module)
+        if changed := [name for name, before in self.before.items() if now.get(name) != before]:
+            raise RuntimeError(
+                f"frozen parts are not those that the training began with: {', '.join(changed)}; "
+                "give the same weights again, or begin anew without the checkpoint"
+            )
+        self.before = now
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         after = self.fingerprints(pl_module)
         if changed := [name for name in self.before if after.get(name) != self.before[name]]:
             raise RuntimeError(f"frozen parts changed while training: {', '.join(changed)}")
+
+
+#: Faces in one file of cached features: what an interruption costs at most, and what a changed picture does.
+SHARD = 1024
 
 
 class CacheFeatures(lightning.Callback):
@@ -119,34 +136,49 @@ class CacheFeatures(lightning.Callback):
         self.store = FeatureStore(folder)
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        network: Any = pl_module.network
         data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
-        encoder = getattr(network, "encoder", None)
+        encoder = getattr(pl_module.network, "encoder", None)
         if encoder is None or not encoder.frozen or data.features is not None:
             return
-        faces = data.fingerprint()
-        keys = {name: key_of(data=faces, **parts) for name, parts in encoder.feature_keys().items()}
-        stored = {name: self.store.get(key) for name, key in keys.items()}
-        if any(features is None for features in stored.values()):
-            computed = encode_all(network, data.all_faces_dataloader(), pl_module.device)
-            stored = {name: self.store.put(key, {name: computed[name]}) for name, key in keys.items()}
-        # as stored, which is half precision, in the first run as in all later ones
-        data.features = {name: features[name].float() for name, features in stored.items() if features is not None}
+        data.features = stored_features(self.store, encoder, data, pl_module.device)
+
+
+def stored_features(store: FeatureStore, encoder: Any, data: Any, device: torch.device) -> dict[str, Tensor]:
+    """Every face's features in the order of the table's rows, as stored: shards that are missing are computed first.
+
+    Args:
+        encoder: a frozen :class:`~faceinsight.model.FaceEncoder`.
+        data: a :class:`~faceinsight.data.datamodule.FaceDataModule`.
+    """
+    made_of = encoder.feature_keys()
+    shards: dict[str, list[Tensor]] = {name: [] for name in made_of}
+    for rows in torch.arange(len(data.table)).split(SHARD):
+        faces = data.fingerprint(rows)
+        known: dict[str, Tensor] = {}
+        for name, parts in made_of.items():
+            key = key_of(data=faces, **parts)
+            stored = store.get(key)
+            if stored is None:
+                stored = store.put(key, {name: encoded(encoder, name, data.faces_dataloader(rows), known, device)})
+            # as stored, which is half precision, also for what is computed from it: the same in every later run
+            known[name] = stored[name]
+            shards[name].append(stored[name])
+    return {name: torch.cat(parts) for name, parts in shards.items()}
 
 
 @torch.no_grad()
-def encode_all(network: Any, loader: DataLoader[Any], device: torch.device) -> dict[str, Tensor]:
-    """The network's features for every face of ``loader``, in the order of the table's rows."""
-    parts: list[dict[str, Tensor]] = []
-    index: list[Tensor] = []
-    network.eval()
+def encoded(
+    encoder: Any, name: str, loader: DataLoader[Any], known: Mapping[str, Tensor], device: torch.device
+) -> Tensor:
+    """One feature of every face of ``loader``, from the features that are ``known`` of the same faces."""
+    encoder.to(device).eval()
+    parts, first = [], 0
     for batch in loader:
-        masks = None if batch.masks is None else batch.masks.to(device)
-        encoded = network.encode(batch.images.to(device), masks)
-        parts.append({name: tensor.cpu() for name, tensor in encoded.items()})
-        index.append(batch.index)
-    order = torch.cat(index).argsort()
-    return {name: torch.cat([part[name] for part in parts])[order] for name in parts[0]}
+        last = first + len(batch)
+        earlier = {each: whole(tensor[first:last]).to(device) for each, tensor in known.items()}
+        batch, first = batch.to(device), last
+        parts.append(encoder.feature(name, batch.images, batch.masks, earlier).cpu())
+    return torch.cat(parts)
 
 
 class StepProgress(lightning.Callback):

@@ -62,15 +62,24 @@ class FaceEncoder(nn.Module):
         return isinstance(self.image_encoder, Frozen) and (self.segmentation is None or self.segmentation.frozen)
 
     def forward(self, images: Images, masks: Masks | None = None) -> Features:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.image_encoder, Frozen)):
-            tokens = self.image_encoder(images)
-        features = {"image": tokens}
-        if self.segmentation is not None:
-            features["segmentation"] = self.segmentation.encode(images, tokens, self.image_encoder.grid, masks)
+        features: Features = {}
+        for name in ("image",) if self.segmentation is None else ("image", "segmentation"):
+            features[name] = self.feature(name, images, masks, features)
         return features
 
+    def feature(self, name: str, images: Images, masks: Masks | None, known: Features) -> Tensor:
+        """One feature by name; ``known`` are those before it, from which it may be computed.
+
+        Args:
+            name: ``image``, or ``segmentation``, which needs the image's.
+        """
+        if name == "image":
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.image_encoder, Frozen)):
+                return self.image_encoder(images)
+        return self.segmentation.encode(images, known["image"], self.image_encoder.grid, masks)
+
     def feature_keys(self) -> dict[str, dict[str, Any]]:
-        """For each feature, what it depends on apart from the image: weights and preprocessing, as plain data."""
+        """For each feature in their order, what it depends on apart from the image: weights and preprocessing."""
         image = {"weights": fingerprint(self.image_encoder), "preprocessing": self.image_encoder.preprocessing}
         keys: dict[str, dict[str, Any]] = {"image": image}
         if self.segmentation is not None:

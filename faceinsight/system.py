@@ -18,6 +18,7 @@ from faceinsight.data.batch import FaceBatch
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
 from faceinsight.modules.bce import masked_bce
+from faceinsight.modules.frozen import frozen_names
 from faceinsight.modules.logical import LogicalConstraint
 
 __all__ = ["AttributeSystem", "LossNotFiniteError", "ParserSystem", "TrainingSystem", "parameter_groups"]
@@ -90,6 +91,16 @@ class TrainingSystem(lightning.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_cosine_schedule_with_warmup(optimizer, round(self.warmup * steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what is frozen: it is built again from the configuration."""
+        for name in frozen_names(self):
+            del checkpoint["state_dict"][name]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take what is frozen from here; that it is the same is seen by ``FrozenCheck``."""
+        own = self.state_dict()
+        checkpoint["state_dict"] |= {name: own[name] for name in frozen_names(self)}
 
     def finite(self, loss: Tensor, terms: dict[str, Tensor]) -> Tensor:
         """The loss as it came, or :class:`LossNotFiniteError` with every term's value."""

@@ -14,7 +14,7 @@ FLOORS = {
     "_lazy": 0, "errors": 0, "files": 0, "knowledge": 0,
     "modules": 1, "data": 1,
     "model": 2, "metrics": 2,
-    "system": 3, "callbacks": 3, "configure": 3, "evaluation": 3,
+    "system": 3, "callbacks": 3, "resume": 3, "configure": 3, "evaluation": 3,
     "ablation": 4,
     "cli": 5,
 }  # fmt: skip

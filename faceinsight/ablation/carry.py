@@ -1,4 +1,8 @@
-"""Carrying out an ablation: what is finished stays, what is missing runs, one failure does not stop the others."""
+"""Carrying out an ablation: what is finished stays, what is missing runs, one failure does not stop the others.
+
+Several processes may carry out one ablation in one folder: each run is locked while it is carried out (the lock goes
+with its process, so a kill leaves none behind), and who finds it locked does another run first.
+"""
 
 import gc
 import json
@@ -9,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -29,6 +34,7 @@ TABLE_WIDTH = 150
 EXPECTED_WARNINGS = (
     "Found \\d+ module\\(s\\) in eval mode",
     "The number of training batches",
+    "Checkpoint directory .* exists and is not empty",
     "The '\\w+' does not have many workers",
     "Experiment logs directory .* exists and is not empty",
     "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
@@ -45,7 +51,8 @@ def ablate(
 ) -> Report:
     """Train and test every variant of an ablation file with every seed, and write and print its table.
 
-    Finished runs are never done again; an interrupt (Ctrl-C) leaves the table of what is finished.
+    Finished runs are never done again, and a run that was killed goes on after its last whole epoch; an interrupt
+    (Ctrl-C) leaves the table of what is finished.
 
     Args:
         file: the ablation, see :mod:`faceinsight.ablation.plan`.
@@ -63,12 +70,14 @@ def ablate(
     ablation = read_ablation(file, settings)
     name = "-".join(Path(each).stem for each in (file, settings) if each is not None)
     folder = Path(output) if output is not None else Path("runs") / name
+    folder.mkdir(parents=True, exist_ok=True)
     runs = planned_runs(ablation, folder, seeds)
     missing = [run for run in runs if read_result(run.folder) is None]
     console.print(f"[bold]{ablation.question}[/bold]\n{len(runs) - len(missing)} of {len(runs)} runs are finished.")
     errors: dict[tuple[str, int], str] = {}
     try:
-        prepare_data(missing)
+        with FileLock(folder / ".data.lock"):
+            prepare_data(missing)
         carry_out_all(missing, console, errors)
     except KeyboardInterrupt:
         console.print("[yellow]Interrupted: the table shows what is finished; the same command goes on.[/yellow]")
@@ -88,14 +97,32 @@ def prepare_data(runs: Sequence[Run]) -> None:
             built(run.config).datamodule.prepare_data()
 
 
-def attempt(run: Run, report: Callable[[int, int], None]) -> None:
-    """Carry out one run, unless one that it needs is missing."""
-    if failed := [need.variant.name for need in run.needs if read_result(need.folder) is None]:
-        raise RuntimeError(f"needs {failed[0]!r}, which failed")
-    with warnings.catch_warnings():
-        for message in EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
-        carry_out(run, report)
+class BusyError(Exception):
+    """Another process is carrying out this run, or one that it needs."""
+
+
+def attempt(run: Run, report: Callable[[int, int], None], *, wait: bool) -> None:
+    """Carry out one run, unless another process has meanwhile.
+
+    Args:
+        wait: for another process that is at it; else :class:`BusyError` is raised.
+
+    Raises:
+        RuntimeError: a run that it needs failed.
+    """
+    if missing := [need.variant.name for need in run.needs if read_result(need.folder) is None]:
+        if not wait:
+            raise BusyError
+        raise RuntimeError(f"needs {missing[0]!r}, which failed")
+    run.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(run.folder / ".lock", timeout=-1 if wait else 0), warnings.catch_warnings():
+            for message in EXPECTED_WARNINGS:
+                warnings.filterwarnings("ignore", message=message)
+            if read_result(run.folder) is None:
+                carry_out(run, report)
+    except Timeout:
+        raise BusyError from None
 
 
 def show(progress: Progress, task: TaskID, done: int, total: int) -> None:
@@ -108,14 +135,28 @@ def carry_out_all(runs: Sequence[Run], console: Console, errors: dict[tuple[str,
     columns = (TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         everything = progress.add_task("all runs", total=len(runs))
+        busy = []
         for run in runs:
-            task = progress.add_task(f"{run.variant.name}, seed {run.seed}", total=None)
-            try:
-                attempt(run, partial(show, progress, task))
-            except Exception as error:
-                errors[run.variant.name, run.seed] = f"{type(error).__name__}: {error}"
-                console.print(f"[red]{run.variant.name}, seed {run.seed} failed:[/red] {error}", markup=True)
-            finally:
-                progress.remove_task(task)
-                gc.collect()  # a trainer and its system hold each other, with all decoded pictures and features
+            if carried_out(run, progress, errors, wait=False):
+                progress.advance(everything)
+            else:
+                busy.append(run)
+        for run in busy:
+            carried_out(run, progress, errors, wait=True)
             progress.advance(everything)
+
+
+def carried_out(run: Run, progress: Progress, errors: dict[tuple[str, int], str], *, wait: bool) -> bool:
+    """Whether a run is done with, be it finished or failed, rather than another process's."""
+    task = progress.add_task(f"{run.variant.name}, seed {run.seed}", total=None)
+    try:
+        attempt(run, partial(show, progress, task), wait=wait)
+    except BusyError:
+        return False
+    except Exception as error:
+        errors[run.variant.name, run.seed] = f"{type(error).__name__}: {error}"
+        progress.console.print(f"[red]{run.variant.name}, seed {run.seed} failed:[/red] {error}", markup=True)
+    finally:
+        progress.remove_task(task)
+        gc.collect()  # a trainer and its system hold each other, with all decoded pictures and features
+    return True

@@ -1,14 +1,15 @@
 """One run: one variant with one seed, trained and tested in a folder of its own.
 
 The folder holds ``config.yaml`` (runs again as ``faceinsight fit --config``), ``environment.json``, ``parts.csv``,
-``predictions.csv`` (per face), the trained parts as safetensors, Lightning's ``metrics.csv``, and last of all
-``result.json``: where it stands, the run is finished. A run that failed leaves ``error.txt`` instead.
+``predictions.csv`` (per face), the trained parts as safetensors, Lightning's ``log``, and last of all ``result.json``:
+where it stands, the run is finished. A run that failed leaves ``error.txt`` instead. While it trains, its state after
+each epoch stands in ``resume``: a run that was killed goes on from there, and ends as if it had not been.
 """
 
 import json
 import platform
+import shutil
 import signal
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from typing import Any
 import lightning
 import torch
 import yaml
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import CSVLogger
 from safetensors.torch import save_file
 from torch import nn
@@ -29,9 +31,13 @@ from faceinsight.configure import built
 from faceinsight.data.table import FaceTable
 from faceinsight.evaluation.predictions import Predictions, write_predictions
 from faceinsight.files import replacing, write_text
+from faceinsight.resume import WholeCheckpoints, newest, saved_every_epoch
 from faceinsight.system import AttributeSystem
 
 __all__ = ["RunResult", "carry_out", "read_result"]
+
+#: The folder of a run's state while it trains.
+RESUME = "resume"
 
 PACKAGES = (
     "faceinsight",
@@ -52,7 +58,7 @@ class RunResult:
         metrics: the test metrics by name.
         trained: number of trained parameters.
         frozen: number of frozen parameters.
-        seconds: wall time of training and testing.
+        seconds: wall time of training and testing, interruptions left out.
     """
 
     metrics: dict[str, float]
@@ -85,34 +91,45 @@ def carry_out(run: Run, report: Callable[[int, int], None]) -> RunResult:
         raise
     (run.folder / "error.txt").unlink(missing_ok=True)
     write_text(run.folder / "result.json", json.dumps(asdict(result), indent=1))
+    shutil.rmtree(run.folder / RESUME, ignore_errors=True)
     return result
 
 
 def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
     """Build, train, test; predictions and trained parts are written, the result is not."""
-    start = time.perf_counter()
-    objects = built(run.config, callbacks=[StepProgress(report=report)], logger=False)
+    timer = Timer(verbose=False)
+    callbacks = [StepProgress(report=report), timer, saved_every_epoch(run.folder / RESUME)]
+    objects = built(run.config, callbacks=callbacks, logger=False)
     trainer, system, data = objects.trainer, objects.model, objects.datamodule
-    trainer.loggers = [CSVLogger(run.folder, name="", version="")]
+    trainer.loggers = [CSVLogger(run.folder, name="log")]
+    trainer.strategy.checkpoint_io = WholeCheckpoints()
     parts = parts_table(system.network)
     with replacing(run.folder / "parts.csv") as temporary:
         parts.to_csv(temporary, index=False)
     trained, frozen = (int(parts.iloc[-1][column]) for column in ("trained", "frozen"))
     if trained:
-        fit(trainer, system, data)
+        fit(trainer, system, data, newest(run.folder / RESUME))
         save_trained(system.network, run.folder)
     metrics = trainer.test(system, datamodule=data, verbose=False)[0]
     if isinstance(system, AttributeSystem):
         write_predictions(run.folder / "predictions.csv", test_predictions(system, data.table))
     named = {name.removeprefix("test/"): float(value) for name, value in metrics.items()}
-    return RunResult(named, trained, frozen, time.perf_counter() - start)
+    return RunResult(named, trained, frozen, timer.time_elapsed("train") + timer.time_elapsed("test"))
 
 
-def fit(trainer: lightning.Trainer, system: lightning.LightningModule, data: lightning.LightningDataModule) -> None:
-    """Train; Ctrl-C stays a KeyboardInterrupt, which Lightning turns into ``sys.exit`` with the signal ignored."""
+def fit(
+    trainer: lightning.Trainer,
+    system: lightning.LightningModule,
+    data: lightning.LightningDataModule,
+    checkpoint: Path | None,
+) -> None:
+    """Train, from a checkpoint if there is one.
+
+    Ctrl-C stays a KeyboardInterrupt, which Lightning turns into ``sys.exit`` with the signal ignored.
+    """
     handler = signal.getsignal(signal.SIGINT)
     try:
-        trainer.fit(system, datamodule=data)
+        trainer.fit(system, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise

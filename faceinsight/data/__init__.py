@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from faceinsight.data.augment import Augmentation
     from faceinsight.data.batch import FaceBatch
     from faceinsight.data.celeba import CelebA
+    from faceinsight.data.celebamask import CelebAMask
     from faceinsight.data.datamodule import FaceDataModule
     from faceinsight.data.graph_from_data import label_prior, training_graph
     from faceinsight.data.synthfaces import SynthFaces
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Augmentation",
     "CelebA",
+    "CelebAMask",
     "FaceBatch",
     "FaceDataModule",
     "FaceTable",
@@ -29,6 +31,7 @@ __getattr__, __dir__ = lazy(
     {
         "Augmentation": "faceinsight.data.augment",
         "CelebA": "faceinsight.data.celeba",
+        "CelebAMask": "faceinsight.data.celebamask",
         "FaceBatch": "faceinsight.data.batch",
         "FaceDataModule": "faceinsight.data.datamodule",
         "FaceTable": "faceinsight.data.table",

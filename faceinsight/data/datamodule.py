@@ -93,13 +93,13 @@ class FaceDataModule(lightning.LightningDataModule):
             if len(tensor) != len(self.table):
                 raise ValueError(
                     f"features {name!r} have {len(tensor):,} rows for a table of {len(self.table):,} faces; "
-                    "compute them from all_faces_dataloader()"
+                    "compute them from faces_dataloader()"
                 )
         self._features = features
 
-    def fingerprint(self) -> str:
-        """A hash of all faces as the networks see them, labels apart: part of the key of cached features."""
-        return self.reader.fingerprint(self.table)
+    def fingerprint(self, rows: Int64[Tensor, " face"] | None = None) -> str:
+        """A hash of these faces (all by default) as networks see them, labels apart: part of cached features' keys."""
+        return self.reader.fingerprint(self.table if rows is None else self.table.select(rows))
 
     def train_rows(self) -> Int64[Tensor, " face"]:
         """The rows trained on, with ``limit_train`` obeyed."""
@@ -120,9 +120,10 @@ class FaceDataModule(lightning.LightningDataModule):
         self.source.prepare()
 
     def setup(self, stage: str) -> None:
-        """Warn of attributes that are constant in training."""
-        if stage == "fit" and (constant := constant_attributes(self.train_labels(), self.schema)):
-            warnings.warn(constant_warning(constant, len(self.train_rows())), stacklevel=2)
+        """Warn of attributes that are constant in training, unless there are no labels at all, as for a parser."""
+        labels = self.train_labels()
+        if stage == "fit" and labels.any() and (constant := constant_attributes(labels, self.schema)):
+            warnings.warn(constant_warning(constant, len(labels)), stacklevel=2)
 
     def train_dataloader(self) -> DataLoader[FaceBatch]:
         rows = self.train_rows()
@@ -140,11 +141,11 @@ class FaceDataModule(lightning.LightningDataModule):
         return self._loader(self._faces(self.table.rows("test")))
 
     def predict_dataloader(self) -> DataLoader[FaceBatch]:
-        return self.all_faces_dataloader()
+        return self.faces_dataloader()
 
-    def all_faces_dataloader(self) -> DataLoader[FaceBatch]:
-        """Every face of the table, in the order of its rows, never augmented."""
-        return self._loader(self._faces(torch.arange(len(self.table))))
+    def faces_dataloader(self, rows: Int64[Tensor, " face"] | None = None) -> DataLoader[FaceBatch]:
+        """These faces of the table (all by default) in order, never augmented."""
+        return self._loader(self._faces(torch.arange(len(self.table)) if rows is None else rows))
 
     def on_after_batch_transfer(self, batch: FaceBatch, dataloader_idx: int) -> FaceBatch:
         """Augment training batches, on the device that they are on."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from faceinsight.data.celeba import CelebA
+from faceinsight.data.celebamask import CelebAMask
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.data.table import FaceSource
 
@@ -15,7 +16,7 @@ def source(name: str, root: str | os.PathLike[str]) -> FaceSource:
     """The data set ``name`` in the folder ``root``.
 
     Args:
-        name: ``celeba`` (its owners' layout), or ``synthfaces``.
+        name: ``celeba`` (its owners' layout), ``celebamask`` (photographs and class-index masks), or ``synthfaces``.
         root: for drawn faces the folder of one set (``v.../synthfaces.json`` lies in it), which is read as it is; or
             the folder for all sets, in which the default one is drawn if it is not there yet.
 
@@ -31,10 +32,18 @@ def _celeba(root: Path) -> FaceSource:
     return CelebA(root=root)
 
 
+def _celebamask(root: Path) -> FaceSource:
+    return CelebAMask(root=root)
+
+
 def _synthfaces(root: Path) -> FaceSource:
     if (root / "synthfaces.json").is_file():
         return CelebA(root=root, schema="synthfaces", split="official", mask_folder="masks")
     return SynthFaces(root=root)
 
 
-_SOURCES: dict[str, Callable[[Path], FaceSource]] = {"celeba": _celeba, "synthfaces": _synthfaces}
+_SOURCES: dict[str, Callable[[Path], FaceSource]] = {
+    "celeba": _celeba,
+    "celebamask": _celebamask,
+    "synthfaces": _synthfaces,
+}

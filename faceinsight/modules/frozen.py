@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Frozen", "fingerprint"]
+__all__ = ["Frozen", "fingerprint", "frozen_names"]
 
 
 class Frozen(nn.Module):
@@ -82,3 +82,13 @@ def fingerprint(module: nn.Module) -> str:
         else:  # a module's extra state
             digest.update(repr(value).encode())
     return digest.hexdigest()
+
+
+def frozen_names(module: nn.Module) -> set[str]:
+    """The names in a module's ``state_dict`` that belong to what stands in :class:`Frozen`.
+
+    >>> sorted(frozen_names(nn.ModuleDict({"trunk": Frozen(nn.Linear(2, 3)), "head": nn.Linear(3, 1)})))
+    ['trunk.module.bias', 'trunk.module.weight']
+    """
+    frozen = tuple(f"{name}." for name, part in module.named_modules() if isinstance(part, Frozen))
+    return {name for name in module.state_dict() if name.startswith(frozen)}

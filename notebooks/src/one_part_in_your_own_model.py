@@ -52,7 +52,7 @@ from faceinsight.modules.bce import masked_bce
 # %%
 data = FaceDataModule(source=SynthFaces(count=500, image_size=64, progress=False), image_size=64)
 table, schema = data.table, data.schema
-faces = FaceBatch.cat([*data.all_faces_dataloader()])
+faces = FaceBatch.cat([*data.faces_dataloader()])
 train = table.rows("train")
 test = torch.cat([table.rows("val"), table.rows("test")])
 

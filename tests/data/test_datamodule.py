@@ -125,7 +125,7 @@ def test_only_training_pictures_are_augmented_and_always_alike_for_a_seed(source
         return trained(FaceDataModule(source=source, augment=Augmentation(brightness=0.03), **options))
 
     first, again, other = shown(0), shown(0), shown(1)
-    plain = {stage: FaceDataModule(source=source, image_size=8).all_faces_dataloader() for stage in ("val", "test")}
+    plain = {stage: FaceDataModule(source=source, image_size=8).faces_dataloader() for stage in ("val", "test")}
     everything = FaceBatch.cat(list(plain["val"])).images
     for stage in ("val", "test"):
         for batch in first[stage]:
@@ -156,7 +156,7 @@ def test_features_of_another_number_of_faces_are_refused(source: CelebA) -> None
 
 def test_all_faces_come_in_the_order_of_the_table(source: CelebA) -> None:
     data = FaceDataModule(source=source, image_size=8, batch_size=5, limit_train=2, augment=Augmentation())
-    assert rows(list(data.all_faces_dataloader())) == list(range(12))
+    assert rows(list(data.faces_dataloader())) == list(range(12))
     assert rows(list(data.predict_dataloader())) == list(range(12))
 
 
@@ -186,7 +186,7 @@ def test_broken_faces_are_skipped_before_training_and_features_fit_what_is_left(
     with pytest.warns(UserWarning, match=r"1 of 12 faces cannot be read and are left out:\n  \S*03.png: not a picture"):
         assert len(data.table) == 11
     assert [len(batch) for batch in data.train_dataloader()] == [5]
-    assert rows(list(data.all_faces_dataloader())) == list(range(11))
+    assert rows(list(data.faces_dataloader())) == list(range(11))
     data.features = {"image": torch.zeros(11, 1)}
 
 
