@@ -14,9 +14,9 @@ from rich.console import Console
 from faceinsight.ablation import ablate, carry
 from faceinsight.ablation.plan import planned_runs, read_ablation
 from faceinsight.ablation.run import read_result
+from faceinsight.controls import TokenClassifier
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.evaluation.predictions import read_predictions
-from faceinsight.model import TokenClassifier
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:constant on the .* training faces",  # so few faces cannot show everything
@@ -83,7 +83,7 @@ def file(drawn: Path, tmp_path: Path) -> Callable[..., Path]:
         logical = part("modules.LogicalConstraint", rules=rules)
         model = part("system.AttributeSystem", network=network, rules=rules, logical=logical, logical_weight=0.1)
         plain = part(
-            "model.TokenClassifier", schema=schema, embed_dim=12, image_encoder=part("modules.ImageEncoder", **vit)
+            "controls.TokenClassifier", schema=schema, embed_dim=12, image_encoder=part("modules.ImageEncoder", **vit)
         )
         content = {
             "question": "Does the machine run?",
