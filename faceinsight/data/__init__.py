@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from faceinsight.data.celeba import CelebA
     from faceinsight.data.datamodule import FaceDataModule
     from faceinsight.data.graph_from_data import label_prior, training_graph
+    from faceinsight.data.ridge import pixel_ridge
     from faceinsight.data.synthfaces import SynthFaces
     from faceinsight.data.table import FaceTable
 
@@ -21,6 +22,7 @@ __all__ = [
     "FaceTable",
     "SynthFaces",
     "label_prior",
+    "pixel_ridge",
     "training_graph",
 ]
 
@@ -34,6 +36,7 @@ __getattr__, __dir__ = lazy(
         "FaceTable": "faceinsight.data.table",
         "SynthFaces": "faceinsight.data.synthfaces",
         "label_prior": "faceinsight.data.graph_from_data",
+        "pixel_ridge": "faceinsight.data.ridge",
         "training_graph": "faceinsight.data.graph_from_data",
     },
 )
