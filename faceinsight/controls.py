@@ -67,10 +67,10 @@ class MLGCNClassifier(nn.Module):
 
     Source: ML-GCN (Chen et al. 2019, https://arxiv.org/abs/1904.03582): ``logits = W x``, where x is the image's
     feature map, pooled by its maximum, and W are the label embeddings after the graph convolutions; no bias. There the
-    convolutions themselves widen the embeddings to the image's width, and the embeddings are GloVe's; the paper finds
-    one-hot vectors nearly as good. Choices of this library: convolutions of constant width with one linear layer after
-    them; learned label vectors unless another text encoder is given; and ``W x / sqrt(embed_dim)``, as in dot-product
-    attention, so that the sum over ``embed_dim`` products does not grow with the width and the logits start near 0.
+    convolutions themselves widen the embeddings to the image's width, and the embeddings are GloVe's. Choices of this
+    library: convolutions of constant width with one linear layer after them; learned label vectors unless another text
+    encoder is given; and ``W x / sqrt(embed_dim)``, as in dot-product attention, so that the sum over ``embed_dim``
+    products does not grow with the width and the logits start near 0.
 
     Args:
         schema: the order of the logits.
@@ -98,7 +98,9 @@ class MLGCNClassifier(nn.Module):
         super().__init__()
         self.schema, self.embed_dim = schema, embed_dim
         self.encoder = FaceEncoder(image_encoder=image_encoder)
-        self.text_encoder = text_encoder or LearnedText(num_attributes=len(schema), embed_dim=prompt_dim)
+        if text_encoder is None:
+            text_encoder = LearnedText(num_attributes=len(schema), embed_dim=prompt_dim)
+        self.text_encoder = text_encoder
         self.language_model = language_model
         self.correlation = correlation
         self.widen = nn.Linear(prompt_dim, embed_dim, bias=False)

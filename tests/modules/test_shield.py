@@ -16,7 +16,7 @@ from tests.knowledge.random_rules import SCHEMA, Face, consistent_faces, random_
 from tests.knowledge.strict_rules import STRICT
 
 #: Logits at, beside and far from the threshold: float32's sigmoid of 1e-9 and of 1e-7 is exactly 0.5.
-HARD = torch.tensor([0.0, -0.0, 1e-9, -1e-9, 1e-7, 3e-7, -3e-7, 1e-5, -1e-5, 0.7, -0.7, 0.7, 90.0, -90.0, torch.inf])
+HARD = torch.tensor([0.0, -0.0, 1e-9, -1e-9, 1e-7, 3e-7, -3e-7, 1e-5, -1e-5, 0.7, -0.7, 0.7, 90.0, -90.0, torch.inf, -torch.inf])
 SATISFIABLE = [seed for seed in range(60) if consistent_faces(random_rules(seed))]
 
 
