@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
-    from faceinsight import data, evaluation, modules
+    from faceinsight import controls, data, evaluation, modules
     from faceinsight.knowledge.graph import LabelGraph
     from faceinsight.knowledge.rules import RuleSet
     from faceinsight.knowledge.schema import Schema
@@ -25,6 +25,7 @@ __all__ = [
     "RuleSet",
     "Schema",
     "__version__",
+    "controls",
     "data",
     "evaluation",
     "modules",
@@ -38,6 +39,7 @@ __getattr__, __dir__ = lazy(
         "LabelGraph": "faceinsight.knowledge.graph",
         "RuleSet": "faceinsight.knowledge.rules",
         "Schema": "faceinsight.knowledge.schema",
+        "controls": "",
         "data": "",
         "evaluation": "",
         "modules": "",

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from faceinsight.data.dataset import whole
 from faceinsight.data.feature_store import FeatureStore, key_of
+from faceinsight.decoding import DecodedOutput
 from faceinsight.modules.frozen import Frozen, fingerprint
 
 __all__ = ["CacheFeatures", "FrozenCheck", "GradientCheck", "StepProgress", "parts_table"]
@@ -29,6 +30,8 @@ def parts_table(network: nn.Module) -> pd.DataFrame:
     1   head        4       0
     2  total        4       9
     """
+    while isinstance(network, DecodedOutput):  # a decoder is no part: it has no weights
+        network = network.network
     rows = []
     for name, part in network.named_children():
         sizes = [(parameter.requires_grad, parameter.numel()) for parameter in part.parameters()]

@@ -1,4 +1,4 @@
-"""FaceInsight put together, and the plain classifiers that stand beside it as controls.
+"""FaceInsight put together.
 
 Source: FaceInsight (https://arxiv.org/abs/2504.15624): image tokens and segmentation tokens enter a mostly frozen LLM;
 attribute prompts are refined by the correlation constraint. How the prompts join the LLM's input, and the shared head,
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from einops import reduce
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -20,7 +19,7 @@ from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.attribute_query import AttributeQuery
 from faceinsight.modules.frozen import Frozen, fingerprint
 
-__all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "PriorClassifier", "TokenClassifier"]
+__all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput"]
 
 Features = dict[str, Tensor]
 Images = Float[Tensor, "batch 3 height width"]
@@ -169,75 +168,6 @@ class FaceInsight(nn.Module):
         hidden = self.query(self.prefix(features), self.prompts(), self.language_model, questions)
         answer = self.language_model.yes_no_logits if self.head is None else self.head
         return FaceInsightOutput(logits=answer(hidden), features=features)
-
-
-class TokenClassifier(nn.Module):
-    """Tokens, averaged, and one linear layer: the plain ViT or ResNet, and the control without a language model.
-
-    Args:
-        schema: the order of the logits.
-        image_encoder: trained along, unless it is :class:`Frozen`.
-        embed_dim: width of the tokens where the linear layer reads them.
-        projector: image tokens to ``embed_dim``; none when the image encoder has that width already.
-        segmentation: its tokens, of width ``embed_dim``, are averaged apart and read beside the image's.
-    """
-
-    def __init__(
-        self,
-        *,
-        schema: Schema,
-        image_encoder: nn.Module,
-        embed_dim: int,
-        projector: nn.Module | None = None,
-        segmentation: nn.Module | None = None,
-    ) -> None:
-        super().__init__()
-        self.schema = schema
-        self.encoder = FaceEncoder(image_encoder=image_encoder, segmentation=segmentation)
-        self.projector = projector
-        self.head = nn.Linear(embed_dim * (1 if segmentation is None else 2), len(schema))
-
-    def encode(self, images: Images, masks: Masks | None = None) -> Features:
-        """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
-        return self.encoder(images, masks)
-
-    def forward(
-        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
-    ) -> FaceInsightOutput:
-        """Logits for every attribute of every face, from images or from what :meth:`encode` gave."""
-        features = given_features(self.encoder, images, masks, features)
-        tokens = features["image"] if self.projector is None else self.projector(features["image"])
-        pooled = [reduce(tokens, "batch token dim -> batch dim", "mean")]
-        if self.encoder.segmentation is not None:
-            parts = self.encoder.segmentation(features["segmentation"])
-            pooled.append(reduce(parts, "batch token dim -> batch dim", "mean"))
-        return FaceInsightOutput(logits=self.head(torch.cat(pooled, dim=-1)), features=features)
-
-
-class PriorClassifier(nn.Module):
-    """The same answer for every face: each attribute's share in the training labels (the majority class).
-
-    Args:
-        schema: the order of the logits.
-        prior: ``[attr]``, the share of positives of each attribute, e.g. from :func:`faceinsight.data.label_prior`.
-    """
-
-    prior_logits: Tensor
-
-    def __init__(self, *, schema: Schema, prior: Tensor) -> None:
-        super().__init__()
-        if len(prior) != len(schema):
-            raise ValueError(f"a prior of {len(prior)} shares for the {len(schema)} attributes of {schema.name!r}")
-        self.schema = schema
-        self.register_buffer("prior_logits", prior.clamp(1e-6, 1 - 1e-6).logit())
-
-    def forward(
-        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
-    ) -> FaceInsightOutput:
-        """The prior's logits for every face of the batch."""
-        if images is None:
-            raise ValueError("give images: the prior has no features of its own")
-        return FaceInsightOutput(logits=self.prior_logits.expand(len(images), -1), features={})
 
 
 def given_features(

@@ -117,7 +117,8 @@ class AttributeSystem(TrainingSystem):
     """Attributes from faces: masked BCE plus the logical constraint.
 
     Args:
-        network: gives ``.logits`` for images or cached features, and has a ``.schema``; see :mod:`faceinsight.model`.
+        network: gives ``.logits`` for images or cached features, and has a ``.schema``; see :mod:`faceinsight.model`
+            and :mod:`faceinsight.controls`.
         rules: for the metrics of every variant, whether or not it trains with them.
         logical: the constraint loss; None leaves it out.
         logical_weight: its weight.

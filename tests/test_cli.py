@@ -42,7 +42,7 @@ def ablation(drawn: Path, tmp_path: Path) -> Path:
     }
     model = {
         "rules": {"class_path": "faceinsight.RuleSet.load", "init_args": {"name_or_path": "synthfaces"}},
-        "network": {"class_path": "faceinsight.model.PriorClassifier", "init_args": network},
+        "network": {"class_path": "faceinsight.controls.PriorClassifier", "init_args": network},
     }
     trainer = {"accelerator": "cpu", "enable_progress_bar": False, "enable_checkpointing": False}
     plan = {

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model import FaceInsight, PriorClassifier, TokenClassifier
+from faceinsight.model import FaceInsight
 from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
 from faceinsight.modules.correlation import CorrelationConstraint
 from faceinsight.modules.face_parser import FaceParser
@@ -111,32 +111,3 @@ def test_images_or_features_but_not_both(images: Tensor) -> None:
         model()
     with pytest.raises(ValueError, match="give either images or features, got both"):
         model(images, features=model.encode(images))
-
-
-def test_a_plain_classifier_trains_its_encoder_and_a_frozen_one_does_not(images: Tensor) -> None:
-    encoder = ImageEncoder(name="resnet18", image_size=64)
-    plain = TokenClassifier(schema=SCHEMA, image_encoder=encoder, embed_dim=512)
-    plain(images).logits.sum().backward()
-    assert not plain.encoder.frozen
-    assert all(each.grad is not None for each in plain.parameters())
-    frozen = TokenClassifier(schema=SCHEMA, image_encoder=Frozen(encoder), embed_dim=512)
-    assert frozen.encoder.frozen
-    assert {name for name, each in frozen.named_parameters() if each.requires_grad} == {"head.weight", "head.bias"}
-
-
-def test_the_token_classifier_is_a_linear_layer_on_mean_tokens(images: Tensor) -> None:
-    model = face_insight()
-    control = TokenClassifier(
-        schema=SCHEMA, image_encoder=model.encoder.image_encoder, embed_dim=32, projector=model.projector
-    )
-    tokens = model.projector(model.encode(images)["image"])
-    expected = nn.functional.linear(tokens.sum(1) / tokens.shape[1], control.head.weight, control.head.bias)
-    torch.testing.assert_close(control(images).logits, expected)
-
-
-def test_the_prior_gives_every_face_the_training_shares(images: Tensor) -> None:
-    prior = torch.tensor([0.1, 0.5, 0.9, 0.0, 1.0])
-    probability = PriorClassifier(schema=SCHEMA, prior=prior)(images).logits.sigmoid()
-    torch.testing.assert_close(probability, prior.expand(3, 5), atol=1e-5, rtol=0)
-    with pytest.raises(ValueError, match="a prior of 2 shares for the 5 attributes of 'custom'"):
-        PriorClassifier(schema=SCHEMA, prior=prior[:2])

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from faceinsight.data.celebamask import CelebAMask
     from faceinsight.data.datamodule import FaceDataModule
     from faceinsight.data.graph_from_data import label_prior, training_graph
+    from faceinsight.data.ridge import pixel_ridge
     from faceinsight.data.synthfaces import SynthFaces
     from faceinsight.data.table import FaceTable
 
@@ -23,6 +24,7 @@ __all__ = [
     "FaceTable",
     "SynthFaces",
     "label_prior",
+    "pixel_ridge",
     "training_graph",
 ]
 
@@ -37,6 +39,7 @@ __getattr__, __dir__ = lazy(
         "FaceTable": "faceinsight.data.table",
         "SynthFaces": "faceinsight.data.synthfaces",
         "label_prior": "faceinsight.data.graph_from_data",
+        "pixel_ridge": "faceinsight.data.ridge",
         "training_graph": "faceinsight.data.graph_from_data",
     },
 )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from faceinsight.modules.logical import LogicalConstraint
     from faceinsight.modules.projector import Projector
     from faceinsight.modules.segmentation import MapTokens, RegionTokens, SegmentationEncoder
+    from faceinsight.modules.shield import ShieldLayer
     from faceinsight.modules.text_encoder import LearnedText, TextEncoder
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "RegionTokens",
     "SegmentationEncoder",
     "SharedHead",
+    "ShieldLayer",
     "TextEncoder",
 ]
 
@@ -49,6 +51,7 @@ __getattr__, __dir__ = lazy(
         "RegionTokens": "faceinsight.modules.segmentation",
         "SegmentationEncoder": "faceinsight.modules.segmentation",
         "SharedHead": "faceinsight.modules.attribute_query",
+        "ShieldLayer": "faceinsight.modules.shield",
         "TextEncoder": "faceinsight.modules.text_encoder",
     },
 )

@@ -34,7 +34,8 @@ class ImageEncoder(nn.Module):
     Args:
         name: a timm model, such as ``vit_tiny_patch16_224``, ``vit_tiny_r_s16_p8_224`` or ``resnet18``.
         image_size: height and width in pixels of the images that come.
-        options: timm's options for this trunk, such as ``{"patch_size": 8, "depth": 6}``.
+        options: timm's options for this trunk, such as ``{"patch_size": 8, "depth": 6}``, or for a ResNet
+            ``{"norm_layer": "groupnorm", "output_stride": 16}``.
         feature_index: take the feature map of this stage (timm's ``out_indices``, from 0) in place of the last;
             what comes after that stage is not built. A ``resnet18`` at 96 px has a grid of 3 x 3 at its end
             and of 6 x 6 at stage 3.
@@ -170,7 +171,7 @@ def build_trunk(
     overlay = {"input_size": (3, image_size, image_size)}
     try:
         return timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay, **head, **options)
-    except (TypeError, AssertionError, IndexError) as error:
+    except (TypeError, AssertionError, IndexError, KeyError) as error:
         given = {**options} if feature_index is None else {**options, "feature_index": feature_index}
         raise ValueError(f"timm cannot build {name!r} as patch tokens with {given}: {error}") from error
 

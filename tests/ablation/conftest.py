@@ -64,7 +64,7 @@ def file(drawn: Path, tmp_path: Path) -> Callable[..., Path]:
         logical = part("modules.LogicalConstraint", rules=rules)
         model = part("system.AttributeSystem", network=network, rules=rules, logical=logical, logical_weight=0.1)
         plain = part(
-            "model.TokenClassifier", schema=schema, embed_dim=12, image_encoder=part("modules.ImageEncoder", **vit)
+            "controls.TokenClassifier", schema=schema, embed_dim=12, image_encoder=part("modules.ImageEncoder", **vit)
         )
         content = {
             "question": "Does the machine run?",

@@ -10,13 +10,14 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
+from safetensors.torch import load_file
 
 from faceinsight.ablation import ablate, carry
 from faceinsight.ablation.plan import planned_runs, read_ablation
 from faceinsight.ablation.run import read_result
+from faceinsight.controls import TokenClassifier
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.evaluation.predictions import read_predictions
-from faceinsight.model import TokenClassifier
 from tests.ablation.conftest import FACES
 
 pytestmark = pytest.mark.filterwarnings(
@@ -137,3 +138,36 @@ def test_the_resolved_configuration_of_a_run_gives_the_same_result_again(file: C
     run(path, seeds=[0])
     again = json.loads((folder / "result.json").read_text())["metrics"]
     torch.testing.assert_close(again, first, atol=1e-6, rtol=0, equal_nan=True)
+
+
+def test_controls_are_named_by_class_path_and_a_shield_keeps_every_rule(file: Callable[..., Path]) -> None:
+    base = yaml.safe_load(file().read_text())["base"]
+    network, rules = base["model"]["init_args"]["network"], base["model"]["init_args"]["rules"]
+    parts = network["init_args"]
+
+    def control(name: str, /, **arguments: object) -> dict:
+        change = {"model.network": {"class_path": f"faceinsight.{name}", "init_args": arguments}}
+        return {"section": "controls", "against": "full", "change": change}
+
+    shield = {"class_path": "faceinsight.modules.ShieldLayer", "init_args": {"rules": rules}}
+    ridge = {"class_path": "faceinsight.data.pixel_ridge", "init_args": {"data": base["data"], "size": 8}}
+    graph = {part: parts[part] for part in ("schema", "image_encoder", "correlation")}
+    path = file(
+        shielded=control("decoding.DecodedOutput", network=network, decoder=shield),
+        ridge=control("controls.RidgeClassifier", schema=parts["schema"], regression=ridge),
+        gcn=control("controls.MLGCNClassifier", **graph, prompt_dim=16, embed_dim=12),
+    )
+    report = run(path, seeds=[0])
+    assert {row.name: row.errors for row in report.variants if row.status != "finished"} == {}
+    output = path.parent / "out"
+    table = pd.read_csv(output / "table.csv").set_index("variant")
+    assert table["violation_rate"]["full"] > 0
+    assert table["violation_rate"]["shielded"] == 0
+    folders = {each.variant.name: each.folder for each in planned_runs(read_ablation(path), output, [0])}
+    sizes = {name: read_result(folder).trained for name, folder in folders.items()}
+    assert sizes["shielded"] == sizes["full"] > sizes["gcn"] > sizes["ridge"] == 0
+    assert (folders["shielded"] / "parts.csv").read_text() == (folders["full"] / "parts.csv").read_text()
+    trained = [load_file(folders[name] / "trained.safetensors").keys() for name in ("full", "shielded")]
+    assert {f"network.{name}" for name in trained[0]} == set(trained[1])
+    # the wrapped network reads the features that were stored for the network itself
+    assert len(list((path.parent / "features").glob("*.safetensors"))) == 2

@@ -18,6 +18,11 @@ ENCODERS: dict[str, tuple[dict[str, Any], tuple[int, int], int]] = {
     "hybrid": ({"name": "vit_tiny_r_s16_p8_224", "options": {**TINY, "patch_size": 2}}, (8, 8), 32),
     "resnet": ({"name": "resnet10t"}, (2, 2), 512),
     "resnet at a stage": ({"name": "resnet10t", "feature_index": 2}, (8, 8), 128),
+    "resnet with group norm": (
+        {"name": "resnet10t", "options": {"norm_layer": "groupnorm", "output_stride": 16}, "feature_index": 4},
+        (4, 4),
+        512,
+    ),
     "convnext": ({"name": "convnext_atto", "options": {"depths": [1, 1, 1, 1], "dims": [8, 16, 24, 32]}}, (2, 2), 32),
     "swin": (
         {
@@ -63,7 +68,7 @@ def test_one_face_alone_equals_the_same_face_in_a_batch(kind: str) -> None:
         torch.testing.assert_close(encoder(images[1:2]), encoder(images)[1:2], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["vit", "hybrid", "resnet", "resnet at a stage", "swin"])
+@pytest.mark.parametrize("kind", ["vit", "hybrid", "resnet", "resnet at a stage", "resnet with group norm", "swin"])
 def test_saved_weights_come_back_exactly(kind: str, tmp_path: Path) -> None:
     encoder = build(kind)
     with torch.no_grad():
@@ -139,6 +144,8 @@ def test_wrong_trunks_are_refused_at_construction() -> None:
         ImageEncoder(name="resnet81")
     with pytest.raises(ValueError, match=r"^timm cannot build 'vit_tiny_patch16_224' .* keyword argument 'colour'$"):
         ImageEncoder(name="vit_tiny_patch16_224", options={"colour": 3})
+    with pytest.raises(ValueError, match=r"^timm cannot build 'resnet18' .* 'grupnorm'$"):
+        ImageEncoder(name="resnet18", options={"norm_layer": "grupnorm"})
     with pytest.raises(ValueError, match=r"images of 90 px do not divide into patches of 16 px$"):
         ImageEncoder(name="vit_tiny_patch16_224", image_size=90, options=TINY)
     with pytest.raises(ValueError, match=r"^eva02_tiny_patch14_224 cannot read 98 x 98 images: .*\"img_size\": 98"):

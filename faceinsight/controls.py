@@ -1,0 +1,186 @@
+"""Classifiers that stand beside FaceInsight as controls: what the same faces give without its parts.
+
+They take and give what :class:`~faceinsight.model.FaceInsight` does, so that any of them can be named in its place.
+"""
+
+import math
+
+import torch
+from einops import einsum, reduce
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from faceinsight.data.ridge import pixels
+from faceinsight.knowledge.schema import Schema
+from faceinsight.model import FaceEncoder, FaceInsightOutput, Features, Images, Masks, given_features
+from faceinsight.modules.frozen import Frozen
+from faceinsight.modules.text_encoder import LearnedText
+
+__all__ = ["MLGCNClassifier", "PriorClassifier", "RidgeClassifier", "TokenClassifier"]
+
+
+class TokenClassifier(nn.Module):
+    """Tokens, averaged, and one linear layer: the plain ViT or ResNet, and the control without a language model.
+
+    Args:
+        schema: the order of the logits.
+        image_encoder: trained along, unless it is :class:`Frozen`.
+        embed_dim: width of the tokens where the linear layer reads them.
+        projector: image tokens to ``embed_dim``; none when the image encoder has that width already.
+        segmentation: its tokens, of width ``embed_dim``, are averaged apart and read beside the image's.
+    """
+
+    def __init__(
+        self,
+        *,
+        schema: Schema,
+        image_encoder: nn.Module,
+        embed_dim: int,
+        projector: nn.Module | None = None,
+        segmentation: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.schema = schema
+        self.encoder = FaceEncoder(image_encoder=image_encoder, segmentation=segmentation)
+        self.projector = projector
+        self.head = nn.Linear(embed_dim * (1 if segmentation is None else 2), len(schema))
+
+    def encode(self, images: Images, masks: Masks | None = None) -> Features:
+        """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
+        return self.encoder(images, masks)
+
+    def forward(
+        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
+    ) -> FaceInsightOutput:
+        """Logits for every attribute of every face, from images or from what :meth:`encode` gave."""
+        features = given_features(self.encoder, images, masks, features)
+        tokens = features["image"] if self.projector is None else self.projector(features["image"])
+        pooled = [reduce(tokens, "batch token dim -> batch dim", "mean")]
+        if self.encoder.segmentation is not None:
+            parts = self.encoder.segmentation(features["segmentation"])
+            pooled.append(reduce(parts, "batch token dim -> batch dim", "mean"))
+        return FaceInsightOutput(logits=self.head(torch.cat(pooled, dim=-1)), features=features)
+
+
+class MLGCNClassifier(nn.Module):
+    """Label vectors refined over the label graph are the classifiers: the correlation constraint without an LLM.
+
+    Source: ML-GCN (Chen et al. 2019, https://arxiv.org/abs/1904.03582): ``logits = W x``, where x is the image's
+    feature map, pooled by its maximum, and W are the label embeddings after the graph convolutions; no bias. There the
+    convolutions themselves widen the embeddings to the image's width, and the embeddings are GloVe's. Choices of this
+    library: convolutions of constant width with one linear layer after them; learned label vectors unless another text
+    encoder is given; and ``W x / sqrt(embed_dim)``, as in dot-product attention, so that the sum over ``embed_dim``
+    products does not grow with the width and the logits start near 0.
+
+    Args:
+        schema: the order of the logits.
+        image_encoder: trained along, unless it is :class:`Frozen`.
+        prompt_dim: width of T^0.
+        embed_dim: width of the tokens where they are pooled.
+        text_encoder: T^0, see :mod:`faceinsight.modules.text_encoder`; by default one learned vector an attribute.
+        correlation: a :class:`~faceinsight.modules.correlation.CorrelationConstraint` of width ``prompt_dim``.
+        projector: image tokens to ``embed_dim``; none when the image encoder has that width already, as in the paper.
+        language_model: whose input embeddings the text encoder reads, if it reads any; it is used for nothing else.
+    """
+
+    def __init__(
+        self,
+        *,
+        schema: Schema,
+        image_encoder: nn.Module,
+        prompt_dim: int,
+        embed_dim: int,
+        text_encoder: nn.Module | None = None,
+        correlation: nn.Module | None = None,
+        projector: nn.Module | None = None,
+        language_model: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.schema, self.embed_dim = schema, embed_dim
+        self.encoder = FaceEncoder(image_encoder=image_encoder)
+        if text_encoder is None:
+            text_encoder = LearnedText(num_attributes=len(schema), embed_dim=prompt_dim)
+        self.text_encoder = text_encoder
+        self.language_model = language_model
+        self.correlation = correlation
+        self.widen = nn.Linear(prompt_dim, embed_dim, bias=False)
+        self.projector = projector
+
+    def encode(self, images: Images, masks: Masks | None = None) -> Features:
+        """Image tokens: what can be cached when the encoder is frozen."""
+        return self.encoder(images, masks)
+
+    def classifiers(self) -> Float[Tensor, "attr dim"]:
+        """W: what each attribute's logit is the product of the image's feature with, but for the scale."""
+        prompts = self.text_encoder(self.schema.prompts, self.language_model)
+        return self.widen(prompts if self.correlation is None else self.correlation(prompts))
+
+    def forward(
+        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
+    ) -> FaceInsightOutput:
+        """Logits for every attribute of every face, from images or from what :meth:`encode` gave."""
+        features = given_features(self.encoder, images, masks, features)
+        tokens = features["image"] if self.projector is None else self.projector(features["image"])
+        pooled = reduce(tokens, "batch token dim -> batch dim", "max")
+        logits = einsum(pooled, self.classifiers(), "batch dim, attr dim -> batch attr")
+        return FaceInsightOutput(logits=logits / math.sqrt(self.embed_dim), features=features)
+
+
+class PriorClassifier(nn.Module):
+    """The same answer for every face: each attribute's share in the training labels (the majority class).
+
+    Args:
+        schema: the order of the logits.
+        prior: ``[attr]``, the share of positives of each attribute, e.g. from :func:`faceinsight.data.label_prior`.
+    """
+
+    prior_logits: Tensor
+
+    def __init__(self, *, schema: Schema, prior: Tensor) -> None:
+        super().__init__()
+        if len(prior) != len(schema):
+            raise ValueError(f"a prior of {len(prior)} shares for the {len(schema)} attributes of {schema.name!r}")
+        self.schema = schema
+        self.register_buffer("prior_logits", prior.clamp(1e-6, 1 - 1e-6).logit())
+
+    def forward(
+        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
+    ) -> FaceInsightOutput:
+        """The prior's logits for every face of the batch."""
+        if images is None:
+            raise ValueError("give images: the prior has no features of its own")
+        return FaceInsightOutput(logits=self.prior_logits.expand(len(images), -1), features={})
+
+
+class RidgeClassifier(nn.Module):
+    """Ridge regression on small pictures; nothing in it is trained by gradient.
+
+    Choice of this library: a score s in about [-1, 1] is the probability ``(1 + s) / 2``, clamped to [0, 1] (a
+    millionth inside, so that its logit is finite), which says yes where the score is above 0.
+
+    Args:
+        schema: the order of the logits.
+        regression: pixels to scores, from :func:`faceinsight.data.pixel_ridge`; its width says the pictures' size.
+    """
+
+    def __init__(self, *, schema: Schema, regression: nn.Linear) -> None:
+        super().__init__()
+        self.size = math.isqrt(regression.in_features // 3)
+        wanted = 3 * self.size**2, len(schema)
+        if (regression.in_features, regression.out_features) != wanted:
+            raise ValueError(
+                f"a regression from {regression.in_features} values to {regression.out_features} scores is none from "
+                f"square RGB pictures to the {len(schema)} attributes of {schema.name!r}; "
+                "faceinsight.data.pixel_ridge makes one"
+            )
+        self.schema = schema
+        self.regression = Frozen(regression)
+
+    def forward(
+        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
+    ) -> FaceInsightOutput:
+        """The logits of the clamped probabilities."""
+        if images is None:
+            raise ValueError("give images: ridge regression reads pixels and has no features of its own")
+        probability = (1 + self.regression(pixels(images, self.size))) / 2
+        return FaceInsightOutput(logits=probability.clamp(1e-6, 1 - 1e-6).logit(), features={})

@@ -1,0 +1,114 @@
+"""Ridge regression from pixels to labels: how much of each attribute coarse pixels tell without any network.
+
+Source: Hoerl and Kennard 1970, Ridge Regression, in closed form. The targets are the labels themselves, -1 and 1, so
+that a score above 0 is a yes; an attribute's undefined labels are left out of its own regression. Choice of this
+library: the intercept is not penalised, and one penalty for all attributes is taken from a few, by the squared error on
+the validation faces.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int8
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faceinsight.data.datamodule import FaceDataModule
+from faceinsight.data.graph_from_data import train_labels
+
+__all__ = ["pixel_ridge", "pixels", "ridge"]
+
+
+def pixels(images: Float[Tensor, "batch 3 height width"], size: int) -> Float[Tensor, "batch feature"]:
+    """The images averaged down to ``size`` x ``size`` cells, as one vector of ``3 * size * size`` for each face.
+
+    >>> pixels(torch.eye(4).expand(2, 3, 4, 4), 2)[0, :4]
+    tensor([0.5000, 0.0000, 0.0000, 0.5000])
+    """
+    if size > min(images.shape[2:]):
+        raise ValueError(f"images of {images.shape[2]} x {images.shape[3]} px cannot be averaged down to {size} px")
+    return F.adaptive_avg_pool2d(images, size).flatten(1)
+
+
+def ridge(
+    inputs: Float[Tensor, "face feature"], labels: Int8[Tensor, "face attr"], penalties: Sequence[float]
+) -> tuple[Float[Tensor, "penalty attr feature"], Float[Tensor, "penalty attr"]]:
+    """Weights and intercepts that minimise ``|y - X w - b|^2 + penalty |w|^2``, each attribute over its defined labels.
+
+    Attributes that are defined on the same faces are solved together. An attribute that is defined nowhere gets zeros.
+    Computed in the precision of ``inputs``; give float64.
+
+    >>> weight, bias = ridge(torch.tensor([[0.0], [1.0]]), torch.tensor([[-1], [1]], dtype=torch.int8), [0.5])
+    >>> weight.squeeze(), bias.squeeze()  # without a penalty 2 and -1
+    (tensor(1.), tensor(-0.5000))
+    """
+    if min(penalties, default=0) <= 0:
+        raise ValueError(f"penalties must be above 0, at least one of them, got {list(penalties)}")
+    weight = inputs.new_zeros(len(penalties), labels.shape[1], inputs.shape[1])
+    bias = inputs.new_zeros(len(penalties), labels.shape[1])
+    patterns, kind = (labels != 0).unique(dim=1, return_inverse=True)
+    for number, faces in enumerate(patterns.unbind(1)):
+        if faces.any():
+            chosen = kind == number
+            weight[:, chosen], bias[:, chosen] = _solve(inputs, labels[:, chosen], faces, penalties)
+    return weight, bias
+
+
+def pixel_ridge(
+    *, data: FaceDataModule, size: int = 32, penalties: Sequence[float] = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+) -> nn.Linear:
+    """Ridge regression on the training faces' pixels, with the penalty that errs least on the validation faces.
+
+    A configuration names this by class path, for :class:`faceinsight.controls.RidgeClassifier`.
+
+    Args:
+        data: whose training labels are learnt; its reader's pictures are averaged down.
+        size: side of the small pictures, in pixels.
+        penalties: to choose from; a single one is taken as it is.
+
+    Returns:
+        the regression in float32, frozen: ``[face, 3 * size * size]`` to scores ``[face, attr]`` between about -1
+        and 1.
+    """
+    labels, train = train_labels(data), _read(data, data.train_rows(), size)
+    weight, bias = ridge(train, labels, penalties)
+    best = 0
+    if len(penalties) > 1:
+        rows = data.table.rows("val")
+        val, wanted = _read(data, rows, size), data.table.labels[rows]
+        errors = [
+            ((val @ w.T + b - wanted).square() * (wanted != 0)).sum().item() for w, b in zip(weight, bias, strict=True)
+        ]
+        best = errors.index(min(errors))
+    regression = nn.Linear(weight.shape[2], weight.shape[1]).requires_grad_(False)
+    regression.weight.copy_(weight[best])
+    regression.bias.copy_(bias[best])
+    return regression
+
+
+def _read(data: FaceDataModule, rows: Tensor, size: int) -> Float[Tensor, "face feature"]:
+    """Small pictures of some faces, never augmented."""
+    images = (data.reader.image(data.table, row)[None].double() / 255 for row in rows.tolist())
+    return torch.cat([pixels(image, size) for image in images])
+
+
+def _solve(
+    inputs: Float[Tensor, "all feature"],
+    labels: Int8[Tensor, "all attr"],
+    faces: Bool[Tensor, " all"],
+    penalties: Sequence[float],
+) -> tuple[Float[Tensor, "penalty attr feature"], Float[Tensor, "penalty attr"]]:
+    """Attributes that are all defined on ``faces``, by whichever of the two Gram matrices is the smaller."""
+    inputs, targets = inputs[faces], labels[faces].to(inputs)
+    middle, mean = inputs.mean(0), targets.mean(0)
+    inputs, targets = inputs - middle, targets - mean
+    dual = len(inputs) < inputs.shape[1]
+    gram = inputs @ inputs.T if dual else inputs.T @ inputs
+    wanted = targets if dual else inputs.T @ targets
+    weights = []
+    for penalty in penalties:
+        factor = torch.linalg.cholesky(gram + penalty * torch.eye(len(gram)).to(gram))
+        solution = torch.cholesky_solve(wanted, factor)
+        weights.append((inputs.T @ solution if dual else solution).T)
+    weight = torch.stack(weights)
+    return weight, mean - weight @ middle
