@@ -121,8 +121,8 @@ class CacheFeatures(lightning.Callback):
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         network: Any = pl_module.network
         data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
-        encoder = getattr(network, "encoder", None)
-        if encoder is None or not encoder.frozen or data.features is not None:
+        encoder: Any = getattr(network, "encoder", None)
+        if not getattr(encoder, "frozen", False) or data.features is not None:
             return
         faces = data.fingerprint()
         keys = {name: key_of(data=faces, **parts) for name, parts in encoder.feature_keys().items()}

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from faceinsight.knowledge.graph import LabelGraph
+from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsight, PriorClassifier, TokenClassifier
 from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
@@ -140,3 +141,11 @@ def test_the_prior_gives_every_face_the_training_shares(images: Tensor) -> None:
     torch.testing.assert_close(probability, prior.expand(3, 5), atol=1e-5, rtol=0)
     with pytest.raises(ValueError, match="a prior of 2 shares for the 5 attributes of 'custom'"):
         PriorClassifier(schema=SCHEMA, prior=prior[:2])
+
+
+def test_a_graph_or_rules_in_another_order_are_refused_when_the_model_is_built() -> None:
+    turned = Schema.from_names(SCHEMA.names[::-1])
+    with pytest.raises(ValueError, match=r"^the label graph: .*the order is another"):
+        face_insight(correlation=CorrelationConstraint(graph=graph().reorder(turned.names), embed_dim=32))
+    with pytest.raises(ValueError, match=r"^the rules: .*the order is another"):
+        face_insight(rules=RuleSet.parse("Bald -> not Young", turned))
