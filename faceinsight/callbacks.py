@@ -140,8 +140,8 @@ class CacheFeatures(lightning.Callback):
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
-        encoder = getattr(pl_module.network, "encoder", None)
-        if encoder is None or not encoder.frozen or data.features is not None:
+        encoder: Any = getattr(pl_module.network, "encoder", None)
+        if not getattr(encoder, "frozen", False) or data.features is not None:
             return
         data.features = stored_features(self.store, encoder, data, pl_module.device)
 

@@ -11,15 +11,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceinsight.data.ridge import pixels
+from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model import FaceEncoder, FaceInsightOutput, Features, Images, Masks, given_features
+from faceinsight.model import FaceInsightOutput, FaceModel, Features, Images, Masks, given_features
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.text_encoder import LearnedText
 
 __all__ = ["MLGCNClassifier", "PriorClassifier", "RidgeClassifier", "TokenClassifier"]
 
 
-class TokenClassifier(nn.Module):
+class TokenClassifier(FaceModel):
     """Tokens, averaged, and one linear layer: the plain ViT or ResNet, and the control without a language model.
 
     Args:
@@ -28,6 +29,7 @@ class TokenClassifier(nn.Module):
         embed_dim: width of the tokens where the linear layer reads them.
         projector: image tokens to ``embed_dim``; none when the image encoder has that width already.
         segmentation: its tokens, of width ``embed_dim``, are averaged apart and read beside the image's.
+        rules: what its predictions are to keep, see :class:`~faceinsight.model.FaceModel`.
     """
 
     def __init__(
@@ -38,16 +40,11 @@ class TokenClassifier(nn.Module):
         embed_dim: int,
         projector: nn.Module | None = None,
         segmentation: nn.Module | None = None,
+        rules: RuleSet | None = None,
     ) -> None:
-        super().__init__()
-        self.schema = schema
-        self.encoder = FaceEncoder(image_encoder=image_encoder, segmentation=segmentation)
-        self.projector = projector
+        super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
+        self.embed_dim, self.projector = embed_dim, projector
         self.head = nn.Linear(embed_dim * (1 if segmentation is None else 2), len(schema))
-
-    def encode(self, images: Images, masks: Masks | None = None) -> Features:
-        """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
-        return self.encoder(images, masks)
 
     def forward(
         self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
@@ -62,7 +59,7 @@ class TokenClassifier(nn.Module):
         return FaceInsightOutput(logits=self.head(torch.cat(pooled, dim=-1)), features=features)
 
 
-class MLGCNClassifier(nn.Module):
+class MLGCNClassifier(FaceModel):
     """Label vectors refined over the label graph are the classifiers: the correlation constraint without an LLM.
 
     Source: ML-GCN (Chen et al. 2019, https://arxiv.org/abs/1904.03582): ``logits = W x``, where x is the image's
@@ -81,6 +78,7 @@ class MLGCNClassifier(nn.Module):
         correlation: a :class:`~faceinsight.modules.correlation.CorrelationConstraint` of width ``prompt_dim``.
         projector: image tokens to ``embed_dim``; none when the image encoder has that width already, as in the paper.
         language_model: whose input embeddings the text encoder reads, if it reads any; it is used for nothing else.
+        rules: what its predictions are to keep, see :class:`~faceinsight.model.FaceModel`.
     """
 
     def __init__(
@@ -94,10 +92,10 @@ class MLGCNClassifier(nn.Module):
         correlation: nn.Module | None = None,
         projector: nn.Module | None = None,
         language_model: nn.Module | None = None,
+        rules: RuleSet | None = None,
     ) -> None:
-        super().__init__()
-        self.schema, self.embed_dim = schema, embed_dim
-        self.encoder = FaceEncoder(image_encoder=image_encoder)
+        super().__init__(schema=schema, image_encoder=image_encoder, rules=rules)
+        self.prompt_dim, self.embed_dim = prompt_dim, embed_dim
         if text_encoder is None:
             text_encoder = LearnedText(num_attributes=len(schema), embed_dim=prompt_dim)
         self.text_encoder = text_encoder
@@ -105,10 +103,6 @@ class MLGCNClassifier(nn.Module):
         self.correlation = correlation
         self.widen = nn.Linear(prompt_dim, embed_dim, bias=False)
         self.projector = projector
-
-    def encode(self, images: Images, masks: Masks | None = None) -> Features:
-        """Image tokens: what can be cached when the encoder is frozen."""
-        return self.encoder(images, masks)
 
     def classifiers(self) -> Float[Tensor, "attr dim"]:
         """W: what each attribute's logit is the product of the image's feature with, but for the scale."""

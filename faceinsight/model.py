@@ -8,6 +8,7 @@ Every model here splits in two: ``encode`` is the part without trained weights (
 can be computed once for each face and cached; ``forward`` also takes what ``encode`` gave.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,14 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from faceinsight.checkpoint import load_model, save_model
+from faceinsight.knowledge.graph import LabelGraph
+from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.attribute_query import AttributeQuery
 from faceinsight.modules.frozen import Frozen, fingerprint
 
-__all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput"]
+__all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "FaceModel"]
 
 Features = dict[str, Tensor]
 Images = Float[Tensor, "batch 3 height width"]
@@ -86,7 +90,69 @@ class FaceEncoder(nn.Module):
         return keys
 
 
-class FaceInsight(nn.Module):
+class FaceModel(nn.Module):
+    """What the models here have in common: an image encoder, an ``encode`` to be cached, a directory to be kept in.
+
+    Args:
+        schema: the order of the logits.
+        image_encoder: of the :class:`FaceEncoder`.
+        segmentation: of the :class:`FaceEncoder`.
+        rules: what the model's predictions are to keep, such as the rules it was trained with; the logits do not
+            depend on them.
+
+    Raises:
+        ValueError: rules over other attributes.
+    """
+
+    def __init__(
+        self,
+        *,
+        schema: Schema,
+        image_encoder: nn.Module,
+        segmentation: nn.Module | None = None,
+        rules: RuleSet | None = None,
+    ) -> None:
+        super().__init__()
+        if rules is not None:
+            schema.check_names(rules.schema.names, "the rules")
+        self.schema, self.rules = schema, rules
+        self.encoder = FaceEncoder(image_encoder=image_encoder, segmentation=segmentation)
+
+    @property
+    def image_encoder(self) -> Any:
+        return self.encoder.image_encoder
+
+    @property
+    def segmentation(self) -> Any:
+        return self.encoder.segmentation
+
+    def encode(self, images: Images, masks: Masks | None = None) -> Features:
+        """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
+        return self.encoder(images, masks)
+
+    def save_pretrained(self, directory: str | os.PathLike[str], *, include_frozen: bool = False) -> None:
+        """Write what was trained, and what it belongs to, into a directory; see :mod:`faceinsight.checkpoint`.
+
+        Args:
+            include_frozen: also write the frozen parts; without them, their hashes stand for them.
+        """
+        save_model(self, directory, include_frozen=include_frozen)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike[str], **parts: Any) -> "FaceModel":
+        """The model of this class that :meth:`save_pretrained` wrote: the same logits to the last bit, evaluation mode.
+
+        Args:
+            parts: what the directory lacks, by the name of the argument: frozen parts and a user's own classes. A part
+                of a part goes by its path: ``**{"segmentation.parser": parser}``. The error names all that are wanted.
+
+        Raises:
+            FileNotFoundError, ValueError: as :func:`faceinsight.checkpoint.load_model`.
+        """
+        return load_model(cls, directory, parts)
+
+
+class FaceInsight(FaceModel):
     """The structured multimodal model: every part is given built, and a part that is None is not built.
 
     Args:
@@ -102,6 +168,10 @@ class FaceInsight(nn.Module):
         correlation: a :class:`~faceinsight.modules.correlation.CorrelationConstraint`: T^0 to T_p.
         instruction: text before the image tokens.
         question: a template with ``{prompt}``, asked before each attribute's soft tokens.
+        rules: what its predictions are to keep, see :class:`FaceModel`.
+
+    Raises:
+        ValueError: rules, or the correlation constraint's graph, over other attributes than the schema's.
     """
 
     language_model: Any  # a LanguageModel, in Frozen or not
@@ -120,10 +190,11 @@ class FaceInsight(nn.Module):
         correlation: nn.Module | None = None,
         instruction: str = "",
         question: str = "",
+        rules: RuleSet | None = None,
     ) -> None:
-        super().__init__()
-        self.schema = schema
-        self.encoder = FaceEncoder(image_encoder=image_encoder, segmentation=segmentation)
+        super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
+        if isinstance(graph := getattr(correlation, "graph", None), LabelGraph):
+            schema.check_names(graph.names, "the label graph")
         self.projector = projector
         self.text_encoder = text_encoder
         self.correlation = correlation
@@ -131,10 +202,6 @@ class FaceInsight(nn.Module):
         self.language_model = language_model
         self.head = head
         self.instruction, self.question = instruction, question
-
-    def encode(self, images: Images, masks: Masks | None = None) -> Features:
-        """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
-        return self.encoder(images, masks)
 
     def prompts(self) -> Float[Tensor, "attr dim"]:
         """T_p: the attributes' prompts, refined by the correlation constraint if there is one."""

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from faceinsight.knowledge.graph import LabelGraph
+from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsight
 from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
@@ -111,3 +112,11 @@ def test_images_or_features_but_not_both(images: Tensor) -> None:
         model()
     with pytest.raises(ValueError, match="give either images or features, got both"):
         model(images, features=model.encode(images))
+
+
+def test_a_graph_or_rules_in_another_order_are_refused_when_the_model_is_built() -> None:
+    turned = Schema.from_names(SCHEMA.names[::-1])
+    with pytest.raises(ValueError, match=r"^the label graph: .*the order is another"):
+        face_insight(correlation=CorrelationConstraint(graph=graph().reorder(turned.names), embed_dim=32))
+    with pytest.raises(ValueError, match=r"^the rules: .*the order is another"):
+        face_insight(rules=RuleSet.parse("Bald -> not Young", turned))

@@ -5,6 +5,7 @@ leak: a tensor's attribute axis is always read through a :class:`Schema`, which 
 """
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,8 @@ import torch
 import yaml
 from jaxtyping import Int8
 from torch import Tensor
+
+from faceinsight.files import write_text
 
 __all__ = [
     "Attribute",
@@ -160,6 +163,25 @@ class Schema:
                 f"for {self.names[attr]!r} of face {face}; map 0/1 labels with `labels * 2 - 1`"
             )
         return labels.to(torch.int8)
+
+    def check_names(self, names: Sequence[str], whose: str) -> None:
+        """Refuse other attributes than this schema's, in its order; ``whose`` they are begins the message.
+
+        Raises:
+            ValueError: the names differ, or their order.
+        """
+        if tuple(names) == self.names:
+            return
+        apart = sorted({*names} ^ {*self.names})
+        how = f"only one of them has {', '.join(map(repr, apart[:5]))}" if apart else "the order is another"
+        raise ValueError(
+            f"{whose}: other attributes than those of the schema {self.name!r} ({how}); make both from one schema"
+            f"{'' if apart else ', for a graph by graph.reorder(schema.names)'}"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a readable YAML file, laid out like a catalog; :meth:`load` reads it back."""
+        write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that :meth:`from_dict` and a catalog file read back."""

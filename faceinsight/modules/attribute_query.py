@@ -88,6 +88,7 @@ class SharedHead(nn.Module):
 
     def __init__(self, *, embed_dim: int) -> None:
         super().__init__()
+        self.embed_dim = embed_dim
         self.linear = nn.Linear(embed_dim, 1)
 
     def forward(self, hidden: Float[Tensor, "*batch attr dim"]) -> Float[Tensor, "*batch attr"]:
@@ -111,7 +112,7 @@ class AttributeQuery(nn.Module):
 
     def __init__(self, *, prompt_dim: int, embed_dim: int, num_tokens: int = 1) -> None:
         super().__init__()
-        self.num_tokens = num_tokens
+        self.prompt_dim, self.embed_dim, self.num_tokens = prompt_dim, embed_dim, num_tokens
         self.project = nn.Linear(prompt_dim, num_tokens * embed_dim)
 
     def forward(

@@ -70,7 +70,7 @@ class CorrelationConstraint(nn.Module):
         super().__init__()
         if depth < 1:
             raise ValueError(f"depth must be at least 1, got {depth}; leave the correlation constraint out instead")
-        self.graph, self.embed_dim = graph, embed_dim
+        self.graph, self.embed_dim, self.depth, self.convolution = graph, embed_dim, depth, convolution
         self.activation, self.residual = activation, residual
         edges = graph.to_pyg()
         self.register_buffer("edge_index", edges.edge_index)

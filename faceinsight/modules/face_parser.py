@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from faceinsight.knowledge.face_parts import FACE_PARTS
 from faceinsight.modules.image_encoder import check_images
-from faceinsight.modules.weights import load_weights, read_config, save_weights
+from faceinsight.modules.weights import load_part, load_weights, save_weights
 
 __all__ = ["FaceParser"]
 
@@ -64,7 +64,7 @@ class FaceParser(nn.Module):
         weights: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
-        self.architecture, self.encoder_name = architecture, encoder
+        self.architecture, self.encoder = architecture, encoder
         self.classes, self.image_size = classes, image_size
         self.options = dict(LIGHT_FPN if options is None and architecture == "FPN" else options or {})
         self.register_buffer("mean", torch.tensor(MEAN).reshape(3, 1, 1))
@@ -87,13 +87,7 @@ class FaceParser(nn.Module):
                 f"with {self.options}: {error}"
             ) from error
         if weights is not None:
-            load_weights(weights, self, self.config)
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """What the weights depend on, as plain data; saved beside them."""
-        network = {"architecture": self.architecture, "encoder": self.encoder_name, "options": self.options}
-        return {**network, "classes": self.classes, "image_size": self.image_size, "preprocessing": self.preprocessing}
+            load_weights(weights, self)
 
     def forward(
         self, images: Float[Tensor, "batch channel height width"]
@@ -108,14 +102,12 @@ class FaceParser(nn.Module):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights, with what they depend on, as a safetensors file."""
-        save_weights(path, self, self.config)
+        save_weights(path, self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "FaceParser":
         """Build the parser that :meth:`save` wrote, from the file alone."""
-        config = read_config(path, cls)
-        built: dict[str, Any] = {key: value for key, value in config.items() if key != "preprocessing"}
-        return cls(**built, weights=path)
+        return load_part(path, cls)
 
     def _check_size(self) -> None:
         """One grey image through the network: its own complaint about the size, or ours about the map's."""

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
-from faceinsight.modules.weights import load_weights, read_config, save_weights
+from faceinsight.modules.weights import load_part, load_weights, save_weights
 
 __all__ = ["ImageEncoder"]
 
@@ -83,18 +83,12 @@ class ImageEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(data["std"]).reshape(3, 1, 1))
         self._prefix, self.grid, self.embed_dim = self._measure()
         if weights is not None:
-            load_weights(weights, self, self.config)
+            load_weights(weights, self)
 
     @property
     def num_tokens(self) -> int:
         """Tokens per image: rows times columns of the grid."""
         return self.grid[0] * self.grid[1]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """What the weights depend on, as plain data; saved beside them."""
-        built = {"name": self.name, "image_size": self.image_size, "options": self.options}
-        return {**built, "feature_index": self.feature_index, "preprocessing": self.preprocessing}
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch patch dim"]:
         """Encode RGB images in [0, 1], in row-major order of the grid.
@@ -110,14 +104,12 @@ class ImageEncoder(nn.Module):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights, with what they depend on, as a safetensors file."""
-        save_weights(path, self, self.config)
+        save_weights(path, self)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "ImageEncoder":
         """Build the encoder that :meth:`save` wrote, from the file alone."""
-        config = read_config(path, cls)
-        built: dict[str, Any] = {key: config.get(key) for key in ("name", "image_size", "options", "feature_index")}
-        return cls(**built, weights=path)
+        return load_part(path, cls)
 
     def _features(self, images: Tensor) -> Tensor:
         """The trunk's own output: ``[batch, token, dim]``, or a map with the channels last."""

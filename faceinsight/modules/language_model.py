@@ -56,6 +56,9 @@ class LanguageModel(nn.Module):
     torch.Size([1, 32, 32])
     """
 
+    #: how :meth:`from_config` or :meth:`from_pretrained` built it, told as in :mod:`faceinsight.modules.description`
+    origin: dict[str, Any] | None = None
+
     def __init__(self, *, backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
         implementation = backbone.config._attn_implementation
@@ -88,6 +91,7 @@ class LanguageModel(nn.Module):
                 whatever it attends to.
             seed: of the weights alone; torch's global generator is left as it was.
         """
+        arguments = {name: value for name, value in locals().items() if name != "cls"}
         tokenizer = byte_tokenizer()
         config = LlamaConfig(
             vocab_size=len(tokenizer),
@@ -106,7 +110,9 @@ class LanguageModel(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             backbone = LlamaForCausalLM(config)
-        return cls(backbone=backbone, tokenizer=tokenizer)
+        model = cls(backbone=backbone, tokenizer=tokenizer)
+        model.origin = {"class": "LanguageModel.from_config", **arguments}
+        return model
 
     @classmethod
     def from_pretrained(cls, name_or_path: str, *, revision: str | None = None, **options: Any) -> "LanguageModel":
@@ -121,7 +127,11 @@ class LanguageModel(nn.Module):
             name_or_path, revision=revision, use_safetensors=True, trust_remote_code=False, **options
         )
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
-        return cls(backbone=backbone, tokenizer=tokenizer)
+        model = cls(backbone=backbone, tokenizer=tokenizer)
+        commit = getattr(backbone.config, "_commit_hash", None) or revision
+        called = "faceinsight.modules.LanguageModel.from_pretrained"
+        model.origin = {"given": called, "name_or_path": str(name_or_path), "revision": commit}
+        return model
 
     @property
     def embed_dim(self) -> int:

@@ -24,6 +24,7 @@ class Projector(nn.Module):
 
     def __init__(self, *, in_dim: int, out_dim: int) -> None:
         super().__init__()
+        self.in_dim, self.out_dim = in_dim, out_dim
         self.layers = nn.Sequential(nn.Linear(in_dim, out_dim), nn.GELU(), nn.Linear(out_dim, out_dim))
 
     def forward(self, tokens: Float[Tensor, "*batch token in_dim"]) -> Float[Tensor, "*batch token out_dim"]:

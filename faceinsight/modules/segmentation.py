@@ -55,7 +55,8 @@ class RegionTokens(nn.Module):
         absent_below: float = 0.0005,
     ) -> None:
         super().__init__()
-        self.embed_dim, self.num_regions, self.absent_below = embed_dim, num_regions, absent_below
+        self.image_dim, self.embed_dim = image_dim, embed_dim
+        self.num_regions, self.absent_below = num_regions, absent_below
         self.projector = Projector(in_dim=image_dim + len(PLACE_FEATURES) - 1, out_dim=embed_dim)
         self.absent = nn.Parameter(torch.randn(num_regions, embed_dim) * 0.02)
         self.region = nn.Parameter(torch.randn(num_regions, embed_dim) * 0.02)

@@ -54,6 +54,7 @@ class LearnedText(nn.Module):
 
     def __init__(self, *, num_attributes: int, embed_dim: int) -> None:
         super().__init__()
+        self.num_attributes, self.embed_dim = num_attributes, embed_dim
         self.vectors = nn.Parameter(torch.randn(num_attributes, embed_dim))
 
     def forward(self, prompts: Sequence[str], language_model: Any = None) -> Float[Tensor, "attr dim"]:

@@ -116,3 +116,20 @@ def test_a_file_that_is_no_catalog_is_refused(tmp_path: Path, text: str, message
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_catalog(str(path))
+
+
+def test_a_saved_schema_comes_back_with_prompts_groups_and_years(tmp_path: Path) -> None:
+    for schema in (Schema.load("fairface"), Schema.load("celeba"), Schema.from_names(["No", "1e3", "more: than", "Ü"])):
+        schema.save(tmp_path / "schema.yaml")
+        assert Schema.load(str(tmp_path / "schema.yaml")) == schema
+
+
+def test_names_of_another_schema_or_order_are_refused_with_what_differs() -> None:
+    schema = Schema.from_names(["Bald", "Male"])
+    schema.check_names(["Bald", "Male"], "the rules")
+    with pytest.raises(
+        ValueError, match=r"^the rules: other attributes than .* 'custom' \(only one of them has 'Hat'\)"
+    ):
+        schema.check_names(["Bald", "Male", "Hat"], "the rules")
+    with pytest.raises(ValueError, match=r"^the graph: .* \(the order is another\); .* graph.reorder\(schema.names\)$"):
+        schema.check_names(["Male", "Bald"], "the graph")

@@ -1,0 +1,171 @@
+"""A model in a directory, to be published and trusted: what was trained, and the hash of what was not.
+
+The files are those of :mod:`faceinsight.model_directory`. What they lack is given again by its name: frozen parts,
+which are then held against their hash, and users' own classes, which get their trained weights. Nothing is downloaded.
+
+>>> import tempfile
+>>> import torch
+>>> import faceinsight as fi
+>>> vit = fi.modules.ImageEncoder(name="vit_tiny_patch16_224", image_size=32, options={"embed_dim": 12, "depth": 1})
+>>> llm = fi.modules.LanguageModel.from_config(embed_dim=16, depth=1, num_heads=2)
+>>> frozen = {"image_encoder": fi.modules.Frozen(vit), "language_model": fi.modules.Frozen(llm)}
+>>> model = fi.FaceInsight(
+...     schema=fi.Schema.load("celeba"),
+...     rules=fi.RuleSet.load("celeba"),
+...     projector=fi.modules.Projector(in_dim=12, out_dim=16),
+...     text_encoder=fi.modules.TextEncoder(),
+...     query=fi.modules.AttributeQuery(prompt_dim=16, embed_dim=16),
+...     head=fi.modules.SharedHead(embed_dim=16),
+...     **frozen,
+... )
+>>> with tempfile.TemporaryDirectory() as folder:
+...     model.save_pretrained(folder)
+...     again = fi.FaceInsight.from_pretrained(folder, **frozen)
+>>> faces = torch.rand(2, 3, 32, 32)
+>>> torch.equal(again(faces).logits, model(faces).logits), again.rules == model.rules
+(True, True)
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from faceinsight.model_directory import FROZEN, TRAINED, SavedModel, read_directory, write_directory
+from faceinsight.modules.description import (
+    FILES,
+    arguments_of,
+    build_arguments,
+    differences,
+    label,
+    parts_in,
+    plain,
+    unwrapped,
+)
+from faceinsight.modules.frozen import Frozen
+
+__all__ = ["load_model", "save_model"]
+
+
+def save_model(model: Any, directory: str | os.PathLike[str], *, include_frozen: bool = False) -> None:
+    """Write a model into a directory, all of it or nothing.
+
+    Args:
+        model: a module with a ``schema`` and ``rules`` (or None) that keeps its constructor's arguments by name.
+        include_frozen: also write the frozen parts, so that they need not be given again.
+
+    Raises:
+        ValueError: the rules or the graph are of other attributes than the model, or a state is no tensor.
+    """
+    held = [model.schema, model.rules, *(getattr(part, "graph", None) for part in model.modules())]
+    knowledge = {FILES[type(each)]: each for each in held if type(each) in FILES}
+    trained, frozen = split_state(model)
+    tensors = {TRAINED: trained} | ({FROZEN: frozen} if include_frozen else {})
+    write_directory(Path(directory), SavedModel(told_of(model), knowledge, tensors))
+
+
+def load_model(kind: type[nn.Module], directory: str | os.PathLike[str], given: Mapping[str, Any]) -> Any:
+    """Build the model that :func:`save_model` wrote, on the CPU and in evaluation mode.
+
+    Args:
+        kind: the model's class.
+        given: parts by name (``language_model``, ``segmentation.parser``) that are used instead of being built.
+
+    Raises:
+        FileNotFoundError: the directory, or a file in it, is not there.
+        ValueError: the directory is damaged, or of another class or a newer version; or a part must be given, is given
+            but unknown, or is not the one that the model was trained with.
+    """
+    saved = read_directory(Path(directory), kind.__name__)
+    try:
+        check_given(saved, given, kind)
+        model = kind(**build_arguments(saved.model, given=given, knowledge=saved.knowledge))
+        for file, held in zip((TRAINED, FROZEN), split_state(model), strict=True):
+            if file in saved.tensors:
+                fill(model, held, saved.tensors[file])
+        check_same(saved.model, told_of(model))
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{directory} cannot be loaded as a {kind.__name__}: {error}") from error
+    return model.eval()
+
+
+def told_of(model: nn.Module) -> dict[str, Any]:
+    """The model as plain data: its class and all its parts."""
+    arguments = {name: plain(value) for name, value in arguments_of(model).items()}
+    return {"class": type(model).__name__, **arguments}
+
+
+def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The model's tensors by name, on the CPU: what is not in Frozen, and what is."""
+    inside = [f"{name}." for name, part in model.named_modules(remove_duplicate=False) if isinstance(part, Frozen)]
+    split: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
+    seen = set()
+    for name, value in model.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f"the state {name!r} is a {type(value).__name__}, but only tensors are saved; leave it out"
+            )
+        tensor = value.cpu().contiguous()
+        if (place := tensor.untyped_storage().data_ptr()) in seen:  # tied weights: safetensors wants each apart
+            tensor = tensor.clone()
+        seen.add(place)
+        split[name.startswith(tuple(inside))][name] = tensor
+    return split
+
+
+def fill(model: nn.Module, held: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
+    """Put stored tensors into the model: each has its place among what the model holds, and none stays without."""
+    wrong = [f"{name} is missing in the directory" for name in sorted(held.keys() - stored.keys())]
+    wrong += [f"{name} has no place in the model" for name in sorted(stored.keys() - held.keys())]
+    wrong += [
+        f"{name} is {list(stored[name].shape)} in the directory, {list(held[name].shape)} in the model"
+        for name in sorted(held.keys() & stored.keys())
+        if held[name].shape != stored[name].shape
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ValueError(f"its tensors do not fit ({'; '.join(wrong[:5])}{more}); give each part as it was trained")
+    for name, tensor in stored.items():  # half precision stays half precision
+        owner, _, last = name.rpartition(".")
+        place = getattr(model.get_submodule(owner), last)
+        place.data = place.data.to(tensor.dtype)
+    model.load_state_dict(dict(stored), strict=False)
+
+
+def check_given(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Module]) -> None:
+    """Refuse given parts that the model does not have, and to go on without those that only the user has."""
+    parts = dict(parts_in(saved.model))
+    if unknown := sorted(given.keys() - parts.keys()):
+        raise ValueError(f"it has no part {', '.join(unknown)}, which was given; its parts are {', '.join(parts)}")
+    reasons: dict[str, str] = {}
+    for name, part in parts.items():
+        if any(f"{name}.".startswith(f"{each}.") for each in (*given, *reasons)):
+            continue
+        inner = unwrapped(part)
+        if part is not inner and FROZEN not in saved.tensors:
+            reasons[name] = f"{label(inner)}, frozen and therefore not saved, SHA-256 {part['fingerprint']}"
+        elif "given" in inner:
+            reasons[name] = f"{label(inner)}, which only you can build"
+    if reasons:
+        listed = "".join(f"\n  {name}: {reason}" for name, reason in reasons.items())
+        call = ", ".join(f"{name!r}: ..." for name in reasons)
+        raise ValueError(
+            f"these parts are not in the directory:{listed}\ngive them again: {kind.__name__}.from_pretrained("
+            f"directory, **{{{call}}}). What is frozen can also be saved along, by include_frozen=True"
+        )
+
+
+def check_same(saved: Mapping[str, Any], built: Mapping[str, Any]) -> None:
+    """Refuse a model that was built from other parts than the saved one."""
+    differing = list(differences(saved, built))
+    for name, there, here in differing:
+        if name.endswith(".fingerprint"):
+            raise ValueError(
+                f"{name.removesuffix('.fingerprint')} is not the frozen part that the model was trained with: SHA-256 "
+                f"{there} there, {here} here; give the one it was trained with, or train anew on this one"
+            )
+    if differing:
+        listed = "; ".join(f"{name}: {there!r} there, {here!r} here" for name, there, here in differing)
+        raise ValueError(f"its parts were others ({listed}); give them as they were")

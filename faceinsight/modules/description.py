@@ -1,0 +1,210 @@
+"""What a part is, as plain data, and the part built again from it: for the files in which trained parts are kept.
+
+A part is told by its class and its constructor's arguments; as in scikit-learn, it keeps each argument under its own
+name, so that a new part needs nothing more. Plain arguments are written as they are, parts as parts. Three keys mark
+what is not: ``class`` a part, ``file`` knowledge that has a file of its own, ``given`` whatever only the user can
+build again: an own class, a function.
+
+A description comes from a file, and a file must choose neither which code runs nor what is read: only the classes
+listed in :mod:`faceinsight.modules` are ever built, and none that would fetch or open something for itself.
+"""
+
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping
+from operator import attrgetter
+from typing import Any
+
+from torch import nn
+
+import faceinsight.modules
+from faceinsight.knowledge.graph import LabelGraph
+from faceinsight.knowledge.rules import RuleSet
+from faceinsight.knowledge.schema import Schema
+from faceinsight.modules.frozen import Frozen, fingerprint
+
+__all__ = ["arguments_of", "build_arguments", "build_part", "described", "differences", "label", "parts_in"]
+
+#: Arguments that say where first weights come from; the saved tensors stand in their place.
+SOURCES = ("weights", "pretrained")
+
+#: Arguments, also among a trunk's options, that would make a part read files or the network.
+READING = (*SOURCES, "checkpoint_path", "pretrained_cfg", "encoder_weights")
+
+#: What is told of a part beside its arguments.
+BESIDE = ("class", "preprocessing", "fingerprint")
+
+#: Knowledge, and the file that it has in a checkpoint.
+FILES = {Schema: "schema.yaml", RuleSet: "rules.yaml", LabelGraph: "graph.yaml"}
+
+#: Where a language model came from; its fingerprint tells whether another place holds the same one.
+PLACES = ("name_or_path", "revision")
+
+
+def described(part: nn.Module) -> dict[str, Any]:
+    """A part as plain data: class, arguments, preprocessing, and of what is frozen the fingerprint.
+
+    >>> from faceinsight.modules.projector import Projector
+    >>> described(Projector(in_dim=12, out_dim=32))
+    {'class': 'Projector', 'in_dim': 12, 'out_dim': 32}
+    >>> described(nn.Identity())  # no class of this library
+    {'given': 'torch.nn.modules.linear.Identity'}
+    """
+    if isinstance(part, Frozen):
+        return {"class": "Frozen", "fingerprint": fingerprint(part), "module": described(part.module)}
+    if builder(type(part).__name__) is not type(part):
+        return {"given": full_name(part)}
+    if (origin := getattr(part, "origin", None)) is not None:  # built by another way than its constructor
+        return dict(origin)
+    arguments = {name: plain(value) for name, value in arguments_of(part).items()}
+    preprocessing = {"preprocessing": part.preprocessing} if hasattr(part, "preprocessing") else {}
+    return {"class": type(part).__name__, **arguments, **preprocessing}
+
+
+def arguments_of(part: nn.Module) -> dict[str, Any]:
+    """The arguments of a part's constructor, each as the part keeps it under its own name."""
+    parameters = inspect.signature(type(part)).parameters.values()
+    named = [each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    return {name: getattr(part, name) for name in named if name not in SOURCES}
+
+
+def plain(value: Any) -> Any:
+    """An argument as plain data."""
+    if isinstance(value, nn.Module):
+        return described(value)
+    if type(value) in FILES:
+        return {"file": FILES[type(value)]}
+    try:
+        return json.loads(json.dumps(value))
+    except TypeError:
+        return {"given": full_name(value)}
+
+
+def full_name(value: Any) -> str:
+    """The module and name of a function or class, or of a value's class."""
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def builder(name: str) -> Callable[..., Any] | None:
+    """What builds the parts of a class, if it is one of this library."""
+    known = name in faceinsight.modules.__all__ or name == "LanguageModel.from_config"
+    return attrgetter(name)(faceinsight.modules) if known else None
+
+
+def build_part(told: Any, *, given: Mapping[str, Any], knowledge: Mapping[str, Any], name: str = "") -> Any:
+    """The part, or the plain argument, that a description tells of.
+
+    Args:
+        told: what :func:`described` made, read from a file.
+        given: parts by name that are used as they are, not built.
+        knowledge: by the file that it has.
+        name: the part's own, see :func:`parts_in`.
+
+    Raises:
+        ValueError: a part that this library does not have, or one that cannot be built so; it is named.
+    """
+    frozen = isinstance(told, dict) and told.get("class") == "Frozen"
+    if name in given:
+        return as_told(given[name], frozen, name)
+    if not isinstance(told, dict) or not told.keys() & {"class", "file"}:
+        return told
+    if "file" in told:
+        if told["file"] not in knowledge:
+            raise ValueError(f"{name} should stand in the file {told['file']!r}, which is not there")
+        return knowledge[told["file"]]
+    if (build := builder(told["class"])) is None:
+        raise ValueError(f"{name} is a {told['class']!r}, which this version of faceinsight does not have; update it")
+    if reading := list(reads(told)):
+        raise ValueError(f"{name} would read from elsewhere ({', '.join(reading)}); build it yourself and give it")
+    arguments = build_arguments(told, given=given, knowledge=knowledge, name=name)
+    try:
+        return build(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {label(told)} cannot be built: {error}") from error
+
+
+def build_arguments(
+    told: Mapping[str, Any], *, given: Mapping[str, Any], knowledge: Mapping[str, Any], name: str = ""
+) -> dict[str, Any]:
+    """The constructor's arguments of the part that ``told`` tells of; the rest as for :func:`build_part`."""
+    return {
+        key: build_part(value, given=given, knowledge=knowledge, name=below(name, key, told))
+        for key, value in told.items()
+        if key not in BESIDE
+    }
+
+
+def reads(told: Mapping[str, Any]) -> Iterator[str]:
+    """What in a part's own arguments names a place to read from: timm's ``hf-hub:`` names too, which ask the hub."""
+    for key, value in told.items():
+        if key in READING:
+            yield key
+        elif key in ("name", "encoder") and ":" in str(value):
+            yield str(value)
+        elif key == "options" and isinstance(value, dict):
+            yield from reads(value)
+
+
+def as_told(part: Any, frozen: bool, name: str) -> Any:
+    """A given part, in Frozen where the description says so."""
+    if isinstance(part, Frozen) and not frozen:
+        raise ValueError(f"{name} was trained, but is given in Frozen; give it without, and freeze it after loading")
+    return Frozen(part) if frozen and not isinstance(part, Frozen) else part
+
+
+def parts_in(told: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each part below ``told`` by its name: the dotted path of arguments, with nothing for a Frozen on the way.
+
+    >>> parser = {"class": "Frozen", "module": {"class": "FaceParser"}}
+    >>> told = {"segmentation": {"class": "SegmentationEncoder", "parser": parser, "route": {"class": "RegionTokens"}}}
+    >>> [name for name, _ in parts_in(told)]
+    ['segmentation', 'segmentation.parser', 'segmentation.route']
+    """
+    for key, value in told.items():
+        if isinstance(value, dict) and value.keys() & {"class", "given"}:
+            yield below(name, key, told), value
+            yield from parts_in(unwrapped(value), below(name, key, told))
+
+
+def unwrapped(told: dict[str, Any]) -> dict[str, Any]:
+    """What is told of the part itself, where it stands in Frozen."""
+    inner: dict[str, Any] = told["module"] if told.get("class") == "Frozen" else told
+    return inner
+
+
+def below(name: str, key: str, told: Mapping[str, Any]) -> str:
+    """The name of an argument of the part called ``name``."""
+    if told.get("class") == "Frozen":
+        return name
+    return f"{name}.{key}" if name else key
+
+
+def differences(told: Any, found: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two descriptions differ: a dotted name and the two values; a user's class may have moved elsewhere.
+
+    >>> list(differences({"class": "Projector", "in_dim": 12}, {"class": "Projector", "in_dim": 16}))
+    [('in_dim', 12, 16)]
+    """
+    if isinstance(told, dict) and isinstance(found, dict) and "class" in told and "class" in found:
+        for key in sorted((told.keys() | found.keys()) - {*PLACES}):
+            yield from differences(told.get(key), found.get(key), f"{name}.{key}" if name else key)
+    elif isinstance(told, dict) and isinstance(found, dict) and "given" in told and "given" in found:
+        if told["given"].rpartition(".")[2] != found["given"].rpartition(".")[2]:
+            yield name, told["given"], found["given"]
+    elif told != found:
+        yield name, told, found
+
+
+def label(told: Mapping[str, Any]) -> str:
+    """A part in a few words, as it would be called.
+
+    >>> label({"class": "Projector", "in_dim": 12, "out_dim": 32})
+    'Projector(in_dim=12, out_dim=32)'
+    """
+    shown = [
+        f"{key}={value!r}"
+        for key, value in told.items()
+        if key not in (*BESIDE, "given") and isinstance(value, str | int | float)
+    ]
+    return f"{told.get('class') or told.get('given')}({', '.join(shown)})"
