@@ -44,7 +44,7 @@ from faceinsight.modules.description import (
     plain,
     unwrapped,
 )
-from faceinsight.modules.frozen import Frozen
+from faceinsight.modules.frozen import frozen_names
 
 __all__ = ["load_model", "save_model"]
 
@@ -99,7 +99,7 @@ def told_of(model: nn.Module) -> dict[str, Any]:
 
 def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The model's tensors by name, on the CPU: what is not in Frozen, and what is."""
-    inside = [f"{name}." for name, part in model.named_modules(remove_duplicate=False) if isinstance(part, Frozen)]
+    inside = frozen_names(model)
     split: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
     seen = set()
     for name, value in model.state_dict().items():
@@ -111,7 +111,7 @@ def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]
         if (place := tensor.untyped_storage().data_ptr()) in seen:  # tied weights: safetensors wants each apart
             tensor = tensor.clone()
         seen.add(place)
-        split[name.startswith(tuple(inside))][name] = tensor
+        split[name in inside][name] = tensor
     return split
 
 

@@ -21,6 +21,7 @@ from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.attribute_query import AttributeQuery
+from faceinsight.modules.description import described
 from faceinsight.modules.frozen import Frozen, fingerprint
 
 __all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "FaceModel"]
@@ -83,7 +84,11 @@ class FaceEncoder(nn.Module):
 
     def feature_keys(self) -> dict[str, dict[str, Any]]:
         """For each feature in their order, what it depends on apart from the image: weights and preprocessing."""
-        image = {"weights": fingerprint(self.image_encoder), "preprocessing": self.image_encoder.preprocessing}
+        image = {
+            "encoder": described(self.image_encoder),
+            "weights": fingerprint(self.image_encoder),
+            "preprocessing": self.image_encoder.preprocessing,  # of a user's own encoder there is no description
+        }
         keys: dict[str, dict[str, Any]] = {"image": image}
         if self.segmentation is not None:
             keys["segmentation"] = {"image": image, "segmentation": self.segmentation.feature_key()}

@@ -90,5 +90,7 @@ def frozen_names(module: nn.Module) -> set[str]:
     >>> sorted(frozen_names(nn.ModuleDict({"trunk": Frozen(nn.Linear(2, 3)), "head": nn.Linear(3, 1)})))
     ['trunk.module.bias', 'trunk.module.weight']
     """
-    frozen = tuple(f"{name}." for name, part in module.named_modules() if isinstance(part, Frozen))
+    frozen = tuple(
+        f"{name}." for name, part in module.named_modules(remove_duplicate=False) if isinstance(part, Frozen)
+    )
     return {name for name in module.state_dict() if name.startswith(frozen)}
