@@ -1,6 +1,7 @@
 """A saved model comes back to the last bit, or is refused with the reason."""
 
 import json
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -364,6 +365,26 @@ def test_an_interrupted_save_leaves_what_stood_there_and_a_first_one_leaves_noth
     assert torch.equal(logits(TokenClassifier.from_pretrained(folder)), before)
     with pytest.raises(FileNotFoundError, match=r"no config.json in .*new: no model was saved there, or not to its en"):
         TokenClassifier.from_pretrained(tmp_path / "new")
+
+
+def test_a_save_that_is_killed_among_its_last_steps_leaves_nothing_that_loads_as_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replaced: list[str] = []
+    replace = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        if len(replaced) == 2:
+            raise KeyboardInterrupt
+        replace(source, target)
+        replaced.extend([target.name] if target.parent == tmp_path and not target.name.startswith(".") else [])
+
+    monkeypatch.setattr("faceinsight.files.os.replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        no_llm(rules=RULES).save_pretrained(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(replaced)
+    with pytest.raises(FileNotFoundError, match=r"^no config.json in "):
+        TokenClassifier.from_pretrained(tmp_path)
 
 
 def test_a_directory_of_two_models_is_refused(folder: Path, tmp_path: Path) -> None:
