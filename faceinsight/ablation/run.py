@@ -1,9 +1,10 @@
 """One run: one variant with one seed, trained and tested in a folder of its own.
 
 The folder holds ``config.yaml`` (runs again as ``faceinsight fit --config``), ``environment.json``, ``parts.csv``,
-``predictions.csv`` (per face), the trained parts as safetensors, Lightning's ``log``, and last of all ``result.json``:
-where it stands, the run is finished. A run that failed leaves ``error.txt`` instead. While it trains, its state after
-each epoch stands in ``resume``: a run that was killed goes on from there, and ends as if it had not been.
+``predictions.csv`` (per face), the ``model`` (for ``from_pretrained``), files of single trained parts on which other
+runs may rest, Lightning's ``log``, and last of all ``result.json``: where it stands, the run is finished. A run that
+failed leaves ``error.txt`` instead. While it trains, its state after each epoch stands in ``resume``: a run that was
+killed goes on from there, and ends as if it had not been.
 """
 
 import json
@@ -22,15 +23,15 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import CSVLogger
-from safetensors.torch import save_file
-from torch import nn
 
 from faceinsight.ablation.plan import Run
 from faceinsight.callbacks import StepProgress, parts_table
 from faceinsight.configure import built
 from faceinsight.data.table import FaceTable
+from faceinsight.decoding import DecodedOutput
 from faceinsight.evaluation.predictions import Predictions, write_predictions
 from faceinsight.files import replacing, write_text
+from faceinsight.model import FaceModel
 from faceinsight.resume import WholeCheckpoints, newest, saved_every_epoch
 from faceinsight.system import AttributeSystem
 
@@ -109,7 +110,7 @@ def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
     trained, frozen = (int(parts.iloc[-1][column]) for column in ("trained", "frozen"))
     if trained:
         fit(trainer, system, data, newest(run.folder / RESUME))
-        save_trained(system.network, run.folder)
+    save_trained(system, run.folder)
     metrics = trainer.test(system, datamodule=data, verbose=False)[0]
     if isinstance(system, AttributeSystem):
         write_predictions(run.folder / "predictions.csv", test_predictions(system, data.table))
@@ -150,12 +151,12 @@ def test_predictions(system: AttributeSystem, table: FaceTable) -> Predictions:
     )
 
 
-def save_trained(network: nn.Module, folder: Path) -> None:
-    """Write the trained tensors, and each part that can be used elsewhere as a file of its own."""
-    names = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items() if name in names}
-    with replacing(folder / "trained.safetensors") as temporary:
-        save_file(tensors, temporary)
+def save_trained(system: Any, folder: Path) -> None:
+    """Write the model as a directory, and each part that was trained and can be used elsewhere as a file of its own."""
+    network = system.network.network if isinstance(system.network, DecodedOutput) else system.network
+    if isinstance(network, FaceModel):
+        network.rules = system.rules
+        network.save_pretrained(folder / "model")
     for name, part in network.named_modules():
         whole = any(parameter.requires_grad for parameter in part.parameters())
         if whole and hasattr(part, "save"):

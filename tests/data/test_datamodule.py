@@ -150,7 +150,9 @@ def test_features_replace_pictures_and_are_not_augmented(source: CelebA) -> None
 
 def test_features_of_another_number_of_faces_are_refused(source: CelebA) -> None:
     data = FaceDataModule(source=source)
-    with pytest.raises(ValueError, match="features 'image' have 5 rows for a table of 12 faces; compute them from faces"):
+    with pytest.raises(
+        ValueError, match="features 'image' have 5 rows for a table of 12 faces; compute them from faces"
+    ):
         data.features = {"image": torch.zeros(5, 2)}
 
 
