@@ -39,6 +39,9 @@ __all__ = [
 
 ClassWeight = Literal["none", "balanced"]
 
+#: The norms that Lightning's ``sync_batchnorm`` replaces by the same thing over all processes.
+EXCHANGED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 #: The class id of pixels that no loss counts.
 UNCOUNTED = -100
 
@@ -62,20 +65,21 @@ def check_batch_statistics(network: nn.Module, *, synchronised: bool = False) ->
     Raises:
         BatchStatisticsError: naming the modules.
     """
-    exchanged = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm) if synchronised else ()
     norms = {name: each for name, each in network.named_modules() if isinstance(each, _BatchNorm) and each.training}
-    refused = [name for name, each in norms.items() if type(each) not in exchanged]
+    beyond = {name: each for name, each in norms.items() if type(each) not in EXCHANGED}
+    refused = beyond if synchronised else norms
     if not refused:
         return
-    kind, gpu = type(norms[refused[0]]).__name__, ", or on GPUs set trainer.sync_batchnorm"
+    kind = type(next(iter(refused.values()))).__name__
     why = "each process would use the statistics of its own faces"
     if synchronised:
-        gpu, why = "", "sync_batchnorm would put torch's plain layer in its place, without what this one does besides"
-    named = ", ".join(refused[:4]) + (", ..." if len(refused) > 4 else "")
+        why = "sync_batchnorm would put torch's plain layer in its place, without what this one does besides"
+    named = ", ".join([*refused][:4]) + (", ..." if len(refused) > 4 else "")
     raise BatchStatisticsError(
         f"{len(refused)} trained layers of batch normalisation ({kind}) with several processes: {why}: {named}. "
         "Train this network in one process, or put it in Frozen, or build it with another norm "
-        f"(timm's resnet18: options={{norm_layer: groupnorm}}){gpu}"
+        "(timm's resnet18: options={norm_layer: groupnorm})"
+        + ("" if beyond else ", or on GPUs set trainer.sync_batchnorm")
     )
 
 

@@ -378,7 +378,7 @@ def test_batch_statistics_are_refused_with_several_processes_and_only_there() ->
         assert trainer.world_size == devices
         system.setup("fit")
 
-    message = r"1 trained layers of batch normalisation \(BatchNorm2d\) .* own faces: 1. .*norm_layer: groupnorm"
+    message = r"1 trained layers of batch normalisation \(BatchNorm2d\) .* own faces: 1. .*sync_batchnorm"
     with pytest.raises(BatchStatisticsError, match=message):
         set_up(2, trunk(nn.BatchNorm2d(4)))
     set_up(1, trunk(nn.BatchNorm2d(4)))
@@ -391,6 +391,8 @@ def test_a_norm_with_an_activation_inside_is_refused_even_if_lightning_would_exc
     encoder = ImageEncoder(name="mobilenetv3_small_050", image_size=32)
     exchanged = nn.SyncBatchNorm.convert_sync_batchnorm(ImageEncoder(name="mobilenetv3_small_050", image_size=32).trunk)
     assert not any(isinstance(each, BatchNormAct2d) for each in exchanged.modules())  # what it would do
+    with pytest.raises(BatchStatisticsError, match=r"\(BatchNormAct2d\) .* own faces: .*norm_layer: groupnorm\)$"):
+        check_batch_statistics(encoder)
     with pytest.raises(BatchStatisticsError, match=r"\(BatchNormAct2d\) .*without what this one does besides"):
         check_batch_statistics(encoder, synchronised=True)
 
