@@ -17,6 +17,7 @@ from faceinsight.data.dataset import whole
 from faceinsight.data.feature_store import FeatureStore, key_of
 from faceinsight.decoding import DecodedOutput
 from faceinsight.modules.frozen import Frozen, fingerprint
+from faceinsight.processes import summed
 
 __all__ = ["CacheFeatures", "FrozenCheck", "GradientCheck", "StepProgress", "parts_table"]
 
@@ -43,6 +44,8 @@ def parts_table(network: nn.Module) -> pd.DataFrame:
 class GradientCheck(lightning.Callback):
     """Every trained tensor receives a gradient at the first step, and a non-zero one within the first steps.
 
+    The gradients are those that the optimiser is about to use: of all accumulated batches and all processes.
+
     A module may name tensors of its own that can rightly stay without one, in an attribute
     ``may_lack_gradient: tuple[str, ...]`` (a token for absent parts, when no part is absent).
 
@@ -68,12 +71,19 @@ class GradientCheck(lightning.Callback):
         self.waiting = {name: each for name, each in named if each.requires_grad and name not in exempt}
         self.steps = 0
 
-    def on_after_backward(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_before_optimizer_step(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
         if not self.waiting or self.steps > self.patience:
             return
+        gradients = [each.grad for each in self.waiting.values()]
+        seen = [[each is not None, each is not None and bool(each.any())] for each in gradients]
+        # on any process: with FSDP, one may hold no part of a tensor; and all must come to the same verdict
+        received, moved = (summed(torch.tensor(seen, dtype=torch.int32, device=pl_module.device)) > 0).T.tolist()
         if self.steps == 0:
-            self._refuse([name for name, each in self.waiting.items() if each.grad is None], "receive no gradient")
-        self.waiting = {name: each for name, each in self.waiting.items() if each.grad is None or not each.grad.any()}
+            silent = [name for name, each in zip(self.waiting, received, strict=True) if not each]
+            self._refuse(silent, "receive no gradient")
+        self.waiting = {name: each for (name, each), done in zip(self.waiting.items(), moved, strict=True) if not done}
         if self.steps == self.patience:
             self._refuse([*self.waiting], f"had only zero gradients in {self.patience} steps")
         self.steps += 1

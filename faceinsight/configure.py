@@ -58,8 +58,9 @@ class FaceCLI(LightningCLI):
         )
 
     def before_fit(self) -> None:
-        """Print each part's trained and frozen parameters before ``fit``."""
-        Console().print(parts_table(self.model.network).to_string(index=False))
+        """Print each part's trained and frozen parameters before ``fit``, once for all processes."""
+        if self.trainer.is_global_zero:
+            Console().print(parts_table(self.model.network).to_string(index=False))
 
 
 def built(config: Mapping[str, Any], **trainer_defaults: Any) -> FaceCLI:

@@ -2,6 +2,10 @@
 
 Source: FaceInsight (https://arxiv.org/abs/2504.15624) trains with ``L = L_bce + L_c``; the form and weight of ``L_c``
 are not published and are choices of this library, see :mod:`faceinsight.modules.logical`.
+
+Several processes (``--trainer.strategy ddp --trainer.devices N``) train what one process with N times the batch size
+trains: every loss is a mean over all defined labels of all processes, and a network in which a face's output depends
+on the other faces of its process is refused. Augmentation and drop-out draw other random numbers in each process.
 """
 
 from typing import Any, Literal
@@ -11,23 +15,73 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
-from faceinsight.modules.bce import masked_bce
+from faceinsight.modules.bce import bce_sum_and_count
 from faceinsight.modules.frozen import frozen_names
 from faceinsight.modules.logical import LogicalConstraint
+from faceinsight.processes import gathered, mean_over_processes
 
-__all__ = ["AttributeSystem", "LossNotFiniteError", "ParserSystem", "TrainingSystem", "parameter_groups"]
+__all__ = [
+    "AttributeSystem",
+    "BatchStatisticsError",
+    "LossNotFiniteError",
+    "ParserSystem",
+    "TrainingSystem",
+    "check_batch_statistics",
+    "parameter_groups",
+]
 
 ClassWeight = Literal["none", "balanced"]
+
+#: The norms that Lightning's ``sync_batchnorm`` replaces by the same thing over all processes.
+EXCHANGED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+#: The class id of pixels that no loss counts.
+UNCOUNTED = -100
 
 
 class LossNotFiniteError(FloatingPointError):
     """The training loss became NaN or infinite; the message says where and what to try."""
+
+
+class BatchStatisticsError(ValueError):
+    """Several processes would each train with the statistics of their own faces; the message names the modules."""
+
+
+def check_batch_statistics(network: nn.Module, *, synchronised: bool = False) -> None:
+    """Refuse batch normalisation in training mode, whose output for a face depends on the others of its process.
+
+    Args:
+        synchronised: whether Lightning is to exchange the statistics (``sync_batchnorm``), which it does on GPUs. What
+            it puts in place is torch's plain layer; timm's, with an activation inside, would lose that silently, and
+            is refused here too.
+
+    Raises:
+        BatchStatisticsError: naming the modules.
+    """
+    norms = {name: each for name, each in network.named_modules() if isinstance(each, _BatchNorm) and each.training}
+    beyond = {name: each for name, each in norms.items() if type(each) not in EXCHANGED}
+    refused = beyond if synchronised else norms
+    if not refused:
+        return
+    kind = type(next(iter(refused.values()))).__name__
+    why = "each process would use the statistics of its own faces"
+    if synchronised:
+        why = "sync_batchnorm would put torch's plain layer in its place, without what this one does besides"
+    named = ", ".join([*refused][:4]) + (", ..." if len(refused) > 4 else "")
+    raise BatchStatisticsError(
+        f"{len(refused)} trained layers of batch normalisation ({kind}) with several processes: {why}: {named}. "
+        "Train this network in one process, or put it in Frozen, or build it with another norm "
+        "(timm's resnet18: options={norm_layer: groupnorm})"
+        + ("" if beyond else ", or on GPUs set trainer.sync_batchnorm")
+    )
 
 
 def parameter_groups(
@@ -82,12 +136,22 @@ class TrainingSystem(lightning.LightningModule):
         super().__init__()
         self.network = network
         self.lr, self.part_lr, self.weight_decay, self.warmup = lr, part_lr or {}, weight_decay, warmup
+        self.groups: list[dict[str, Any]] = []
+
+    def setup(self, stage: str) -> None:
+        """Refuse to train what would come out otherwise than in one process; choose what has which learning rate."""
+        if stage != "fit":
+            return
+        # before a strategy may flatten the tensors, as FSDP does: then no matrix can be told from a vector
+        self.groups = parameter_groups(self.network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
+        if self.trainer.world_size > 1:
+            synchronised = getattr(self.trainer.strategy, "_layer_sync", None) is not None
+            check_batch_statistics(self.network, synchronised=synchronised)
 
     def configure_optimizers(self) -> Any:
-        groups = parameter_groups(self.network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
-        if not groups:
+        if not self.groups:
             return None
-        optimizer = torch.optim.AdamW(groups)
+        optimizer = torch.optim.AdamW(self.groups)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_cosine_schedule_with_warmup(optimizer, round(self.warmup * steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -115,6 +179,9 @@ class TrainingSystem(lightning.LightningModule):
 
 class AttributeSystem(TrainingSystem):
     """Attributes from faces: masked BCE plus the logical constraint.
+
+    After a test, ``test_probability`` holds the probabilities of every test face and ``test_index`` their rows in the
+    table, in order, on every process.
 
     Args:
         network: gives ``.logits`` for images or cached features, and has a ``.schema``; see :mod:`faceinsight.model`
@@ -147,6 +214,8 @@ class AttributeSystem(TrainingSystem):
         self.rules, self.logical = rules, logical
         self.logical_weight, self.bce_weight, self.class_weight = logical_weight, bce_weight, class_weight
         self.register_buffer("pos_weight", None, persistent=False)
+        # "disable" would lose the weights (torchmetrics 1.9)
+        self.val_bce = MeanMetric(nan_strategy="error")
         self.val_metrics = attribute_metrics(self.network.schema, rules, prefix="val/")
         self.test_metrics = attribute_metrics(self.network.schema, rules, prefix="test/")
         self.test_probability: Float[Tensor, "face attr"] | None = None
@@ -154,6 +223,7 @@ class AttributeSystem(TrainingSystem):
         self._tested: list[tuple[Tensor, Tensor]] = []
 
     def setup(self, stage: str) -> None:
+        super().setup(stage)
         if stage == "fit" and self.class_weight == "balanced":
             labels = self.trainer.datamodule.train_labels()  # type: ignore[attr-defined]
             positive, negative = (labels == 1).sum(0), (labels == -1).sum(0)
@@ -163,37 +233,44 @@ class AttributeSystem(TrainingSystem):
         return self.network(batch.images, masks=batch.masks, features=batch.features).logits
 
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
-        logits = self(batch)
-        terms = {"bce": masked_bce(logits, batch.labels, self.pos_weight)}
+        logits, labels = self(batch)[batch.counted], batch.labels[batch.counted]
+        terms = {"bce": mean_over_processes(*bce_sum_and_count(logits, labels, self.pos_weight))}
         loss = self.bce_weight * terms["bce"]
         if self.logical is not None:
-            terms["logical"] = self.logical(logits, batch.labels)
+            terms["logical"] = mean_over_processes(*self.logical.sum_and_count(logits, labels))
             loss = loss + self.logical_weight * terms["logical"]
-        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=len(logits))
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))
         return self.finite(loss, terms)
 
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
-        logits = self(batch)
-        self.val_metrics.update(logits.sigmoid(), batch.labels)
-        self.log("val/bce", masked_bce(logits, batch.labels), batch_size=len(logits), prog_bar=True)
+        logits, labels = self(batch)[batch.counted], batch.labels[batch.counted]
+        self.val_metrics.update(logits.sigmoid(), labels)
+        total, count = bce_sum_and_count(logits, labels)
+        self.val_bce.update(total / count.clamp(min=1), weight=count)
+        self.log("val/bce", self.val_bce, batch_size=len(batch), prog_bar=True)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(self.val_metrics.compute())
-        self.val_metrics.reset()
+        self.log_all(self.val_metrics)
+
+    def log_all(self, metrics: MetricCollection) -> None:
+        """Log metrics of all faces of all processes, and begin anew."""
+        # they are the same on every process already; Lightning asks for the flag
+        self.log_dict(metrics.compute(), sync_dist=True)
+        metrics.reset()
 
     def on_test_epoch_start(self) -> None:
         self._tested.clear()
 
     def test_step(self, batch: FaceBatch, batch_index: int) -> None:
-        probability = self(batch).float().sigmoid()
-        self.test_metrics.update(probability, batch.labels)
-        self._tested.append((probability.cpu(), batch.index.cpu()))
+        probability, index = self(batch)[batch.counted].float().sigmoid(), batch.index[batch.counted]
+        self.test_metrics.update(probability, batch.labels[batch.counted])
+        self._tested.append((probability, index))
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict(self.test_metrics.compute())
-        self.test_metrics.reset()
-        probability, index = zip(*self._tested, strict=True)
-        self.test_probability, self.test_index = torch.cat(probability), torch.cat(index)
+        self.log_all(self.test_metrics)
+        probability, index = (gathered(torch.cat(each)).cpu() for each in zip(*self._tested, strict=True))
+        order = index.argsort()
+        self.test_probability, self.test_index = probability[order], index[order]
 
 
 class ParserSystem(TrainingSystem):
@@ -225,16 +302,19 @@ class ParserSystem(TrainingSystem):
         return self.network(batch.images), batch.masks.long()
 
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
-        loss = F.cross_entropy(*self(batch))
+        logits, masks = self(batch)
+        masks = masks.masked_fill(~batch.counted[:, None, None], UNCOUNTED)
+        total = F.cross_entropy(logits, masks, ignore_index=UNCOUNTED, reduction="sum")
+        loss = mean_over_processes(total, (masks != UNCOUNTED).sum().to(total))
         self.log("train/cross_entropy", loss.detach(), batch_size=len(batch))
         return self.finite(loss, {"cross_entropy": loss})
 
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
         logits, masks = self(batch)
-        self.val_iou.update(logits.argmax(1), masks)
+        self.val_iou.update(logits.argmax(1)[batch.counted], masks[batch.counted])
         self.log("val/mean_iou", self.val_iou, batch_size=len(batch))
 
     def test_step(self, batch: FaceBatch, batch_index: int) -> None:
         logits, masks = self(batch)
-        self.test_iou.update(logits.argmax(1), masks)
+        self.test_iou.update(logits.argmax(1)[batch.counted], masks[batch.counted])
         self.log("test/mean_iou", self.test_iou, batch_size=len(batch))

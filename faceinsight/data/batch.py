@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int8, Int64, UInt8
+from jaxtyping import Bool, Float, Int8, Int64, UInt8
 from torch import Tensor
 
 __all__ = ["FaceBatch"]
@@ -18,7 +18,8 @@ class FaceBatch:
     Args:
         images: RGB in [0, 1]; None where cached ``features`` stand in for them.
         labels: 1 positive, -1 negative, 0 undefined; the attributes are those of the data set's schema.
-        index: each face's row in the table it comes from.
+        index: each face's row in the table it comes from; -1 for a face that is shown a second time, only to give all
+            processes of a distributed run as many faces.
         masks: parsing masks in CelebAMask-HQ's class ids; None where the data set has none.
         features: cached tokens of frozen encoders by name, ``[batch, ...]`` each; None where images are given.
 
@@ -35,6 +36,11 @@ class FaceBatch:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def counted(self) -> Bool[Tensor, " batch"]:
+        """Which faces count in losses and metrics: all but those shown a second time."""
+        return self.index >= 0
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "FaceBatch":
         """A batch with ``function`` applied to every tensor."""

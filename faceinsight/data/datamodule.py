@@ -1,13 +1,14 @@
 """Faces for training and testing: any source, split by identity, reproducible to the last draw."""
 
 import random
-import warnings
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import lightning
 import numpy as np
 import torch
 from jaxtyping import Int8, Int64
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
@@ -20,7 +21,7 @@ from faceinsight.data.images import Crop
 from faceinsight.data.table import FaceSource, FaceTable
 from faceinsight.knowledge.schema import Schema
 
-__all__ = ["FaceDataModule"]
+__all__ = ["FaceDataModule", "ProcessSampler"]
 
 
 class FaceDataModule(lightning.LightningDataModule):
@@ -29,10 +30,14 @@ class FaceDataModule(lightning.LightningDataModule):
     Order and augmentation depend only on the seed, the epoch and the batch's number, not on workers or on what else
     drew random numbers, so that a resumed training sees what an uninterrupted one would have seen.
 
+    In a distributed run of N processes, a step takes N times ``batch_size`` faces, and they are the faces that one
+    process with that batch size would take. Each process augments its own with its own random numbers.
+
     Args:
         source: where the faces come from, e.g. :class:`~faceinsight.data.celeba.CelebA`.
         image_size: side of the square pictures in pixels.
-        batch_size: faces in a batch. The last, smaller batch of a training epoch is dropped; in tests it is kept.
+        batch_size: faces in a batch of one process, as everywhere in Lightning. The last, smaller batch of a training
+            epoch is dropped; in tests it is kept.
         num_workers: processes that read; 0 reads in this one and keeps what it has read.
         broken: "refuse" a file that cannot be read when it is met, or "skip" such faces: they are looked for first,
             named in a warning and left out of :attr:`table`.
@@ -67,6 +72,7 @@ class FaceDataModule(lightning.LightningDataModule):
         self.reader = FaceReader(image_size=image_size, crop=crop, memory_mb=0 if num_workers else memory_mb)
         self._table: FaceTable | None = None
         self._features: dict[str, Tensor] | None = None
+        self._common_seed: int | None = None
 
     @property
     def table(self) -> FaceTable:
@@ -120,25 +126,26 @@ class FaceDataModule(lightning.LightningDataModule):
         self.source.prepare()
 
     def setup(self, stage: str) -> None:
-        """Warn of attributes that are constant in training, unless there are no labels at all, as for a parser."""
+        """Agree on a seed with the other processes; warn of attributes that are constant in training.
+
+        Without any label, as for a parser, there is nothing to warn of.
+        """
+        if self.trainer is not None and self.trainer.world_size > 1:
+            self._common_seed = self.trainer.strategy.broadcast(torch.initial_seed())
         labels = self.train_labels()
         if stage == "fit" and labels.any() and (constant := constant_attributes(labels, self.schema)):
-            warnings.warn(constant_warning(constant, len(labels)), stacklevel=2)
+            rank_zero_warn(constant_warning(constant, len(labels)))
 
     def train_dataloader(self) -> DataLoader[FaceBatch]:
         rows = self.train_rows()
-        faces = self._faces(rows)
-        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        order: DistributedSampler[Any] = DistributedSampler(
-            faces, num_replicas=world, rank=rank, shuffle=True, seed=self._draw(0)
-        )
-        return self._loader(faces, sampler=order, drop_last=len(rows) >= self.batch_size * world)
+        world = self.trainer.world_size if self.trainer else 1
+        return self._shared(rows, shuffle=True, drop_last=len(rows) >= self.batch_size * world)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
-        return self._loader(self._faces(self.table.rows("val")))
+        return self._shared(self.table.rows("val"))
 
     def test_dataloader(self) -> DataLoader[FaceBatch]:
-        return self._loader(self._faces(self.table.rows("test")))
+        return self._shared(self.table.rows("test"))
 
     def predict_dataloader(self) -> DataLoader[FaceBatch]:
         return self.faces_dataloader()
@@ -158,6 +165,15 @@ class FaceDataModule(lightning.LightningDataModule):
     def _faces(self, rows: Tensor) -> FaceDataset:
         return FaceDataset(table=self.table, reader=self.reader, rows=rows, features=self.features)
 
+    def _shared(self, rows: Tensor, *, shuffle: bool = False, drop_last: bool = False) -> DataLoader[FaceBatch]:
+        """The faces that this process takes of some rows."""
+        faces = self._faces(rows)
+        world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        sampler = ProcessSampler(
+            faces, num_replicas=world, rank=rank, shuffle=shuffle, seed=self._draw(0), drop_last=drop_last
+        )
+        return self._loader(faces, sampler=sampler, drop_last=drop_last)
+
     def _loader(self, faces: FaceDataset, **options: Any) -> DataLoader[FaceBatch]:
         return DataLoader(
             faces,
@@ -172,8 +188,25 @@ class FaceDataModule(lightning.LightningDataModule):
 
     def _draw(self, *purpose: int) -> int:
         """A seed for one purpose, far from the seeds of all others."""
-        seed = torch.initial_seed() if self.seed is None else self.seed
+        own = torch.initial_seed() if self._common_seed is None else self._common_seed
+        seed = own if self.seed is None else self.seed
         return int(np.random.SeedSequence((seed % 2**63, *purpose)).generate_state(1)[0])
+
+
+class ProcessSampler(DistributedSampler[Any]):
+    """One process's share of the faces: together, the processes take each face once.
+
+    All processes take as many, lest one wait for another for ever. Where torch's sampler repeats faces for that, this
+    one gives the position -1, whose face :attr:`FaceBatch.counted` leaves out.
+
+    >>> [list(ProcessSampler([0] * 5, num_replicas=2, rank=rank, shuffle=False)) for rank in range(2)]
+    [[0, 2, 4], [1, 3, -1]]
+    """
+
+    def __iter__(self) -> Iterator[int]:
+        places = range(self.rank, self.total_size, self.num_replicas)
+        whole = len(self.dataset)  # type: ignore[arg-type]
+        return (own if place < whole else -1 for place, own in zip(places, super().__iter__(), strict=True))
 
 
 def seed_worker(worker: int) -> None:

@@ -109,17 +109,19 @@ class FaceDataset(Dataset[FaceBatch]):
         return [self.batch(positions)]
 
     def batch(self, positions: Sequence[int]) -> FaceBatch:
-        """Several faces, in the order asked for."""
-        rows = self.rows[torch.as_tensor(positions)]
+        """Several faces, in the order asked for; a negative position counts from the end, and its index is -1."""
+        places = torch.as_tensor(positions)
+        rows = self.rows[places]
+        index = rows.where(places >= 0, -1)
         labels = self.table.labels[rows]
         if self.features is not None:
             features = {name: whole(tensor[rows]) for name, tensor in self.features.items()}
-            return FaceBatch(images=None, labels=labels, index=rows, features=features)
+            return FaceBatch(images=None, labels=labels, index=index, features=features)
         images = torch.stack([self.reader.image(self.table, row) for row in rows.tolist()])
         masks = None
         if self.table.mask_root is not None:
             masks = torch.stack([self.reader.mask(self.table, row) for row in rows.tolist()])
-        return FaceBatch(images=images.float() / 255, labels=labels, index=rows, masks=masks)
+        return FaceBatch(images=images.float() / 255, labels=labels, index=index, masks=masks)
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from jaxtyping import Float, Int8
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["masked_bce"]
+__all__ = ["bce_sum_and_count", "masked_bce"]
 
 
 def masked_bce(
@@ -23,7 +23,19 @@ def masked_bce(
     >>> masked_bce(logits, torch.tensor([[1, 0]], dtype=torch.int8))
     tensor(0.6931)
     """
+    total, count = bce_sum_and_count(logits, labels, pos_weight)
+    return total / count.clamp(min=1)
+
+
+def bce_sum_and_count(
+    logits: Float[Tensor, "batch attr"],
+    labels: Int8[Tensor, "batch attr"],
+    pos_weight: Float[Tensor, " attr"] | None = None,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """The cross-entropy summed over the defined labels, and their number: with several processes, add each up and
+    divide. See :func:`masked_bce`.
+    """
     defined = (labels != 0).to(logits.dtype)
     target = (labels > 0).to(logits.dtype)
     loss = F.binary_cross_entropy_with_logits(logits, target, weight=defined, pos_weight=pos_weight, reduction="sum")
-    return loss / defined.sum().clamp(min=1)
+    return loss, defined.sum()

@@ -33,7 +33,7 @@ def parsing_of_masks(
             f"masks hold the class id {highest}, but there are {num_regions} classes, 0 to {num_regions - 1}"
         )
     regions = torch.arange(num_regions, device=masks.device, dtype=torch.uint8)
-    return (masks[:, None] == rearrange(regions, "region -> region 1 1")).float()
+    return (masks[:, None] == rearrange(regions, "region -> region 1 1")).to(torch.get_default_dtype())
 
 
 def colour_parsing(
