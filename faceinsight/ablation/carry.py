@@ -21,6 +21,7 @@ from faceinsight.ablation.plan import Run, planned_runs, read_ablation
 from faceinsight.ablation.run import carry_out, read_result
 from faceinsight.ablation.summary import summarise
 from faceinsight.configure import built
+from faceinsight.evaluation.heat_map import save_attributes
 from faceinsight.evaluation.plot import save_plot
 from faceinsight.evaluation.report import Report, print_report, write_report
 
@@ -84,6 +85,7 @@ def ablate(
     report = summarise(ablation, runs, errors)
     write_report(report, folder)
     save_plot(report, folder / "plot.png")
+    save_attributes(report.attributes, folder / "attributes.png")
     print_report(report, Console(file=console.file, width=max(console.width, TABLE_WIDTH), quiet=console.quiet))
     console.print(f"Tables, plot and runs: {folder}")
     return report

@@ -75,7 +75,8 @@ def compared(ablation: AblationFile, finished: Sequence[Run], faces: TestFaces) 
         if variant.against in predictions and variant.name in predictions
     }
     identities = faces.identity if len(faces.identity.unique()) < len(faces.files) else None
-    return paired_bootstrap(predictions, faces.labels, references, rules=faces.rules, clusters=identities)
+    names = faces.rules.schema.names
+    return paired_bootstrap(predictions, faces.labels, references, rules=faces.rules, clusters=identities, names=names)
 
 
 def row(

@@ -6,12 +6,15 @@ from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
     from faceinsight.evaluation.groups import group_metrics
+    from faceinsight.evaluation.heat_map import plot_attributes, save_attributes
+    from faceinsight.evaluation.per_attribute import AttributeComparison
     from faceinsight.evaluation.plot import plot_report, save_plot
     from faceinsight.evaluation.predictions import Predictions, read_predictions, write_predictions
     from faceinsight.evaluation.report import Report, VariantResult, print_report, to_frame, write_report
     from faceinsight.evaluation.statistics import Bootstrap, Comparison, Estimate, holm, paired_bootstrap
 
 __all__ = [
+    "AttributeComparison",
     "Bootstrap",
     "Comparison",
     "Estimate",
@@ -21,9 +24,11 @@ __all__ = [
     "group_metrics",
     "holm",
     "paired_bootstrap",
+    "plot_attributes",
     "plot_report",
     "print_report",
     "read_predictions",
+    "save_attributes",
     "save_plot",
     "to_frame",
     "write_predictions",
@@ -33,6 +38,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "AttributeComparison": "faceinsight.evaluation.per_attribute",
         "Bootstrap": "faceinsight.evaluation.statistics",
         "Comparison": "faceinsight.evaluation.statistics",
         "Estimate": "faceinsight.evaluation.statistics",
@@ -42,9 +48,11 @@ __getattr__, __dir__ = lazy(
         "group_metrics": "faceinsight.evaluation.groups",
         "holm": "faceinsight.evaluation.statistics",
         "paired_bootstrap": "faceinsight.evaluation.statistics",
+        "plot_attributes": "faceinsight.evaluation.heat_map",
         "plot_report": "faceinsight.evaluation.plot",
         "print_report": "faceinsight.evaluation.report",
         "read_predictions": "faceinsight.evaluation.predictions",
+        "save_attributes": "faceinsight.evaluation.heat_map",
         "save_plot": "faceinsight.evaluation.plot",
         "to_frame": "faceinsight.evaluation.report",
         "write_predictions": "faceinsight.evaluation.predictions",

@@ -18,6 +18,7 @@ from faceinsight.ablation.run import read_result
 from faceinsight.controls import TokenClassifier
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.evaluation.predictions import read_predictions
+from faceinsight.knowledge.schema import Schema
 from tests.ablation.conftest import FACES
 
 pytestmark = pytest.mark.filterwarnings(
@@ -45,6 +46,9 @@ def test_every_variant_and_seed_is_trained_tested_and_compared_once(file: Callab
     assert table["variant"].tolist() == ["full", "plain"]
     assert table["accuracy"].between(0.3, 1).all()
     assert (output / "plot.png").stat().st_size > 10_000
+    assert (output / "attributes.png").stat().st_size > 10_000
+    attributes = pd.read_csv(output / "attributes.csv")
+    assert attributes.groupby(["variant", "metric"]).size().tolist() == [len(Schema.load("synthfaces"))] * 2
     for each in planned_runs(read_ablation(path), output):
         result = read_result(each.folder)
         assert result is not None

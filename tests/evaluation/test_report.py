@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
+from faceinsight.evaluation.per_attribute import AttributeComparison
 from faceinsight.evaluation.report import (
     Report,
     VariantResult,
@@ -19,7 +21,7 @@ from faceinsight.evaluation.report import (
     to_frame,
     write_report,
 )
-from faceinsight.evaluation.statistics import METRICS
+from faceinsight.evaluation.statistics import METRICS, paired_bootstrap
 from tests.evaluation.made_up import made_up_report
 
 
@@ -155,6 +157,40 @@ def test_three_files_are_written_and_hold_the_same_rows(report: Report, tmp_path
     assert r"+ graph\_row & 1 of 2 &" in tex
     assert all(line in markdown.replace("\\", "") for line in notes(report))
     assert sorted(path.name for path in (tmp_path / "new folder").iterdir()) == sorted(path.name for path in paths)
+
+
+def test_attributes_have_their_file_and_the_discoveries_their_sheet(report: Report, tmp_path: Path) -> None:
+    assert report.bootstrap is not None
+    each = AttributeComparison(
+        variant="image only", reference="full", metric="average_precision", attribute="Bald", positives=21, value=0.4,
+        reference_value=0.5, difference=-0.1, low=-0.15, high=-0.05, p=0.001, q=0.01, detectable=0.08,
+    )  # fmt: skip
+    for q, shown in ((0.01, True), (0.2, False)):
+        whole = replace(report, bootstrap=replace(report.bootstrap, attributes=(replace(each, q=q),)))
+        paths = write_report(whole, tmp_path)
+        assert [path.name for path in paths] == ["table.csv", "table.md", "table.tex", "attributes.csv"]
+        frame = pd.read_csv(paths[3])
+        assert frame.loc[0, ["attribute", "positives", "difference", "q"]].tolist() == ["Bald", 21, -0.1, q]
+        text = "\n".join(printed(whole))
+        for written in (text, paths[1].read_text(encoding="utf-8"), paths[2].read_text(encoding="utf-8")):
+            assert ("-10.0" in written.replace("$-$", "-")) is shown
+            assert ("none of 1 differences" in written) is not shown
+
+
+def test_a_single_identity_is_said_and_loses_no_table() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = (torch.rand(40, 2, generator=generator) < 0.5).to(torch.int8) * 2 - 1
+    runs = {name: {0: torch.rand(40, 2, generator=generator)} for name in ("full", "other")}
+    one = paired_bootstrap(
+        runs, labels, {"other": "full"}, clusters=torch.full((40,), 7), names=["a", "b"], resamples=50
+    )
+    faces = paired_bootstrap(runs, labels, {"other": "full"}, names=["a", "b"], resamples=50)
+    assert one == replace(faces, clusters=1)
+    assert notes(Report((), one))[0] == (
+        "40 test faces of one identity, so faces were resampled and nothing is said about other people; "
+        "50 paired resamples of them."
+    )
+    assert "identity" not in notes(Report((), faces))[0]
 
 
 def test_an_unknown_metric_cannot_be_compared() -> None:
