@@ -16,10 +16,10 @@ ENCODERS: dict[str, tuple[dict[str, Any], tuple[int, int], int]] = {
     "vit with registers": ({"name": "vit_small_patch16_dinov3", "options": {**TINY, "num_heads": 4}}, (4, 4), 32),
     "vit without class token": ({"name": "vit_base_patch16_siglip_224", "options": TINY}, (4, 4), 32),
     "hybrid": ({"name": "vit_tiny_r_s16_p8_224", "options": {**TINY, "patch_size": 2}}, (8, 8), 32),
-    "resnet": ({"name": "resnet10t"}, (2, 2), 512),
-    "resnet at a stage": ({"name": "resnet10t", "feature_index": 2}, (8, 8), 128),
+    "resnet": ({"name": "resnet18"}, (2, 2), 512),
+    "resnet at a stage": ({"name": "resnet18", "feature_index": 2}, (8, 8), 128),
     "resnet with group norm": (
-        {"name": "resnet10t", "options": {"norm_layer": "groupnorm", "output_stride": 16}, "feature_index": 4},
+        {"name": "resnet18", "options": {"norm_layer": "groupnorm", "output_stride": 16}, "feature_index": 4},
         (4, 4),
         512,
     ),
@@ -159,10 +159,10 @@ def test_wrong_trunks_are_refused_at_construction() -> None:
 
 
 def test_a_trunk_that_pools_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    pooled = timm.create_model("resnet10t", num_classes=0)
+    pooled = timm.create_model("resnet18", num_classes=0)
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: pooled)
-    with pytest.raises(ValueError, match=r"^resnet10t gives \[1, 512\] for one image: no places, so no patch tokens$"):
-        ImageEncoder(name="resnet10t", image_size=64)
+    with pytest.raises(ValueError, match=r"^resnet18 gives \[1, 512\] for one image: no places, so no patch tokens$"):
+        ImageEncoder(name="resnet18", image_size=64)
 
 
 def test_tokens_that_are_no_grid_are_refused() -> None:
@@ -176,7 +176,7 @@ def test_weights_of_something_else_are_refused_by_name(tmp_path: Path) -> None:
     build("vit").save(path)
     with pytest.raises(ValueError, match=r"holds weights of something else \(image_size: 64 in the file, 32 here; pre"):
         build("vit", image_size=32, weights=path)
-    with pytest.raises(ValueError, match=r"name: 'vit_tiny_patch16_224' in the file, 'resnet10t' here; options: "):
+    with pytest.raises(ValueError, match=r"name: 'vit_tiny_patch16_224' in the file, 'resnet18' here; options: "):
         build("resnet", weights=path)
 
 
