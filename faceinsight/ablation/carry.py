@@ -8,8 +8,8 @@ import gc
 import json
 import logging
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -30,14 +30,15 @@ __all__ = ["ablate"]
 #: Columns that a table needs; a narrower terminal wraps lines rather than losing numbers.
 TABLE_WIDTH = 150
 
-#: What Lightning warns of although it is meant: frozen parts stay in eval mode, short runs log rarely, a run that was
-#: interrupted begins its own log file again, and its own use of torch's pytree.
+#: What libraries warn of although it is meant: frozen parts stay in eval mode, short runs log rarely, a run that was
+#: killed goes on in its own folder; and their own use of what torch 2.15 deprecates.
 EXPECTED_WARNINGS = (
     "Found \\d+ module\\(s\\) in eval mode",
     "The number of training batches",
     "Checkpoint directory .* exists and is not empty",
     "The '\\w+' does not have many workers",
     "Experiment logs directory .* exists and is not empty",
+    "`torch.jit.script` is deprecated",
     "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
 )
 
@@ -82,7 +83,8 @@ def ablate(
         carry_out_all(missing, console, errors)
     except KeyboardInterrupt:
         console.print("[yellow]Interrupted: the table shows what is finished; the same command goes on.[/yellow]")
-    report = summarise(ablation, runs, errors)
+    with expected_warnings():
+        report = summarise(ablation, runs, errors)
     write_report(report, folder)
     save_plot(report, folder / "plot.png")
     save_attributes(report.attributes, folder / "attributes.png")
@@ -91,11 +93,20 @@ def ablate(
     return report
 
 
+@contextmanager
+def expected_warnings() -> Iterator[None]:
+    """Keep silent about :data:`EXPECTED_WARNINGS`, and about nothing else."""
+    with warnings.catch_warnings():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
 def prepare_data(runs: Sequence[Run]) -> None:
     """Make or check each data set once, before the progress bar of the runs: drawing faces shows a bar of its own."""
     first = {json.dumps(run.config["data"], sort_keys=True): run for run in reversed(runs)}
     for run in first.values():
-        with suppress(Exception):  # the run itself meets the error again, and reports it
+        with expected_warnings(), suppress(Exception):  # the run itself meets the error again, and reports it
             built(run.config).datamodule.prepare_data()
 
 
@@ -118,9 +129,7 @@ def attempt(run: Run, report: Callable[[int, int], None], *, wait: bool) -> None
         raise RuntimeError(f"needs {missing[0]!r}, which failed")
     run.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(run.folder / ".lock", timeout=-1 if wait else 0), warnings.catch_warnings():
-            for message in EXPECTED_WARNINGS:
-                warnings.filterwarnings("ignore", message=message)
+        with FileLock(run.folder / ".lock", timeout=-1 if wait else 0), expected_warnings():
             if read_result(run.folder) is None:
                 carry_out(run, report)
     except Timeout:

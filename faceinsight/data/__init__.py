@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from faceinsight.data.celeba import CelebA
     from faceinsight.data.celebamask import CelebAMask
     from faceinsight.data.datamodule import FaceDataModule
+    from faceinsight.data.degraded import DegradedLabels
     from faceinsight.data.graph_from_data import label_prior, training_graph
     from faceinsight.data.ridge import pixel_ridge
     from faceinsight.data.synthfaces import SynthFaces
@@ -19,6 +20,7 @@ __all__ = [
     "Augmentation",
     "CelebA",
     "CelebAMask",
+    "DegradedLabels",
     "FaceBatch",
     "FaceDataModule",
     "FaceTable",
@@ -34,6 +36,7 @@ __getattr__, __dir__ = lazy(
         "Augmentation": "faceinsight.data.augment",
         "CelebA": "faceinsight.data.celeba",
         "CelebAMask": "faceinsight.data.celebamask",
+        "DegradedLabels": "faceinsight.data.degraded",
         "FaceBatch": "faceinsight.data.batch",
         "FaceDataModule": "faceinsight.data.datamodule",
         "FaceTable": "faceinsight.data.table",

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from faceinsight.modules.correlation import CorrelationConstraint
     from faceinsight.modules.face_parser import FaceParser
     from faceinsight.modules.frozen import Frozen
+    from faceinsight.modules.hybrid_encoder import HybridEncoder
     from faceinsight.modules.image_encoder import ImageEncoder
     from faceinsight.modules.language_model import LanguageModel
     from faceinsight.modules.logical import LogicalConstraint
@@ -22,6 +23,7 @@ __all__ = [
     "CorrelationConstraint",
     "FaceParser",
     "Frozen",
+    "HybridEncoder",
     "ImageEncoder",
     "LanguageModel",
     "LearnedText",
@@ -42,6 +44,7 @@ __getattr__, __dir__ = lazy(
         "CorrelationConstraint": "faceinsight.modules.correlation",
         "FaceParser": "faceinsight.modules.face_parser",
         "Frozen": "faceinsight.modules.frozen",
+        "HybridEncoder": "faceinsight.modules.hybrid_encoder",
         "ImageEncoder": "faceinsight.modules.image_encoder",
         "LanguageModel": "faceinsight.modules.language_model",
         "LearnedText": "faceinsight.modules.text_encoder",

@@ -33,6 +33,7 @@ PARTS: dict[str, Any] = {
         architecture="Unet", encoder="tu-lcnet_050", classes=4, image_size=32, options={"decoder_channels": [8] * 5}
     ),
     "Frozen": lambda: Frozen(encoder()),
+    "HybridEncoder": lambda: modules.HybridEncoder(stem=encoder(**RESNET), name=VIT["name"], options=VIT["options"]),
     "ImageEncoder": lambda: encoder(**RESNET),
     "LanguageModel": lambda: modules.LanguageModel.from_config(
         embed_dim=16, depth=1, num_heads=2, mlp_dim=24, max_tokens=64, initializer_range=0.1, seed=3
