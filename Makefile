@@ -6,7 +6,7 @@ SETUP := .venv/.installed
 .PHONY: ablation test check format notebooks clean
 
 ablation: $(SETUP)
-	$(BIN)/faceinsight ablate experiments/constraints.yaml --seeds 0 1
+	$(BIN)/faceinsight ablate experiments/constraints.yaml --seeds 0 1 --workers 2
 
 test: $(SETUP)
 	$(BIN)/pytest

@@ -33,11 +33,11 @@ EXIT_CODES = """exit codes:
 READERS = tuple(f"faceinsight.{room}" for room in ("ablation", "configure", "data", "evaluation", "knowledge"))
 
 
-def ablate(*, file: Path, settings: Path | None, output: Path | None, seeds: list[int] | None) -> int:
+def ablate(*, file: Path, settings: Path | None, output: Path | None, seeds: list[int] | None, workers: int) -> int:
     """Run every variant with every seed and print the table; 1 if a run failed, 130 if some are left to do."""
     from faceinsight.ablation import ablate as run
 
-    report = run(file, settings=settings, output=output, seeds=seeds)
+    report = run(file, settings=settings, output=output, seeds=seeds, workers=workers)
     if any(variant.waiting for variant in report.variants):
         return 130
     return int(any(variant.errors for variant in report.variants))
@@ -106,6 +106,7 @@ def parser() -> ArgumentParser:
     one.add_argument("--settings", type=Path, metavar="FILE", help="settings instead of FILE's own: another data set")
     one.add_argument("--output", type=Path, metavar="DIR", help="for runs, tables and plot; runs/NAME by default")
     one.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="instead of FILE's own, e.g. --seeds 0 1")
+    one.add_argument("--workers", type=int, default=1, metavar="N", help="processes that carry out runs side by side")
     for name, says in LIGHTNING.items():
         commands.add_parser(name, help=says, add_help=False)
     add_data_commands(command(commands, "data", None, "look at a data set: data check, data sheet"))

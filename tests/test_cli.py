@@ -276,7 +276,7 @@ def test_a_failed_run_exits_with_1(ablation: Path, tmp_path: Path, monkeypatch: 
     def fail(*_: object) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr("faceinsight.ablation.carry.carry_out", fail)
+    monkeypatch.setattr("faceinsight.ablation.work.carry_out", fail)
     assert cli.main(["ablate", str(ablation), "--output", str(tmp_path / "out"), "--seeds", "0"]) == 1
 
 
@@ -286,7 +286,7 @@ def test_an_interrupted_ablation_shows_its_table_and_exits_with_130(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("faceinsight.ablation.carry.carry_out", interrupt)
+    monkeypatch.setattr("faceinsight.ablation.work.carry_out", interrupt)
     assert cli.main(["ablate", str(ablation), "--output", str(tmp_path / "out")]) == 130
     assert "Interrupted" in capsys.readouterr().out
 

@@ -1,25 +1,18 @@
-"""Carrying out an ablation: what is finished stays, what is missing runs, one failure does not stop the others.
+"""Carrying out an ablation: what is finished stays, what is missing runs, one failure does not stop the others."""
 
-Several processes may carry out one ablation in one folder: each run is locked while it is carried out (the lock goes
-with its process, so a kill leaves none behind), and who finds it locked does another run first.
-"""
-
-import gc
 import json
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from faceinsight.ablation.plan import Run, planned_runs, read_ablation
-from faceinsight.ablation.run import carry_out, read_result
+from faceinsight.ablation.run import forget_error, read_result
 from faceinsight.ablation.summary import summarise
+from faceinsight.ablation.work import Event, carry_out_all, carry_out_in_processes, expected_warnings, silence_tips
 from faceinsight.configure import built
 from faceinsight.evaluation.heat_map import save_attributes
 from faceinsight.evaluation.plot import save_plot
@@ -30,18 +23,6 @@ __all__ = ["ablate"]
 #: Columns that a table needs; a narrower terminal wraps lines rather than losing numbers.
 TABLE_WIDTH = 150
 
-#: What libraries warn of although it is meant: frozen parts stay in eval mode, short runs log rarely, a run that was
-#: killed goes on in its own folder; and their own use of what torch 2.15 deprecates.
-EXPECTED_WARNINGS = (
-    "Found \\d+ module\\(s\\) in eval mode",
-    "The number of training batches",
-    "Checkpoint directory .* exists and is not empty",
-    "The '\\w+' does not have many workers",
-    "Experiment logs directory .* exists and is not empty",
-    "`torch.jit.script` is deprecated",
-    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
-)
-
 
 def ablate(
     file: str | Path,
@@ -49,6 +30,7 @@ def ablate(
     settings: str | Path | None = None,
     output: str | Path | None = None,
     seeds: Sequence[int] | None = None,
+    workers: int = 1,
     console: Console | None = None,
 ) -> Report:
     """Train and test every variant of an ablation file with every seed, and write and print its table.
@@ -61,14 +43,14 @@ def ablate(
         settings: a file of settings instead of the file's own, for example another data set.
         output: the folder for runs, tables and plot; ``runs/NAME`` by default, or ``runs/NAME-SETTINGS``.
         seeds: instead of the file's own.
+        workers: processes that carry out runs side by side; they share the cores, and the GPUs in turn.
         console: where progress and table are printed.
 
     Raises:
         PlanError: the file cannot be carried out; nothing was run.
     """
     console = console or Console()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its tips would tear the progress bar
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    silence_tips()
     ablation = read_ablation(file, settings)
     name = "-".join(Path(each).stem for each in (file, settings) if each is not None)
     folder = Path(output) if output is not None else Path("runs") / name
@@ -76,30 +58,27 @@ def ablate(
     runs = planned_runs(ablation, folder, seeds)
     missing = [run for run in runs if read_result(run.folder) is None]
     console.print(f"[bold]{ablation.question}[/bold]\n{len(runs) - len(missing)} of {len(runs)} runs are finished.")
-    errors: dict[tuple[str, int], str] = {}
+    for run in missing:
+        forget_error(run.folder)
+    board = Board(missing, console)
     try:
         with FileLock(folder / ".data.lock"):
             prepare_data(missing)
-        carry_out_all(missing, console, errors)
+        with board.progress:
+            if workers > 1:
+                carry_out_in_processes(missing, board, workers)
+            else:
+                carry_out_all(missing, board)
     except KeyboardInterrupt:
         console.print("[yellow]Interrupted: the table shows what is finished; the same command goes on.[/yellow]")
     with expected_warnings():
-        report = summarise(ablation, runs, errors)
+        report = summarise(ablation, runs, board.errors)
     write_report(report, folder)
     save_plot(report, folder / "plot.png")
     save_attributes(report.attributes, folder / "attributes.png")
     print_report(report, Console(file=console.file, width=max(console.width, TABLE_WIDTH), quiet=console.quiet))
     console.print(f"Tables, plot and runs: {folder}")
     return report
-
-
-@contextmanager
-def expected_warnings() -> Iterator[None]:
-    """Keep silent about :data:`EXPECTED_WARNINGS`, and about nothing else."""
-    with warnings.catch_warnings():
-        for message in EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
-        yield
 
 
 def prepare_data(runs: Sequence[Run]) -> None:
@@ -110,64 +89,33 @@ def prepare_data(runs: Sequence[Run]) -> None:
             built(run.config).datamodule.prepare_data()
 
 
-class BusyError(Exception):
-    """Another process is carrying out this run, or one that it needs."""
-
-
-def attempt(run: Run, report: Callable[[int, int], None], *, wait: bool) -> None:
-    """Carry out one run, unless another process has meanwhile.
+class Board:
+    """The progress bars of an ablation, and the errors of what failed.
 
     Args:
-        wait: for another process that is at it; else :class:`BusyError` is raised.
-
-    Raises:
-        RuntimeError: a run that it needs failed.
+        runs: to be carried out.
+        console: where the bars are shown.
     """
-    if missing := [need.variant.name for need in run.needs if read_result(need.folder) is None]:
-        if not wait:
-            raise BusyError
-        raise RuntimeError(f"needs {missing[0]!r}, which failed")
-    run.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(run.folder / ".lock", timeout=-1 if wait else 0), expected_warnings():
-            if read_result(run.folder) is None:
-                carry_out(run, report)
-    except Timeout:
-        raise BusyError from None
 
+    def __init__(self, runs: Sequence[Run], console: Console) -> None:
+        columns = (TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self.progress = Progress(*columns, console=console)
+        self.runs = runs
+        self.errors: dict[tuple[str, int], str] = {}
+        self.everything = self.progress.add_task("all runs", total=len(runs))
+        self.tasks: dict[int, TaskID] = {}
 
-def show(progress: Progress, task: TaskID, done: int, total: int) -> None:
-    """Move a run's bar to ``done`` of ``total`` steps."""
-    progress.update(task, completed=done, total=total)
-
-
-def carry_out_all(runs: Sequence[Run], console: Console, errors: dict[tuple[str, int], str]) -> None:
-    """Carry out every run that can be; the errors of those that could not are put into ``errors``."""
-    columns = (TextColumn("{task.description:<42}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        everything = progress.add_task("all runs", total=len(runs))
-        busy = []
-        for run in runs:
-            if carried_out(run, progress, errors, wait=False):
-                progress.advance(everything)
-            else:
-                busy.append(run)
-        for run in busy:
-            carried_out(run, progress, errors, wait=True)
-            progress.advance(everything)
-
-
-def carried_out(run: Run, progress: Progress, errors: dict[tuple[str, int], str], *, wait: bool) -> bool:
-    """Whether a run is done with, be it finished or failed, rather than another process's."""
-    task = progress.add_task(f"{run.variant.name}, seed {run.seed}", total=None)
-    try:
-        attempt(run, partial(show, progress, task), wait=wait)
-    except BusyError:
-        return False
-    except Exception as error:
-        errors[run.variant.name, run.seed] = f"{type(error).__name__}: {error}"
-        progress.console.print(f"[red]{run.variant.name}, seed {run.seed} failed:[/red] {error}", markup=True)
-    finally:
-        progress.remove_task(task)
-        gc.collect()  # a trainer and its system hold each other, with all decoded pictures and features
-    return True
+    def __call__(self, event: Event) -> None:
+        """Show what happens to a run."""
+        run = self.runs[event.run]
+        if event.kind == "begin":
+            self.tasks[event.run] = self.progress.add_task(f"{run.variant.name}, seed {run.seed}", total=None)
+        elif event.kind == "step":
+            self.progress.update(self.tasks[event.run], completed=event.done, total=event.total)
+        else:
+            if event.run in self.tasks:
+                self.progress.remove_task(self.tasks.pop(event.run))
+            self.progress.advance(self.everything)
+        if event.kind == "fail":
+            self.errors[run.variant.name, run.seed] = event.message
+            self.progress.console.print(f"[red]{run.variant.name}, seed {run.seed} failed:[/red] {event.message}")

@@ -35,7 +35,7 @@ from faceinsight.model import FaceModel
 from faceinsight.resume import WholeCheckpoints, newest, saved_every_epoch
 from faceinsight.system import AttributeSystem
 
-__all__ = ["RunResult", "carry_out", "read_result"]
+__all__ = ["RunResult", "carry_out", "forget_error", "read_error", "read_result"]
 
 #: The folder of a run's state while it trains.
 RESUME = "resume"
@@ -74,6 +74,18 @@ def read_result(folder: Path) -> RunResult | None:
     return RunResult(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
+def read_error(folder: Path) -> str:
+    """The last line of what a run failed with; empty where it did not fail."""
+    path = folder / "error.txt"
+    lines = path.read_text(encoding="utf-8").strip().splitlines() if path.is_file() else []
+    return lines[-1] if lines else ""
+
+
+def forget_error(folder: Path) -> None:
+    """Let a failed run be tried again."""
+    (folder / "error.txt").unlink(missing_ok=True)
+
+
 def carry_out(run: Run, report: Callable[[int, int], None]) -> RunResult:
     """Train and test one run, write everything it leaves, and return its result.
 
@@ -90,7 +102,6 @@ def carry_out(run: Run, report: Callable[[int, int], None]) -> RunResult:
     except Exception:
         write_text(run.folder / "error.txt", traceback.format_exc())
         raise
-    (run.folder / "error.txt").unlink(missing_ok=True)
     write_text(run.folder / "result.json", json.dumps(asdict(result), indent=1))
     shutil.rmtree(run.folder / RESUME, ignore_errors=True)
     return result

@@ -37,6 +37,7 @@ class HybridEncoder(nn.Module):
     """
 
     stem: Any  # an ImageEncoder, in Frozen or not
+    trunk: Any
 
     def __init__(
         self,
@@ -50,8 +51,8 @@ class HybridEncoder(nn.Module):
         self.stem, self.name, self.options = stem, name, dict(options or {})
         self.grid: tuple[int, int] = self.stem.grid
         patches = {"img_size": self.grid, "patch_size": 1, "in_chans": self.stem.embed_dim}
-        self.trunk: Any = build_trunk(name, self.grid[0], {**patches, **self.options}, None, False)
-        self.embed_dim: int = self.trunk.num_features
+        self.trunk = build_trunk(name, self.grid[0], {**patches, **self.options}, None, False)
+        self.embed_dim = int(self.trunk.num_features)
         if weights is not None:
             load_weights(weights, self)
 

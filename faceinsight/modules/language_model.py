@@ -69,6 +69,7 @@ class LanguageModel(nn.Module):
             )
         self.backbone = backbone
         self.tokenizer = tokenizer
+        self._tokens: dict[str, list[int]] = {}
 
     @classmethod
     def from_config(
@@ -145,13 +146,18 @@ class LanguageModel(nn.Module):
         return getattr(config, "sliding_window", None) if windowed else None
 
     def token_ids(self, text: str) -> Int[Tensor, " token"]:
-        """The tokens of ``text``, without begin and end tokens."""
-        ids = self.tokenizer.encode(text, add_special_tokens=False)
-        return torch.tensor(ids, dtype=torch.long, device=self.backbone.device)
+        """The tokens of ``text``, without begin and end tokens; each text is tokenized once."""
+        if text not in self._tokens:
+            self._tokens[text] = self.tokenizer.encode(text, add_special_tokens=False)
+        return torch.tensor(self._tokens[text], dtype=torch.long, device=self.backbone.device)
+
+    def embed_tokens(self, ids: Int[Tensor, " token"]) -> Float[Tensor, "token dim"]:
+        """The input embeddings of tokens."""
+        return cast(Tensor, self.backbone.get_input_embeddings()(ids))
 
     def embed_text(self, text: str) -> Float[Tensor, "token dim"]:
         """The input embeddings of ``text``."""
-        return cast(Tensor, self.backbone.get_input_embeddings()(self.token_ids(text)))
+        return self.embed_tokens(self.token_ids(text))
 
     def forward(
         self,

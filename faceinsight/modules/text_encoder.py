@@ -21,7 +21,12 @@ def mean_embedding(language_model: Any, prompts: Sequence[str]) -> Float[Tensor,
     Args:
         language_model: a :class:`~faceinsight.modules.language_model.LanguageModel`, in Frozen or not.
     """
-    return torch.stack([language_model.embed_text(prompt).mean(0) for prompt in prompts])
+    tokens = [language_model.token_ids(prompt) for prompt in prompts]
+    lengths = torch.tensor([len(each) for each in tokens])
+    owner = torch.arange(len(tokens)).repeat_interleave(lengths).to(tokens[0].device)
+    embedded = language_model.embed_tokens(torch.cat(tokens))
+    sums = embedded.new_zeros(len(tokens), embedded.shape[-1]).index_add(0, owner, embedded)
+    return sums / lengths.to(embedded)[:, None]
 
 
 class TextEncoder(nn.Module):

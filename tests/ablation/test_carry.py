@@ -12,7 +12,7 @@ import yaml
 from rich.console import Console
 from safetensors.torch import load_file
 
-from faceinsight.ablation import ablate, carry
+from faceinsight.ablation import ablate, work
 from faceinsight.ablation.plan import planned_runs, read_ablation
 from faceinsight.ablation.run import read_result
 from faceinsight.controls import TokenClassifier
@@ -114,7 +114,7 @@ def test_an_interrupt_leaves_the_table_of_what_is_finished_and_the_next_call_goe
     file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, done = file(), []
-    carry_out = carry.carry_out
+    carry_out = work.carry_out
 
     def interrupted(each, report):
         if done:
@@ -122,7 +122,7 @@ def test_an_interrupt_leaves_the_table_of_what_is_finished_and_the_next_call_goe
         done.append(each)
         return carry_out(each, report)
 
-    monkeypatch.setattr(carry, "carry_out", interrupted)
+    monkeypatch.setattr(work, "carry_out", interrupted)
     report = run(path)
     assert {row.name: row.status for row in report.variants} == {"full": "missing", "plain": "partial"}
     monkeypatch.undo()
