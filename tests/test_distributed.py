@@ -29,6 +29,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 import faceinsight
 from faceinsight.callbacks import CacheFeatures, FrozenCheck, GradientCheck
 from faceinsight.configure import FaceCLI
+from faceinsight.controls import TokenClassifier
 from faceinsight.data.datamodule import FaceDataModule
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.data.table import FaceTable
@@ -36,7 +37,7 @@ from faceinsight.files import replacing
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model import FaceInsight, TokenClassifier
+from faceinsight.model import FaceInsight
 from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
 from faceinsight.modules.correlation import CorrelationConstraint
 from faceinsight.modules.face_parser import FaceParser

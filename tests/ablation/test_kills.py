@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 
 from faceinsight.ablation import ablate
 from faceinsight.ablation.plan import planned_runs, read_ablation
@@ -106,3 +107,18 @@ def test_a_kill_leaves_no_lock(path: Path, tmp_path: Path) -> None:
     again = begun(path, tmp_path / "output")
     again.join(300)
     assert again.exitcode == 0
+
+
+def test_two_workers_give_the_table_of_one_and_a_failure_is_told_once(path: Path, tmp_path: Path, wanted) -> None:
+    content = yaml.safe_load(path.read_text())
+    broken = {"against": "full", "change": {"model.network.projector.out_dim": 8}}
+    more = path.with_name("more.yaml")
+    more.write_text(yaml.safe_dump({**content, "variants": {**content["variants"], "narrow": broken}}, sort_keys=False))
+    report = ablate(more, output=tmp_path / "workers", workers=2, console=Console(quiet=True))
+    rows = {row.name: row for row in report.variants}
+    assert [name for name, row in rows.items() if row.status != "finished"] == ["narrow"]
+    assert list(rows["narrow"].errors) == [0]
+    table = pd.read_csv(tmp_path / "workers" / "table.csv").set_index("variant")
+    for metric in ("accuracy", "average_precision", "violation_rate"):
+        for name, value in wanted[0].set_index("variant")[metric].items():
+            assert table[metric][name] == pytest.approx(value, abs=1e-6)
