@@ -139,7 +139,7 @@ def test_a_set_of_drawn_faces_is_read_as_it_is_and_another_folder_is_drawn_in(dr
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["data", "check", "celebra", "."], "no data set named 'celebra'; known are celeba, synthfaces"),
+        (["data", "check", "celebra", "."], "no data set named 'celebra'; known are celeba, celebamask, synthfaces"),
         (["data", "check", "celeba", "/nowhere"], "/nowhere lacks list_attr_celeba.txt, list_eval_partition.txt,"),
         (["data", "sheet", "celeba", "{drawn}"], "{drawn}/list_attr_celeba.txt: missing columns ['Attractive', "),
         (["lint", "celeba", "--labels", "/nowhere/list.txt"], "/nowhere/list.txt: No such file or directory"),
@@ -268,7 +268,7 @@ def test_what_a_class_says_of_its_settings_is_told_without_the_parser_s_dump(
     ablation.write_text(ablation.read_text().replace("name_or_path: synthfaces", "name_or_path: synthface"))
     assert cli.main(["ablate", str(ablation), "--output", str(tmp_path / "out"), "--seeds", "0"]) == 1
     printed = capsys.readouterr().out
-    assert "failed: no catalog named 'synthface' and no such file; " in " ".join(printed.split())
+    assert "failed: ConfigurationError: no catalog named 'synthface' and no such file; " in " ".join(printed.split())
     assert "Given value" not in printed
 
 

@@ -111,7 +111,9 @@ def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
     """Build, train, test; predictions and trained parts are written, the result is not."""
     timer = Timer(verbose=False)
     callbacks = [StepProgress(report=report), timer, saved_every_epoch(run.folder / RESUME)]
-    objects = built(run.config, callbacks=callbacks, logger=False)
+    # a run keeps its newest state whatever the file says: a kill must not cost more than an epoch
+    settings = {key: value for key, value in (run.config.get("trainer") or {}).items() if key != "enable_checkpointing"}
+    objects = built({**run.config, "trainer": settings}, callbacks=callbacks, logger=False)
     trainer, system, data = objects.trainer, objects.model, objects.datamodule
     trainer.loggers = [CSVLogger(run.folder, name="log")]
     trainer.strategy.checkpoint_io = WholeCheckpoints()

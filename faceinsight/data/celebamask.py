@@ -87,7 +87,7 @@ def split_of(name: str) -> Split:
     """The split of a picture by a hash of its name: 80 % train, 5 % val, 15 % test.
 
     >>> [split_of(f"{number}.jpg") for number in range(6)]
-    ['train', 'train', 'train', 'train', 'train', 'train']
+    ['train', 'train', 'val', 'train', 'train', 'test']
     """
     share = int.from_bytes(hashlib.sha256(Path(name).stem.encode()).digest()[:8]) / 2**64
     return "train" if share < 0.8 else "val" if share < 0.85 else "test"
