@@ -89,7 +89,6 @@ def row(
     """One variant's line of the report."""
     done = {seed: result for seed in seeds if (result := results[variant.name, seed]) is not None}
     failed = {seed: errors[variant.name, seed] for seed in seeds if (variant.name, seed) in errors}
-    compared = [] if bootstrap is None else [each for each in bootstrap.comparisons if each.variant == variant.name]
     return VariantResult(
         name=variant.name,
         group=variant.section or "",
@@ -98,7 +97,7 @@ def row(
         errors=failed,
         waiting=tuple(seed for seed in seeds if seed not in done and seed not in failed),
         estimates={} if bootstrap is None else bootstrap.estimates.get(variant.name, {}),
-        comparisons={each.metric: each for each in compared},
+        comparisons={} if bootstrap is None else bootstrap.comparisons_of(variant.name),
         parameters=next((result.trained for result in done.values()), None),
         seconds=fmean(result.seconds for result in done.values()) if done else None,
     )

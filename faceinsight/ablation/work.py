@@ -105,8 +105,6 @@ def carried_out(run: Run, place: int, tell: Tell, failed: set[Path]) -> bool:
         tell(Event(place, "fail", message=f"{type(error).__name__}: {error}"))
     else:
         tell(Event(place, "finish"))
-    finally:
-        gc.collect()  # a trainer and its system hold each other, with all decoded pictures and features
     return True
 
 
@@ -130,7 +128,10 @@ def attempt(run: Run, place: int, tell: Tell, failed: set[Path]) -> None:
             if message := read_error(run.folder):
                 raise RuntimeError(f"failed in another process: {message}")
             tell(Event(place, "begin"))
-            carry_out(run, lambda done, total: tell(Event(place, "step", done, total)))
+            try:
+                carry_out(run, lambda done, total: tell(Event(place, "step", done, total)))
+            finally:
+                gc.collect()  # a trainer and its system hold each other, with all decoded pictures and features
     except Timeout:
         raise BusyError from None
 

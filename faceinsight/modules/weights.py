@@ -36,12 +36,7 @@ def load_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
         FileNotFoundError: there is no such file.
         ValueError: the file is not whole, or was written for another module; every difference is named.
     """
-    told = read_description(path, type(module))
-    # a frozen part inside is loaded along: its fingerprint is that of the file afterwards
-    differing = [each for each in differences(told, described(module)) if not each[0].endswith("fingerprint")]
-    if differing:
-        listed = "; ".join(f"{name}: {wanted!r} in the file, {found!r} here" for name, wanted, found in differing)
-        raise ValueError(f"{path} holds weights of something else ({listed}); build the module as the file says")
+    check_same(path, module)
     module.load_state_dict(load_file(path))
 
 
@@ -53,8 +48,17 @@ def load_part(path: str | os.PathLike[str], kind: type[nn.Module]) -> Any:
         ValueError: the file is not whole, or of another class, or its module cannot be built.
     """
     module = build_part(read_description(path, kind), given={}, knowledge={}, name=str(path))
-    load_weights(path, module)
+    module.load_state_dict(load_file(path))
+    check_same(path, module)  # afterwards, since a frozen part inside has its fingerprint from the file
     return module
+
+
+def check_same(path: str | os.PathLike[str], module: nn.Module) -> None:
+    """Refuse a file that was written for another module; every difference is named."""
+    told = read_description(path, type(module))
+    if differing := list(differences(told, described(module))):
+        listed = "; ".join(f"{name}: {wanted!r} in the file, {found!r} here" for name, wanted, found in differing)
+        raise ValueError(f"{path} holds weights of something else ({listed}); build the module as the file says")
 
 
 def read_description(path: str | os.PathLike[str], kind: type[nn.Module]) -> dict[str, Any]:

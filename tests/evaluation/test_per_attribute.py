@@ -1,7 +1,6 @@
 """Single attributes against loops over resampled faces, definitions by hand, and simulations whose truth is known."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -22,14 +21,7 @@ from faceinsight.evaluation.statistics import paired_bootstrap
 NAMES = ("Bald", "Bangs", "Smiling")
 Runs = dict[str, dict[int, Tensor]]
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from threads and lose much where other processes hold the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def made_up(faces: int = 90) -> tuple[Runs, Tensor]:

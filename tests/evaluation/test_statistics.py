@@ -1,7 +1,6 @@
 """The paired bootstrap against loops over resampled faces, scikit-learn, and simulations whose truth is known."""
 
 import math
-from collections.abc import Iterator
 from statistics import NormalDist
 
 import numpy as np
@@ -18,14 +17,7 @@ SCHEMA = Schema.from_names(["Bald", "Bangs", "Smiling", "Hat"])
 RULES = RuleSet.parse("Bald -> not Bangs\nBangs -> not Hat", SCHEMA)
 Runs = dict[str, dict[int, Tensor]]
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from threads and lose much where other processes hold the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def made_up(faces: int = 60, noise: float = 0.5) -> tuple[Runs, Tensor]:
