@@ -41,7 +41,8 @@ def ablate(
     Args:
         file: the ablation, see :mod:`faceinsight.ablation.plan`.
         settings: a file of settings instead of the file's own, for example another data set.
-        output: the folder for runs, tables and plot; ``runs/NAME`` by default, or ``runs/NAME-SETTINGS``.
+        output: the folder for runs, tables and plot; ``runs/NAME`` by default, or ``runs/NAME-SETTINGS``. A file that
+            extends another one then finds and keeps its runs in the other's folder.
         seeds: instead of the file's own.
         workers: processes that carry out runs side by side; they share the cores, and the GPUs in turn.
         console: where progress and table are printed.
@@ -52,17 +53,18 @@ def ablate(
     console = console or Console()
     silence_tips()
     ablation = read_ablation(file, settings)
-    name = "-".join(Path(each).stem for each in (file, settings) if each is not None)
-    folder = Path(output) if output is not None else Path("runs") / name
+    suffix = f"-{Path(settings).stem}" if settings is not None else ""
+    folder, home = (Path(output or f"runs/{name}{suffix}") for name in (Path(file).stem, ablation.home))
     folder.mkdir(parents=True, exist_ok=True)
-    runs = planned_runs(ablation, folder, seeds)
+    home.mkdir(parents=True, exist_ok=True)
+    runs = planned_runs(ablation, home, seeds)
     missing = [run for run in runs if read_result(run.folder) is None]
     console.print(f"[bold]{ablation.question}[/bold]\n{len(runs) - len(missing)} of {len(runs)} runs are finished.")
     for run in missing:
         forget_error(run.folder)
     board = Board(missing, console)
     try:
-        with FileLock(folder / ".data.lock"):
+        with FileLock(home / ".data.lock"):
             prepare_data(missing)
         with board.progress:
             if workers > 1:
@@ -77,7 +79,7 @@ def ablate(
     save_plot(report, folder / "plot.png")
     save_attributes(report.attributes, folder / "attributes.png")
     print_report(report, Console(file=console.file, width=max(console.width, TABLE_WIDTH), quiet=console.quiet))
-    console.print(f"Tables, plot and runs: {folder}")
+    console.print(f"Tables and plot: {folder}; runs: {home / 'runs'}")
     return report
 
 

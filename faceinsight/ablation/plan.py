@@ -3,8 +3,11 @@
 The keys of a file are ``question``, ``seeds``, ``base`` (a whole configuration: ``model``, ``data``, ``trainer``),
 ``variants`` and, if wanted, ``trunks`` (variants without a row, on which others rest), ``compared`` (metrics) and
 ``settings``: named values that the rest of the file uses as ``${NAME}``, so that another data set can be swapped in.
-A variant has a ``section`` of the table, a variant it is compared ``against``, and the ``change`` it makes to the base:
-dotted keys with new values.
+A variant has a ``section`` of the table, a variant it is compared ``against``, and the ``change`` it makes to the base,
+or to the variant that it is made ``from``: dotted keys with new values.
+
+A file that ``extends`` another one asks a further question of the same base: it takes over whatever it does not say
+itself, its variants may be made from the other's, and what both need is run once.
 """
 
 import copy
@@ -21,8 +24,9 @@ import yaml
 
 __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
 
-KEYS = {"question", "settings", "seeds", "compared", "base", "trunks", "variants"}
-VARIANT_KEYS = {"section", "against", "change"}
+KEYS = {"extends", "question", "settings", "seeds", "compared", "base", "trunks", "variants"}
+VARIANT_KEYS = {"section", "against", "from", "change"}
+KEYS_OF_A_WHOLE_FILE = {"question", "seeds", "base", "variants"}
 REFERENCE = re.compile(r"\$\{run:([^}]+)\}")
 SETTING = re.compile(r"\$\{(\w+)\}")
 
@@ -58,12 +62,14 @@ class AblationFile:
     """A question and the variants that answer it.
 
     Args:
+        home: the name of the file whose folder holds the runs: this one's, or that of the one it extends.
         compared: the metrics whose differences the table shows; the first is the primary one.
     """
 
     question: str
     seeds: tuple[int, ...]
     variants: Mapping[str, Variant]
+    home: str
     compared: tuple[str, ...] = ("accuracy", "average_precision", "violation_rate")
 
     @property
@@ -161,31 +167,68 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
     Raises:
         PlanError: a missing or unknown key, an unknown reference, or a circle of references.
     """
-    data = read_yaml(path)
-    if not isinstance(data, dict) or not {"question", "seeds", "base", "variants"} <= data.keys():
-        raise PlanError(f"{path}: an ablation file needs the keys question, seeds, base and variants")
-    if unknown := data.keys() - KEYS:
-        raise PlanError(f"{path}: unknown keys {sorted(unknown)}; known are {sorted(KEYS)}")
+    data = read_content(path)
+    home = data.pop("home")
     values = dict(data.pop("settings", None) or {})
     given = (read_yaml(settings) or {}) if settings else {}
     if unknown := given.keys() - values.keys():
         raise PlanError(f"{settings}: {sorted(unknown)} are no settings of {path}; it has {sorted(values)}")
     data = with_settings(data, values | given)
     variants: dict[str, Variant] = {}
-    for kind in ("trunks", "variants"):
+    for kind in ("extended", "trunks", "variants"):
         for name, entry in (data.get(kind) or {}).items():
-            variant = read_variant(str(path), name, entry or {}, data["base"], trunk=kind == "trunks")
-            if variants.setdefault(name, variant) is not variant:
+            if name in variants and name not in data["extended"]:
                 raise PlanError(f"{path}: two variants are named {name!r}")
+            variants[name] = read_variant(str(path), name, entry or {}, data["base"], variants, row=kind == "variants")
     for variant in variants.values():
         named = [*variant.needs, *([variant.against] if variant.against else [])]
         if missing := [name for name in named if name not in variants]:
             raise PlanError(f"{path}: variant {variant.name!r} refers to {missing[0]!r}, which is not in the file")
+    for variant in [variants[name] for name in data["variants"]]:
+        if variant.against is not None and variants[variant.against].section is None:
+            raise PlanError(f"{path}: variant {variant.name!r} is compared with {variant.against!r}, which has no row")
+    wanted = needed([*(data.get("trunks") or {}), *data["variants"]], variants)
     seeds = tuple(int(seed) for seed in data["seeds"])
     if not seeds or len(set(seeds)) != len(seeds):
         raise PlanError(f"{path}: seeds must be different numbers, at least one, got {list(seeds)}")
     compared = {"compared": tuple(data["compared"])} if "compared" in data else {}
-    return AblationFile(str(data["question"]), seeds, variants, **compared)
+    kept = {name: variant for name, variant in variants.items() if name in wanted}
+    return AblationFile(str(data["question"]), seeds, kept, home, **compared)
+
+
+def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The keys of an ablation file, what it takes over from the one it extends among them.
+
+    Returns:
+        with the variants and trunks of extended files as ``extended``, and ``home``, the name of the first of them.
+    """
+    path = Path(path)
+    data = read_yaml(path)
+    needs = {"question", "variants"} if isinstance(data, dict) and "extends" in data else KEYS_OF_A_WHOLE_FILE
+    if not isinstance(data, dict) or not needs <= data.keys():
+        raise PlanError(f"{path}: an ablation file needs the keys question, seeds, base and variants")
+    if unknown := data.keys() - KEYS:
+        raise PlanError(f"{path}: unknown keys {sorted(unknown)}; known are {sorted(KEYS)}")
+    if "extends" not in data:
+        return {**data, "extended": {}, "home": path.stem}
+    if path.resolve() in extending:
+        raise PlanError(f"{path} extends itself")
+    other = read_content(path.parent / data.pop("extends"), (*extending, path.resolve()))
+    extended = {**other["extended"], **(other.pop("trunks", None) or {}), **other["variants"]}
+    settings = {**(other.get("settings") or {}), **(data.get("settings") or {})}
+    return {**other, **data, "extended": extended, "settings": settings}
+
+
+def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
+    """These variants and all that they rest on."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += variants[name].needs
+    return found
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -196,16 +239,30 @@ def read_yaml(path: str | Path) -> Any:
         raise PlanError(f"{path} is not YAML: {error}") from error
 
 
-def read_variant(path: str, name: str, entry: Mapping[str, Any], base: Mapping[str, Any], *, trunk: bool) -> Variant:
-    """One entry of the file as a variant."""
+def read_variant(
+    path: str,
+    name: str,
+    entry: Mapping[str, Any],
+    base: Mapping[str, Any],
+    above: Mapping[str, Variant],
+    *,
+    row: bool,
+) -> Variant:
+    """One entry of the file as a variant.
+
+    Args:
+        above: the variants that it can be made from.
+        row: whether it has a row in the table; trunks and the variants of an extended file have none.
+    """
     if unknown := entry.keys() - VARIANT_KEYS:
         raise PlanError(f"{path}: variant {name!r} has unknown keys {sorted(unknown)}; known: {sorted(VARIANT_KEYS)}")
+    if (origin := entry.get("from")) is not None and origin not in above:
+        raise PlanError(f"{path}: variant {name!r} is made from {origin!r}, which is none of those above it")
     try:
-        config = changed(base, entry.get("change") or {})
+        config = changed(base if origin is None else above[origin].config, entry.get("change") or {})
     except PlanError as error:
         raise PlanError(f"{path}: variant {name!r}: {error}") from None
-    section = None if trunk else str(entry.get("section", "variants"))
-    return Variant(name, config, section, entry.get("against"))
+    return Variant(name, config, str(entry.get("section", "variants")) if row else None, entry.get("against"))
 
 
 def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | None = None) -> list[Run]:

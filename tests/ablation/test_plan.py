@@ -112,3 +112,45 @@ def test_settings_are_swapped_by_another_file(tmp_path: Path) -> None:
         read_ablation(path, other)
     with pytest.raises(PlanError, match=r"\$\{source\} is not among the settings \[\]"):
         read_ablation(write(tmp_path, base=base))
+
+
+def extending(folder: Path, **changes: object) -> Path:
+    content = {
+        "extends": write(folder).name,
+        "question": "And with fewer faces?",
+        "variants": {
+            "full": {"section": "all faces", "from": "full"},
+            "few": {"section": "few", "against": "full", "from": "full - graph", "change": {"trainer.max_epochs": 9}},
+        },
+    }
+    path = folder / "further.yaml"
+    path.write_text(yaml.safe_dump({**content, **changes}))
+    return path
+
+
+def test_a_file_that_extends_another_shares_its_runs_and_plans_only_what_it_needs(tmp_path: Path) -> None:
+    first = planned_runs(read_ablation(write(tmp_path)), tmp_path)
+    ablation = read_ablation(extending(tmp_path))
+    runs = planned_runs(ablation, tmp_path)
+    assert ablation.home == "ablation"
+    assert [variant.name for variant in ablation.rows] == ["full", "few"]
+    assert [run.variant.name for run in runs if run.seed == 0] == ["trunk", "full", "few"]
+    folders = {(run.variant.name, run.seed): run.folder for run in first}
+    assert all(folders[run.variant.name, run.seed] == run.folder for run in runs if run.variant.name != "few")
+    network = runs[2].config["model"]["init_args"]["network"]["init_args"]
+    assert network["graph"] is None and runs[2].config["trainer"] == {"max_epochs": 9}
+
+
+def test_a_variant_is_made_from_one_above_it(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="variant 'few' is made from 'ful', which is none of those above it"):
+        read_ablation(extending(tmp_path, variants={"few": {"from": "ful"}}))
+
+
+def test_a_comparison_with_what_has_no_row_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="variant 'few' is compared with 'full', which has no row"):
+        read_ablation(extending(tmp_path, variants={"few": {"from": "full", "against": "full"}}))
+
+
+def test_a_file_that_extends_itself_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="extends itself"):
+        read_ablation(extending(tmp_path, extends="further.yaml"))
