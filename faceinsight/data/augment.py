@@ -1,20 +1,22 @@
-"""Random changes to training faces that leave their labels true: mirror, shift, brightness and contrast.
+"""Random changes to training faces that leave their labels true: mirror, shift, turn, scale, brightness, contrast.
 
 Each change is a pure function of a batch and the numbers drawn for it; the numbers come from a generator of the
 caller's. Pictures and parsing masks are changed alike.
 """
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
 from einops import rearrange, reduce
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
+from torch.nn import functional as F
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.knowledge.face_parts import MIRRORED
 
-__all__ = ["Augmentation", "augment", "flip_images", "flip_masks", "jitter", "shift"]
+__all__ = ["Augmentation", "augment", "flip_images", "flip_masks", "jitter", "shift", "turn"]
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,25 @@ class Augmentation:
         shift: largest shift up, down, left or right, as a share of the side; the border pixels are repeated.
         brightness: largest change of all pixels, up or down, on the scale [0, 1].
         contrast: largest relative change of the distance of each pixel from its picture's mean.
+        rotation: largest turn to either side, in degrees.
+        scale: largest relative change of a face's size, up or down.
 
     Raises:
-        ValueError: an amount outside [0, 1].
+        ValueError: an amount outside [0, 1], or a rotation outside [0, 180].
     """
 
     flip: float = 0.5
     shift: float = 0.08
     brightness: float = 0.1
     contrast: float = 0.1
+    rotation: float = 0.0
+    scale: float = 0.0
 
     def __post_init__(self) -> None:
         for name, amount in asdict(self).items():
-            if not 0 <= amount <= 1:
-                raise ValueError(f"augmentation: {name} must be between 0 and 1, got {amount}")
+            most = 180 if name == "rotation" else 1
+            if not 0 <= amount <= most:
+                raise ValueError(f"augmentation: {name} must be between 0 and {most}, got {amount}")
 
 
 def augment(batch: FaceBatch, amount: Augmentation, generator: torch.Generator) -> FaceBatch:
@@ -57,9 +64,13 @@ def augment(batch: FaceBatch, amount: Augmentation, generator: torch.Generator) 
     offset = torch.randint(-furthest, furthest + 1, (faces, 2), generator=generator).to(device)
     brighter, stronger = (2 * torch.rand(2, faces, generator=generator) - 1).to(device)
     images = shift(flip_images(images, mirrored), offset)
+    masks = masks if masks is None else shift(flip_masks(masks, mirrored), offset)
+    if amount.rotation or amount.scale:
+        turned, larger = (2 * torch.rand(2, faces, generator=generator) - 1).to(device)
+        angle, size = math.radians(amount.rotation) * turned, 1 + amount.scale * larger
+        images = turn(images, angle=angle, scale=size)
+        masks = masks if masks is None else turn(masks, angle=angle, scale=size)
     images = jitter(images, brightness=amount.brightness * brighter, contrast=1 + amount.contrast * stronger)
-    if masks is not None:
-        masks = shift(flip_masks(masks, mirrored), offset)
     return FaceBatch(images=images, labels=batch.labels, index=batch.index, masks=masks)
 
 
@@ -93,6 +104,23 @@ def shift(pictures: Tensor, offset: Int64[Tensor, "batch 2"]) -> Tensor:
     moved = pictures.gather(-2, rearrange(rows, f"batch height -> {axes}").expand(pictures.shape))
     axes = "batch 1 1 width" if across else "batch 1 width"
     return moved.gather(-1, rearrange(columns, f"batch width -> {axes}").expand(pictures.shape))
+
+
+def turn(pictures: Tensor, *, angle: Float[Tensor, " batch"], scale: Float[Tensor, " batch"]) -> Tensor:
+    """Turn each picture about its centre, anticlockwise in radians, and enlarge it; the border is repeated.
+
+    Args:
+        pictures: images ``[batch, 3, height, width]``, read between pixels, or masks ``[batch, height, width]``, of
+            which the nearest pixel is taken.
+    """
+    cosine, sine, zero = angle.cos() / scale, angle.sin() / scale, torch.zeros_like(angle)
+    size = pictures.shape[-1] / pictures.shape[-2]  # the grid runs from -1 to 1 on either axis
+    rows = [cosine, -sine / size, zero], [sine * size, cosine, zero]
+    images = pictures if pictures.ndim == 4 else pictures[:, None].float()
+    grid = F.affine_grid(torch.stack([torch.stack(row, -1) for row in rows], 1), list(images.shape), False)
+    how = "bilinear" if pictures.ndim == 4 else "nearest"
+    turned = F.grid_sample(images, grid, mode=how, padding_mode="border", align_corners=False)
+    return turned if pictures.ndim == 4 else turned[:, 0].to(pictures.dtype)
 
 
 def jitter(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from faceinsight.data.augment import Augmentation, augment, flip_images, flip_masks, jitter, shift
+from faceinsight.data.augment import Augmentation, augment, flip_images, flip_masks, jitter, shift, turn
 from faceinsight.data.batch import FaceBatch
 from faceinsight.knowledge.face_parts import part_id
 
@@ -55,6 +55,31 @@ def test_a_shift_moves_each_face_by_its_own_offset_and_repeats_the_border() -> N
                 assert torch.equal(moved[face, :, row, column], images[face, :, source[0], source[1]])
 
 
+def test_a_quarter_turn_is_anticlockwise_and_exact_for_pictures_and_masks() -> None:
+    given = batch(2)
+    quarter = {"angle": torch.tensor([torch.pi / 2, 0.0]), "scale": torch.ones(2)}
+    images, masks = turn(given.images, **quarter), turn(given.masks, **quarter)
+    torch.testing.assert_close(images[0], given.images[0].rot90(1, (1, 2)), rtol=0, atol=1e-5)
+    torch.testing.assert_close(images[1], given.images[1], rtol=0, atol=1e-5)
+    assert torch.equal(masks[0], given.masks[0].rot90(1, (0, 1)))
+    assert torch.equal(masks[1], given.masks[1])
+
+
+def test_a_turn_of_an_oblong_picture_keeps_its_angles() -> None:
+    along = torch.zeros(1, 3, 9, 21)
+    along[..., 4, :] = 1  # a line from left to right; a quarter turn leaves one from top to bottom
+    turned = turn(along, angle=torch.tensor([torch.pi / 2]), scale=torch.ones(1))
+    assert turned[0, 0].sum(0).argmax() == 10
+    torch.testing.assert_close(turned[0, 0, :, 10], torch.ones(9))
+
+
+def test_twice_the_scale_shows_the_middle_twice_as_large() -> None:
+    masks = torch.zeros(1, 8, 8, dtype=torch.uint8)
+    masks[0, 3:5, 2:6] = 7
+    larger = turn(masks, angle=torch.zeros(1), scale=torch.full((1,), 2.0))
+    assert larger[0].nonzero().tolist() == [[row, column] for row in range(2, 6) for column in range(8)]
+
+
 def test_masks_are_shifted_like_images() -> None:
     given = batch()
     as_images = given.masks[:, None].expand(-1, 3, -1, -1).float()
@@ -90,6 +115,18 @@ def test_picture_and_mask_get_the_same_changes() -> None:
     assert not torch.equal(changed.masks, given.masks)
 
 
+def test_picture_and_mask_are_turned_and_scaled_alike() -> None:
+    given = batch(40)
+    given.masks = torch.full_like(given.masks, 10)
+    given.masks[:, :, :5] = 18  # two halves, whose edge runs the same way in both
+    given.images = (given.masks.float() / 20)[:, None].expand(-1, 3, -1, -1)
+    amounts = Augmentation(shift=0.0, brightness=0.0, contrast=0.0, rotation=30.0, scale=0.2)
+    changed = augment(given, amounts, seeded())
+    same = ((changed.images[:, 0] * 20 - changed.masks.float()).abs() <= 4).float().mean()
+    assert same == 1  # the picture is read between pixels: no further from the mask than half of an edge
+    assert not torch.equal(changed.masks, given.masks)
+
+
 def test_amounts_of_zero_change_nothing() -> None:
     given = batch()
     same = augment(given, Augmentation(flip=0.0, shift=0.0, brightness=0.0, contrast=0.0), seeded())
@@ -102,7 +139,7 @@ def test_cached_features_are_never_changed() -> None:
     assert augment(given, Augmentation(flip=1.0), seeded()) is given
 
 
-@pytest.mark.parametrize("amounts", [{"flip": 1.5}, {"shift": -0.1}])
+@pytest.mark.parametrize("amounts", [{"flip": 1.5}, {"shift": -0.1}, {"rotation": 181.0}])
 def test_an_amount_out_of_range_is_named(amounts: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(amounts))} must be between 0 and 1"):
         Augmentation(**amounts)
