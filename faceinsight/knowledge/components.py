@@ -1,7 +1,8 @@
 """The rules' connected components and their models: every way a face can be without breaking a rule.
 
 Two attributes belong together when some rule speaks of both. Components are independent of each other given the rules,
-so whatever is counted, summed or maximised over consistent faces is done one component at a time.
+so whatever is counted, summed or maximised over consistent faces is done one component at a time. The models of a small
+component are written down; those of a larger one stand in a decision diagram.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,9 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from faceinsight.knowledge.diagram import MAX_NODES, DecisionDiagram, DiagramTooLargeError, compiled
 from faceinsight.knowledge.formula import Formula
+from faceinsight.knowledge.ordering import good_order, greedy_order
 from faceinsight.knowledge.schema import Schema
 
 __all__ = [
@@ -26,8 +29,8 @@ __all__ = [
     "models_of",
 ]
 
-#: Above this many models a component is refused; choice of this library (a batch of 256 then takes 64 MiB a tensor).
-MAX_MODELS = 2**16
+#: Up to this many models a component is enumerated; choice of this library, measured: see ``benchmarks/README.md``.
+MAX_MODELS = 2**11
 
 #: Partial assignments looked at before a search gives up, and how many are extended at once.
 MAX_STATES, CHUNK = 2**22, 4096
@@ -47,7 +50,7 @@ class UnsatisfiableError(ValueError):
 
 
 class ComponentTooLargeError(ValueError):
-    """A component with too many models to enumerate.
+    """A component whose models are too many to enumerate and too unlike each other to share a decision diagram.
 
     Attributes:
         attributes: how many attributes the rules join.
@@ -70,25 +73,50 @@ class Component:
     Args:
         attributes: their names, in the schema's order.
         index: their positions on the schema's ``attr`` axis.
-        models: one row a consistent assignment, its columns as ``attributes``; sorted as binary numbers.
+        table: the models themselves, one row each, columns as ``attributes``, sorted as binary numbers; or a diagram.
         rules: which rules of the set made it.
     """
 
     attributes: tuple[str, ...]
     index: Int64[Tensor, " attr"]
-    models: Bool[Tensor, "model attr"]
+    table: Bool[Tensor, "model attr"] | DecisionDiagram
     rules: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.attributes)
 
+    @property
+    def count(self) -> int:
+        """How many models there are, exactly."""
+        return self.table.count() if isinstance(self.table, DecisionDiagram) else len(self.table)
 
-def find_components(formulas: Sequence[Formula], schema: Schema, max_models: int = MAX_MODELS) -> tuple[Component, ...]:
-    """Split the formulas into components and enumerate each.
+    @property
+    def models(self) -> Bool[Tensor, "model attr"]:
+        """The models of an enumerated component.
+
+        Raises:
+            ValueError: there are too many; they stand in :attr:`table`, a diagram.
+        """
+        if isinstance(self.table, DecisionDiagram):
+            raise ValueError(
+                f"the {len(self)} attributes that {self.attributes[0]!r} is joined with have {self.count:,} consistent "
+                "states, too many to list; they stand in the component's diagram"
+            )
+        return self.table
+
+
+def find_components(
+    formulas: Sequence[Formula], schema: Schema, max_models: int | None = None, max_nodes: int = MAX_NODES
+) -> tuple[Component, ...]:
+    """Split the formulas into components and find the models of each.
+
+    Args:
+        max_models: up to so many they are enumerated, ``MAX_MODELS`` by default; beyond that a diagram is compiled.
+        max_nodes: how many nodes a diagram may have.
 
     Raises:
         UnsatisfiableError: some component has no model; a minimal conflict is named.
-        ComponentTooLargeError: some component has more than ``max_models`` models.
+        ComponentTooLargeError: some component is too large for either.
 
     >>> from faceinsight.knowledge.language import parse_rules
     >>> schema = Schema.from_names(["Bald", "Smiling", "Bangs"])
@@ -96,7 +124,8 @@ def find_components(formulas: Sequence[Formula], schema: Schema, max_models: int
     >>> component.attributes, component.models.int().tolist()
     (('Bald', 'Bangs'), [[0, 0], [0, 1], [1, 0]])
     """
-    return tuple(_component(formulas, rules, schema, max_models) for rules in connected(formulas))
+    most = MAX_MODELS if max_models is None else max_models
+    return tuple(_component(formulas, rules, schema, most, max_nodes) for rules in connected(formulas))
 
 
 def connected(formulas: Sequence[Formula]) -> list[tuple[int, ...]]:
@@ -123,7 +152,7 @@ def models_of(formulas: Sequence[Formula], names: Sequence[str]) -> Iterator[Boo
     Raises:
         ComponentTooLargeError: the search looked at ``MAX_STATES`` partial assignments and was not done.
     """
-    order = _order(formulas, names)
+    order = greedy_order(formulas, names)
     speaking = [[formula for formula in formulas if name in formula.names] for name in order]
     columns = torch.tensor([order.index(name) for name in names], dtype=torch.int64)
     stack, seen = [(0, torch.zeros(1, len(order), dtype=torch.int8))], 0
@@ -159,35 +188,36 @@ def minimal_conflict(formulas: Sequence[Formula]) -> list[Formula]:
     return kept
 
 
-def _component(formulas: Sequence[Formula], rules: tuple[int, ...], schema: Schema, max_models: int) -> Component:
+def _component(
+    formulas: Sequence[Formula], rules: tuple[int, ...], schema: Schema, max_models: int, max_nodes: int
+) -> Component:
     members = [formulas[rule] for rule in rules]
     names = tuple(sorted(_names(members), key=schema.index))
-    blocks, count = [], 0
-    for block in models_of(members, names):
-        blocks.append(block)
-        count += len(block)
-        if count > max_models:
-            raise ComponentTooLargeError(members, f"{max_models:,} consistent states")
-    if not blocks:
+    table = _enumerated(members, names, max_models)
+    if table is None:
+        try:
+            table = compiled(members, good_order(members, names), max_nodes)
+        except DiagramTooLargeError as error:
+            raise ComponentTooLargeError(members, f"{max_models:,} consistent states and {error}") from None
+    if table is None or (isinstance(table, Tensor) and not len(table)):
         raise UnsatisfiableError(minimal_conflict(members))
-    index = torch.tensor([schema.index(name) for name in names], dtype=torch.int64)
-    return Component(names, index, torch.cat(blocks).unique(dim=0), rules)
+    return Component(names, torch.tensor([schema.index(name) for name in names], dtype=torch.int64), table, rules)
 
 
-def _order(formulas: Sequence[Formula], names: Sequence[str]) -> list[str]:
-    """Next comes the attribute that completes most formulas, then the one in most begun formulas, then in most."""
-    order: list[str] = []
-    left = dict.fromkeys(names)
-    while left:
-        begun = set(order)
-
-        def worth(name: str, begun: set[str] = begun) -> tuple[int, int, int]:
-            mine = [set(formula.names) for formula in formulas if name in formula.names]
-            return sum(each <= begun | {name} for each in mine), sum(bool(each & begun) for each in mine), len(mine)
-
-        order.append(max(left, key=worth))
-        del left[order[-1]]
-    return order
+def _enumerated(
+    formulas: Sequence[Formula], names: Sequence[str], max_models: int
+) -> Bool[Tensor, "model attr"] | None:
+    """Every model, sorted as binary numbers; None if there are more than ``max_models``, or it takes long to tell."""
+    blocks, count = [], 0
+    try:
+        for block in models_of(formulas, names):
+            blocks.append(block)
+            count += len(block)
+            if count > max_models:
+                return None
+    except ComponentTooLargeError:
+        return None
+    return torch.cat(blocks).unique(dim=0) if blocks else torch.zeros(0, len(names), dtype=torch.bool)
 
 
 def _names(formulas: Sequence[Formula]) -> tuple[str, ...]:

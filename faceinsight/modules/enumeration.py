@@ -1,4 +1,4 @@
-"""Exact sums and maxima over a component's models, in log space.
+"""Exact sums and maxima over a component's models, in log space, by looking at every one.
 
 A component's models are one matrix, so what the rules ask of a batch is one matrix product. Its two sides,
 ``[M, 1 - M]`` times ``[log p, log(1 - p)]``, add negative numbers only; the shorter ``M @ logits + sum log(1 - p)``
@@ -7,50 +7,25 @@ inside, because half precision sums shift the result by a tenth of a nat; and wh
 ``torch.set_float32_matmul_precision`` lets float32 products be rounded the same way, they are taken in float64.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Int8, Int64
 from torch import Tensor
-from torch.nn import functional as F
 
 from faceinsight.knowledge.components import Component
-from faceinsight.knowledge.rules import RuleSet
+from faceinsight.modules.log_space import full_product, literal_log_probs, log_sum_exp, widest
 
-__all__ = ["EnumeratedComponent", "RuleTables", "check_width", "full_product", "log_sum_exp", "rule_tables"]
-
-#: Taken off a model's log-probability for each label it differs in: beyond any sum of logits, well within float32.
-BARRIER = 1e30
-
-
-def full_product(left: Tensor, right: Tensor) -> Tensor:
-    """``left @ right`` in the precision of ``left``, whatever autocast and the matmul settings say."""
-    with torch.autocast(left.device.type, enabled=False):
-        if left.dtype == torch.float32 and _products_are_rounded():
-            return (left.to(_widest(left)) @ right.to(_widest(left))).to(left.dtype)
-        return left @ right
-
-
-def log_sum_exp(scores: Float[Tensor, "*batch model"]) -> Float[Tensor, "*batch"]:
-    """``log sum exp`` over the models where most of them fall far behind.
-
-    ``torch.logsumexp`` gives the same, but on a CPU its ``exp`` slows down wherever terms underflow: for 256 faces and
-    927 models of which most are out, forward and backward took it 6 ms, and by way of ``log_softmax`` 0.7 ms; where
-    none underflow it is the faster (0.4 ms; torch 2.15, one core).
-    """
-    top, at = scores.max(-1, keepdim=True)
-    return (top - scores.log_softmax(-1).gather(-1, at)).squeeze(-1)
+__all__ = ["EnumeratedComponent"]
 
 
 @dataclass(frozen=True, eq=False)
 class EnumeratedComponent:
     """One component on one device: what its rules ask of logits, by looking at every model.
 
-    Every method takes the logits of *all* attributes and reads its own columns. A component too large to enumerate
-    can be served by any other class with these methods.
+    Every method takes the logits of *all* attributes, and where it says so what is known of them (1, -1, 0 unknown),
+    and reads its own columns. :class:`~faceinsight.modules.layered.LayeredComponent` has the same methods.
 
     Args:
         index: the component's attributes on the schema's axis.
@@ -71,54 +46,62 @@ class EnumeratedComponent:
         """One row a model: 1 where it has the attribute."""
         return rearrange(self.literals[: len(self.index)], "attr model -> model attr")
 
-    def scores(self, logits: Float[Tensor, "*batch all"]) -> Float[Tensor, "*batch model"]:
-        """``log p(model)`` of every model under independent attributes."""
-        own = logits.index_select(-1, self.index)
-        return full_product(F.logsigmoid(torch.cat([own, -own], dim=-1)), self.literals)
+    def scores(
+        self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
+    ) -> Float[Tensor, "*batch model"]:
+        """``log p(model)`` of every model under independent attributes; far below any of them where labels differ."""
+        known = None if labels is None else labels.index_select(-1, self.index)
+        return full_product(torch.cat(literal_log_probs(logits.index_select(-1, self.index), known), -1), self.literals)
 
-    def log_partition(self, logits: Float[Tensor, "*batch all"]) -> Float[Tensor, "*batch"]:
-        """``log WMC``: the log-probability that the component's rules hold; never above 0."""
-        return self.scores(logits).logsumexp(-1).clamp(max=0)
-
-    def log_evidence(
-        self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"]
+    def log_partition(
+        self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
     ) -> Float[Tensor, "*batch"]:
-        """``log p(labels | rules)``, undefined labels summed out; ``-inf`` where no model agrees with the labels."""
-        scores = self.scores(logits)
-        # a model that differs from the labels falls so far behind that it adds exactly nothing
-        agreeing = scores - BARRIER * self.differences(labels)
-        value = log_sum_exp(agreeing) - scores.logsumexp(-1)
-        return torch.where(value > -BARRIER / 2, value.clamp(max=0), -torch.inf)
+        """``log WMC``: the log-probability that the rules hold, and what is known with them; never above 0.
+
+        Where the rules contradict the labels it is below any log-probability (``-BARRIER`` or less), but finite.
+        """
+        scores = self.scores(logits, labels)
+        return (scores.logsumexp(-1) if labels is None else log_sum_exp(scores)).clamp(max=0)
 
     def contradicted(self, labels: Int8[Tensor, "*batch all"]) -> Bool[Tensor, "*batch"]:
         """Whether no model at all agrees with the defined labels."""
-        return (self.differences(labels) > 0.5).all(-1)
+        return self.differ(labels).all(-1)
 
-    def differences(self, labels: Int8[Tensor, "*batch all"]) -> Float[Tensor, "*batch model"]:
-        """In how many defined labels each model differs."""
+    def differ(self, labels: Int8[Tensor, "*batch all"]) -> Bool[Tensor, "*batch model"]:
+        """Which models differ from the defined labels."""
         own = labels.index_select(-1, self.index)
         against = torch.cat([own < 0, own > 0], dim=-1).to(self.literals.dtype)
-        return full_product(against, self.literals)
+        return full_product(against, self.literals) > 0.5
 
-    def marginals(self, logits: Float[Tensor, "*batch all"]) -> Float[Tensor, "*batch attr"]:
+    def marginals(
+        self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
+    ) -> Float[Tensor, "*batch attr"]:
         """``p(attribute | rules)`` for the component's own attributes."""
-        return full_product(self.scores(logits).softmax(-1), self.models).clamp(max=1)
+        return full_product(self.scores(logits, labels).softmax(-1), self.models).clamp(max=1)
 
-    def mode(self, logits: Float[Tensor, "*batch all"]) -> Float[Tensor, "*batch attr"]:
+    def mode(
+        self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
+    ) -> Float[Tensor, "*batch attr"]:
         """The most probable model; of equals the first in binary order.
 
         ``log p`` differs between models by a sum of logits, which float64 adds exactly for float32 logits of ordinary
         range: so ties are ties whatever the batch size.
         """
         own = logits.index_select(-1, self.index)
-        total = full_product(own.to(_widest(own)), self.models.T.to(_widest(own)))
+        total = full_product(own.to(widest(own)), self.models.T.to(widest(own)))
+        if labels is not None:
+            total = total.masked_fill(self.differ(labels), -torch.inf)
         return self.models[total.argmax(-1)]
 
     def draw(
-        self, logits: Float[Tensor, "batch all"], count: int, generator: torch.Generator | None = None
+        self,
+        logits: Float[Tensor, "batch all"],
+        count: int,
+        generator: torch.Generator | None = None,
+        labels: Int8[Tensor, "batch all"] | None = None,
     ) -> Float[Tensor, "draw batch attr"]:
         """``count`` exact samples for each face."""
-        below = self.scores(logits).softmax(-1).to(_widest(logits)).cumsum(-1)
+        below = self.scores(logits, labels).softmax(-1).to(widest(logits)).cumsum(-1)
         share = torch.rand(len(logits), count, generator=generator, dtype=below.dtype, device=below.device)
         whole = below[:, -1:]
         # rounding may lift a share to the whole, which would lie beyond the last model
@@ -126,55 +109,25 @@ class EnumeratedComponent:
         chosen = torch.searchsorted(below, share, right=True)
         return self.models[rearrange(chosen, "batch draw -> draw batch")]
 
-    def entropy(self, logits: Float[Tensor, "*batch all"]) -> Float[Tensor, "*batch"]:
+    def entropy(
+        self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
+    ) -> Float[Tensor, "*batch"]:
         """The entropy of the component's attributes under the rules, in nats."""
-        log_prob = self.scores(logits).log_softmax(-1)
+        log_prob = self.scores(logits, labels).log_softmax(-1)
         return -(log_prob.exp() * log_prob).sum(-1)
 
+    def divergence(
+        self,
+        logits: Float[Tensor, "*batch all"],
+        others: Float[Tensor, "*batch all"],
+        labels: Int8[Tensor, "*batch all"] | None = None,
+        known: Int8[Tensor, "*batch all"] | None = None,
+    ) -> Float[Tensor, "*batch"]:
+        """KL divergence from the distribution of the logits to that of the others, in nats.
 
-@dataclass(frozen=True, eq=False)
-class RuleTables:
-    """A rule set on one device: its components, and the attributes that no rule mentions."""
-
-    components: tuple[EnumeratedComponent, ...]
-    free: Int64[Tensor, " attr"]
-
-    def __iter__(self) -> Iterator[EnumeratedComponent]:
-        return iter(self.components)
-
-
-_TABLES: WeakKeyDictionary[RuleSet, dict[tuple[torch.device, torch.dtype], RuleTables]] = WeakKeyDictionary()
-
-
-def rule_tables(rules: RuleSet, like: Tensor) -> RuleTables:
-    """The tables of ``rules`` on the device and in the type of ``like``; made once and kept while ``rules`` live."""
-    kept, key = _TABLES.setdefault(rules, {}), (like.device, like.dtype)
-    if key not in kept:
-        components = tuple(EnumeratedComponent.of(component, *key) for component in rules.components)
-        ruled = {position for component in rules.components for position in component.index.tolist()}
-        free = torch.tensor(sorted(set(range(len(rules.schema))) - ruled), dtype=torch.int64, device=like.device)
-        kept[key] = RuleTables(components, free)
-    return kept[key]
-
-
-def _widest(logits: Tensor) -> torch.dtype:
-    """float64, where the device has it."""
-    return torch.float32 if logits.device.type == "mps" else torch.float64
-
-
-@torch.compiler.assume_constant_result
-def _products_are_rounded() -> bool:
-    return torch.get_float32_matmul_precision() != "highest"
-
-
-def check_width(logits: Tensor, rules: RuleSet) -> Tensor:
-    """Return the logits in float32 or wider; raises ValueError unless the last axis is the schema's attributes."""
-    wanted = len(rules.schema)
-    if logits.ndim == 0 or logits.shape[-1] != wanted:
-        raise ValueError(
-            f"logits must be [..., {wanted}], one for each attribute of schema {rules.schema.name!r}, "
-            f"got {list(logits.shape)}"
-        )
-    if not logits.is_floating_point():
-        raise ValueError(f"logits must be floating point, got {logits.dtype}")
-    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+        Args:
+            labels: what is known besides the logits.
+            known: what is known besides the others.
+        """
+        here, there = self.scores(logits, labels).log_softmax(-1), self.scores(others, known).log_softmax(-1)
+        return (here.exp() * (here - there)).sum(-1)

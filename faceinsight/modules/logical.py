@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinsight.knowledge.rules import RuleSet
-from faceinsight.modules.enumeration import check_width, rule_tables
+from faceinsight.modules.log_space import BARRIER
+from faceinsight.modules.rule_tables import check_width, rule_tables
 
 __all__ = ["LogicalConstraint", "broken_components", "conditional_loss", "semantic_loss"]
 
@@ -56,9 +57,10 @@ def conditional_loss(
     entropy = _binary_cross_entropy(logits, labels)
     total = entropy.index_select(-1, tables.free).sum(-1)
     for component in tables:
-        log_prob = component.log_evidence(logits, labels)
+        log_joint = component.log_partition(logits, labels)
+        log_prob = (log_joint - component.log_partition(logits)).clamp(max=0)
         plain = entropy.index_select(-1, component.index).sum(-1)
-        total = total + torch.where(log_prob.isneginf(), plain, -log_prob)
+        total = total + torch.where(log_joint < -BARRIER / 2, plain, -log_prob)
     return total
 
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from faceinsight.knowledge.clauses import directional_closure
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.modules.enumeration import check_width
+from faceinsight.modules.rule_tables import check_width
 
 __all__ = ["Bounds", "ShieldLayer", "bounds_along", "shield"]
 

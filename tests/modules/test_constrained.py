@@ -11,16 +11,30 @@ from torch.autograd import gradcheck
 from torch.distributions import Bernoulli, Independent, OneHotCategorical
 from torch.nn import functional as F
 
+from faceinsight.knowledge import components as knowledge_components
 from faceinsight.knowledge.components import UnsatisfiableError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.constrained import ConstrainedBernoulli
-from faceinsight.modules.enumeration import log_sum_exp, rule_tables
+from faceinsight.modules import rule_tables as tables_module
+from faceinsight.modules.enumeration import EnumeratedComponent
+from faceinsight.modules.layered import LayeredComponent
+from faceinsight.modules.log_space import log_sum_exp
+from faceinsight.modules.rule_tables import rule_tables
 
 SCHEMA = Schema.from_names(["a", "b", "c", "d", "e", "f"])
 
 #: Two components and a free attribute (f); written once for the library and once as plain Python.
 RULES = RuleSet.parse("a -> not b\nexactly_one(a, b, c)\nd or e", SCHEMA)
+
+
+@pytest.fixture(autouse=True, params=[EnumeratedComponent, LayeredComponent])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type:
+    """Every test with each way to sum over models, whatever would serve these rules by itself."""
+    monkeypatch.setattr(knowledge_components, "MAX_MODELS", 0 if request.param is LayeredComponent else 2**16)
+    monkeypatch.setattr(tables_module, "_TABLES", {})
+    RULES.__dict__.pop("components", None)
+    return request.param
 
 
 def satisfied(y: tuple[float, ...]) -> bool:
@@ -124,7 +138,8 @@ def test_the_log_partition_is_never_above_zero_where_the_one_sided_sum_is():
     exact = ConstrainedBernoulli(logits=logits.double(), rules=rules).log_partition
     assert (faces.log_partition <= 0).all()
     torch.testing.assert_close(faces.log_partition.double(), exact, rtol=0, atol=1e-5)
-    models = rules.components[0].models.float()
+    (component,) = knowledge_components.find_components(rules.formulas, schema, max_models=2**12)
+    models = component.models.float()
     one_sided = (logits @ models.T + F.logsigmoid(-logits).sum(-1, keepdim=True)).logsumexp(-1)
     assert (one_sided > 1e-5).any()  # the trap is real, so this test can fail
 
@@ -258,8 +273,9 @@ def test_expanding_shares_the_logits():
     assert faces.sample((2,)).shape == (2, 4, 3, 6)
 
 
-def test_tables_are_made_once_and_shared_by_equal_rule_sets():
+def test_tables_are_made_once_and_shared_by_equal_rule_sets(engine: type):
     logits = some_logits(2)
+    assert {type(each) for each in rule_tables(RULES, logits)} == {engine}
     again = RuleSet.parse(RULES.to_text(), SCHEMA)
     assert rule_tables(RULES, logits) is rule_tables(again, logits)
     assert rule_tables(RULES, logits) is not rule_tables(RULES, logits.double())

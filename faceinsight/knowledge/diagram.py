@@ -1,0 +1,243 @@
+"""Ordered decision diagrams: the consistent faces of a component too large to write them all down.
+
+A diagram decides one attribute after the other. Partial assignments that leave the same to be satisfied share a node,
+so that its size grows with how much a prefix must remember, not with the number of consistent faces; sums and maxima
+over all of them are one pass through its levels (see ``modules/layered.py``).
+
+Sources:
+    Bryant 1986, Graph-Based Algorithms for Boolean Function Manipulation (the diagram, its reduction)
+    Huang and Darwiche 2004, Using DPLL for efficient OBDD construction (from the top, equal residues shared)
+
+Choices of this library: residues are formulas, so counting rules (``exactly_one``) need no clauses; every path visits
+every level (quasi-reduced), so that a level is one gather; nodes from which nothing can be satisfied are left out.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from faceinsight.knowledge.formula import (
+    And,
+    AtLeastOne,
+    AtMostOne,
+    Atom,
+    ExactlyOne,
+    Formula,
+    Iff,
+    Implies,
+    Not,
+    Or,
+)
+
+__all__ = ["MAX_NODES", "DecisionDiagram", "DiagramTooLargeError", "compiled", "restricted"]
+
+#: Above this many nodes a diagram is given up; choice of this library (a batch of 256 takes some seconds there).
+MAX_NODES = 2**18
+
+#: A formula, or what is left of it once it is decided.
+Residue = Formula | bool
+
+
+class DiagramTooLargeError(ValueError):
+    """A diagram with more than ``MAX_NODES`` nodes."""
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionDiagram:
+    """Which assignments of some attributes satisfy their rules.
+
+    Args:
+        order: the attributes in the order in which they are decided.
+        low: for each of them, where each node of its level leads if the attribute is absent: a node of the next level,
+            or one more than the last of them if nothing can be satisfied then. The last level leads to a single node.
+        high: the same if it is present.
+    """
+
+    order: tuple[str, ...]
+    low: tuple[Int64[Tensor, "_"], ...]
+    high: tuple[Int64[Tensor, "_"], ...]
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes all levels have together; the work of one pass is proportional to it."""
+        return sum(map(len, self.low))
+
+    def count(self) -> int:
+        """How many assignments satisfy the rules, exactly."""
+        counts = [1]
+        for low, high in zip(reversed(self.low), reversed(self.high), strict=True):
+            counts.append(0)
+            counts = [counts[no] + counts[yes] for no, yes in zip(low.tolist(), high.tolist(), strict=True)]
+        return counts[0]
+
+
+def restricted(formula: Formula, name: str, value: bool) -> Residue:
+    """What is left of a formula once one attribute is known.
+
+    >>> from faceinsight.knowledge.language import parse_expression
+    >>> from faceinsight.knowledge.schema import Schema
+    >>> rule = parse_expression("A -> exactly_one(B, C)", Schema.from_names(["A", "B", "C"]))
+    >>> print(restricted(rule, "A", True), restricted(rule, "A", False))
+    exactly_one(B, C) True
+    """
+    if name not in formula.names:
+        return formula
+    match formula:
+        case Atom():
+            return value
+        case Not(operand):
+            return _not(restricted(operand, name, value))
+        case Implies(left, right):
+            return _any([_not(restricted(left, name, value)), restricted(right, name, value)])
+        case Iff(left, right):
+            return _equal(restricted(left, name, value), restricted(right, name, value))
+        case And(operands):
+            return _all(restricted(operand, name, value) for operand in operands)
+        case Or(operands) | AtLeastOne(operands):
+            return _any(restricted(operand, name, value) for operand in operands)
+        case AtMostOne(operands):
+            return _one([restricted(operand, name, value) for operand in operands], or_none=True)
+        case ExactlyOne(operands):
+            return _one([restricted(operand, name, value) for operand in operands], or_none=False)
+    raise TypeError(f"{formula!r} is no formula of the rule language")
+
+
+def _not(part: Residue) -> Residue:
+    if isinstance(part, bool):
+        return not part
+    return part.operand if isinstance(part, Not) else Not(part)
+
+
+def _all(parts: Iterable[Residue]) -> Residue:
+    kept: list[Formula] = []
+    for part in parts:
+        if part is False:
+            return False
+        if part is not True:
+            kept += part.operands if isinstance(part, And) else [part]
+    return (And(tuple(kept)) if len(kept) > 1 else kept[0]) if kept else True
+
+
+def _any(parts: Iterable[Residue]) -> Residue:
+    kept: list[Formula] = []
+    for part in parts:
+        if part is True:
+            return True
+        if part is not False:
+            kept += part.operands if isinstance(part, Or) else [part]
+    return (Or(tuple(kept)) if len(kept) > 1 else kept[0]) if kept else False
+
+
+def _equal(left: Residue, right: Residue) -> Residue:
+    if isinstance(left, bool):
+        return right if left else _not(right)
+    if isinstance(right, bool):
+        return left if right else _not(left)
+    return Iff(left, right)
+
+
+def _one(parts: Sequence[Residue], *, or_none: bool) -> Residue:
+    """One of the parts is true and no other; or none is."""
+    certain = sum(part is True for part in parts)
+    left = tuple(part for part in parts if not isinstance(part, bool))
+    if certain:
+        return certain == 1 and _all(_not(part) for part in left)
+    if len(left) < 2:
+        return or_none or (left[0] if left else False)
+    return AtMostOne(left) if or_none else ExactlyOne(left)
+
+
+def compiled(formulas: Sequence[Formula], order: Sequence[str], max_nodes: int = MAX_NODES) -> DecisionDiagram | None:
+    """The diagram of all formulas together in a given order; None if they cannot hold together.
+
+    Args:
+        order: all attributes of the formulas; see ``knowledge/ordering.py``.
+
+    Raises:
+        DiagramTooLargeError: more than ``max_nodes`` nodes before the reduction.
+    """
+    steps = _descended(formulas, order, max_nodes)
+    low, high, kept = [], [], [0]  # the kept nodes of the next level, each mapped to its number
+    numbers: dict[int, int] = {0: 0}
+    for no, yes in reversed(steps):
+        dead = len(kept)
+        pairs: dict[tuple[int, int], int] = {}
+        merged: dict[int, int] = {}
+        for node, pair in enumerate(zip(no, yes, strict=True)):
+            ends = (numbers.get(pair[0], dead), numbers.get(pair[1], dead))
+            if ends != (dead, dead):
+                merged[node] = pairs.setdefault(ends, len(pairs))
+        low.append(torch.tensor([ends[0] for ends in pairs], dtype=torch.int64))
+        high.append(torch.tensor([ends[1] for ends in pairs], dtype=torch.int64))
+        kept, numbers = list(pairs), merged
+    if not numbers:
+        return None
+    return DecisionDiagram(tuple(order), tuple(low[::-1]), tuple(high[::-1]))
+
+
+def _descended(
+    formulas: Sequence[Formula], order: Sequence[str], max_nodes: int
+) -> list[tuple[list[int], list[int]]]:
+    """For each level where its nodes lead, -1 where a formula has become false; not reduced yet."""
+    place = {name: position for position, name in enumerate(order)}
+    beginning: list[list[Formula]] = [[] for _ in order]
+    for formula in formulas:
+        beginning[min(place[name] for name in formula.names)].append(formula)
+    table = _Residues()
+    states: dict[frozenset[int], int] = {frozenset(): 0}
+    steps, total = [], 0
+    for name, begun in zip(order, beginning, strict=True):
+        new = frozenset().union(*(table.conjuncts(formula) for formula in begun))
+        following: dict[frozenset[int], int] = {}
+        step: tuple[list[int], list[int]] = ([], [])
+        for state in states:
+            for ends, value in zip(step, (False, True), strict=True):
+                left = table.restricted(state | new, name, value)
+                ends.append(-1 if left is None else following.setdefault(left, len(following)))
+        steps.append(step)
+        states = following
+        if (total := total + len(states)) > max_nodes:
+            raise DiagramTooLargeError(f"{max_nodes:,} nodes in a decision diagram")
+    return steps
+
+
+class _Residues:
+    """Residues by number, and what each becomes; equal ones have one number."""
+
+    def __init__(self) -> None:
+        self.formulas: list[Formula] = []
+        self.numbers: dict[Formula, int] = {}
+        self.known: dict[tuple[int, str, bool], frozenset[int] | None] = {}
+
+    def conjuncts(self, formula: Formula) -> frozenset[int]:
+        """The numbers of a formula's conjuncts."""
+        parts = formula.operands if isinstance(formula, And) else (formula,)
+        found = set()
+        for part in parts:
+            if isinstance(part, And):
+                found |= self.conjuncts(part)
+                continue
+            if part not in self.numbers:
+                self.numbers[part] = len(self.formulas)
+                self.formulas.append(part)
+            found.add(self.numbers[part])
+        return frozenset(found)
+
+    def restricted(self, state: frozenset[int], name: str, value: bool) -> frozenset[int] | None:
+        """What is left of a conjunction; None if it is false."""
+        left: set[int] = set()
+        for number in state:
+            key = (number, name, value)
+            if key not in self.known:
+                residue = restricted(self.formulas[number], name, value)
+                self.known[key] = (
+                    (frozenset() if residue else None) if isinstance(residue, bool) else self.conjuncts(residue)
+                )
+            part = self.known[key]
+            if part is None:
+                return None
+            left |= part
+        return frozenset(left)
