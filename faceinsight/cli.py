@@ -1,4 +1,4 @@
-"""The command line: ``faceinsight ablate | fit | validate | test | data | lint``.
+"""The command line: ``faceinsight ablate | fit | validate | test | data | lint | mine``.
 
 A command's libraries are imported when it runs, so that ``faceinsight --help`` answers at once. ``fit``, ``validate``
 and ``test`` are LightningCLI's own (:class:`~faceinsight.configure.FaceCLI`).
@@ -91,6 +91,27 @@ def lint(*, rules: str, schema: str | None, labels: Path | None, strength: Liter
     return int(any(finding.kind in ("unsatisfiable", "unchecked") for finding in report.findings))
 
 
+def mine(*, labels: Path, schema: str, confidence: float, support: float, lift: float, output: Path | None) -> int:
+    """Print the regularities of a label table that may be worth a statistical rule, and write them as rules."""
+    import numpy as np
+    import torch
+    from rich.console import Console
+
+    from faceinsight.data.celeba_lists import read_attributes
+    from faceinsight.knowledge.mining import mine as mine_rules
+    from faceinsight.knowledge.rules import RuleSet
+
+    known = RuleSet.load(schema)
+    columns = torch.from_numpy(read_attributes(labels, known.schema)[0].to_numpy(np.int8, copy=True))
+    thresholds = {"confidence": confidence, "support": support, "lift": lift}
+    mined = mine_rules(columns, known.schema, rules=known, table=labels.name, **thresholds)
+    Console().print(mined)
+    if output is not None:
+        mined.rules.save(output)
+        print(f"rules: {output}")
+    return 0
+
+
 def parser() -> ArgumentParser:
     """Every command with its options; ``run`` is the function that carries it out."""
     described = "Face perception with a structured multimodal LLM: ablations, single runs, data, rules."
@@ -118,6 +139,14 @@ def parser() -> ArgumentParser:
         "--labels", type=Path, metavar="FILE", help="labels to hold the rules against: list_attr_celeba.txt"
     )
     one.add_argument("--strength", choices=("logical", "all"), default="logical", help="all: statistical rules as well")
+
+    one = command(commands, "mine", mine, "propose statistical rules from the regularities of labels")
+    one.add_argument("labels", type=Path, metavar="LABELS", help="the label table: list_attr_celeba.txt")
+    one.add_argument("--schema", required=True, metavar="CATALOG", help="its attributes and the rules known already")
+    one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
+    one.add_argument("--support", type=float, default=0.01, metavar="SHARE", help="default: 0.01 of the faces")
+    one.add_argument("--lift", type=float, default=1.1, metavar="FACTOR", help="default: 1.1; 1 is by chance")
+    one.add_argument("--output", type=Path, metavar="FILE", help="write the proposed rules: rules.yaml")
     return top
 
 

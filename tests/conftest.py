@@ -27,3 +27,13 @@ def real_data(name: str, cache: Path) -> Path:
 @pytest.fixture(scope="session")
 def celeba_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return real_data("celeba", tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture(scope="session")
+def fh37k_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return real_data("fh37k", tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture(scope="session")
+def expw_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return real_data("expw", tmp_path_factory.mktemp("real"))

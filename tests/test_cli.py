@@ -17,6 +17,8 @@ from faceinsight import cli
 from faceinsight.data.celeba import CelebA
 from faceinsight.data.sources import source
 from faceinsight.data.synthfaces import SynthFaces
+from faceinsight.knowledge.rules import RuleSet
+from faceinsight.knowledge.schema import Schema
 
 pytestmark = pytest.mark.filterwarnings("ignore:constant on the 14 training faces")
 
@@ -66,7 +68,7 @@ def test_every_command_is_listed_with_a_line_of_its_own(words: list[str], capsys
         assert cli.main(words) == 0
     shown = capsys.readouterr().out.split("commands:")[1].split("exit codes:")[0].splitlines()
     listed = {line.split()[0]: len(line.split()) for line in shown if line.startswith("    ")}
-    assert list(listed) == ["ablate", "fit", "validate", "test", "data", "lint"]
+    assert list(listed) == ["ablate", "fit", "validate", "test", "data", "lint", "mine"]
     assert min(listed.values()) > 4
 
 
@@ -146,6 +148,11 @@ def test_a_set_of_drawn_faces_is_read_as_it_is_and_another_folder_is_drawn_in(dr
         (["lint", "celeba", "--labels", "{drawn}/list_attr_celeba.txt"], "{drawn}/list_attr_celeba.txt: missing colum"),
         (["lint", "{drawn}/identity_CelebA.txt"], "{drawn}/identity_CelebA.txt has rules but no attributes of its own"),
         (["lint", "{drawn}/img_align_celeba/000001.jpg"], "'utf-8' codec can't decode"),
+        (["mine", "/nowhere/list.txt", "--schema", "celeba"], "/nowhere/list.txt: No such file or directory"),
+        (
+            ["mine", "{drawn}/list_attr_celeba.txt", "--schema", "synthfaces", "--support", "20"],
+            "confidence, support and alpha are shares from 0 to 1",
+        ),
         (["ablate", "/nowhere.yaml"], "/nowhere.yaml: No such file or directory"),
         (["ablate", "{drawn}/synthfaces.json"], "{drawn}/synthfaces.json: an ablation file needs the keys question, "),
     ],
@@ -213,6 +220,22 @@ def test_all_strengths_are_more_rules(capsys: pytest.CaptureFixture[str]) -> Non
         assert cli.main(["lint", "celeba", *words]) == 0
         counts.append(int(capsys.readouterr().out.split()[0]))
     assert counts[1] > counts[0] > 0
+
+
+def test_mined_rules_are_printed_and_written_for_who_asks_for_them(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, path = str(drawn / "list_attr_celeba.txt"), tmp_path / "rules.yaml"
+    words = ["mine", table, "--schema", "synthfaces", "--confidence", "0.6", "--support", "0.1", "--lift", "1.2"]
+    assert cli.main([*words, "--output", str(path)]) == 0
+    shown = capsys.readouterr().out
+    schema = Schema.load("synthfaces")
+    written = RuleSet.load(path, strength="all", schema=schema)
+    assert len(written) > 0
+    assert shown.startswith(f"{len(written)} statistical rules proposed over 'synthfaces'")
+    assert shown.endswith(f"rules: {path}\n")
+    assert "mined from list_attr_celeba.txt" in (written.rules[0].source or "")
+    assert len(RuleSet.load(path, schema=schema)) == 0
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from faceinsight.knowledge.schema import Group, Schema, catalog_names, read_cata
 if TYPE_CHECKING:
     from faceinsight.knowledge.lint import LintReport
 
-__all__ = ["Rule", "RuleSet", "Strength"]
+__all__ = ["Rule", "RuleSet", "Strength", "group_rules"]
 
 Strength = Literal["logical", "statistical"]
 
@@ -192,11 +192,12 @@ class RuleSet:
         groups = Schema.from_dict(catalog).groups.values()
         schema = schema or Schema.from_dict(catalog)
         return cls(
-            schema, _group_rules(groups, schema) + cls.from_dict(catalog.get("rules") or {}, schema, strength).rules
+            schema, group_rules(groups, schema) + cls.from_dict(catalog.get("rules") or {}, schema, strength).rules
         )
 
 
-def _group_rules(groups: Iterable[Group], schema: Schema) -> tuple[Rule, ...]:
+def group_rules(groups: Iterable[Group], schema: Schema) -> tuple[Rule, ...]:
+    """Each group as one logical rule; a group that no face could break (``Male`` and ``not Male``) gives none."""
     entries = [{"rule": group.rule, "source": f"group {group.name}"} for group in groups]
     return tuple(rule for rule in RuleSet.parse(entries, schema) if is_satisfiable([Not(rule.formula)]))
 
