@@ -96,6 +96,11 @@ class RuleSet:
         """
         return find_components(self.formulas, self.schema)
 
+    @cached_property
+    def singly(self) -> tuple["RuleSet", ...]:
+        """Each rule as a set of its own, made once: what is known about these sets is kept with them."""
+        return tuple(RuleSet(self.schema, (rule,)) for rule in self.rules)
+
     def verdicts(self, labels: Tensor) -> Int8[Tensor, "face rule"]:
         """For each face and rule: 1 it holds, -1 it is broken, 0 the undefined labels leave it open."""
         by_name = columns(self.schema, self.schema.check_labels(labels))
