@@ -4,14 +4,20 @@ A command's libraries are imported when it runs, so that ``faceinsight --help`` 
 and ``test`` are LightningCLI's own (:class:`~faceinsight.configure.FaceCLI`).
 """
 
+import json
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import faceinsight
 from faceinsight.errors import plain_cause, raised_in
+from faceinsight.files import write_text
+
+if TYPE_CHECKING:
+    from faceinsight.knowledge.lint import LintReport
+    from faceinsight.knowledge.rules import RuleSet
 
 __all__ = ["main"]
 
@@ -24,7 +30,7 @@ LIGHTNING = {
 
 EXIT_CODES = """exit codes:
   0    done
-  1    a fault was found: a run failed (ablate); rules that no model can be trained with (lint)
+  1    a fault was found: a run failed (ablate); the rules have a finding or cannot be read, or --max-broken (lint)
   2    a mistake in the command line, in a file or in the data; the message says where
   130  interrupted (Ctrl-C)
 """
@@ -69,42 +75,68 @@ def sheet(*, name: str, root: Path, output: Path, masks: bool) -> int:
     return 0
 
 
-def lint(*, rules: str, schema: str | None, labels: Path | None, strength: Literal["logical", "all"]) -> int:
-    """Print what is wrong with rules; 1 if they cannot be read, contradict each other or join too many attributes."""
-    import numpy as np
-    import torch
+def lint(
+    *,
+    rules: str,
+    schema: str | None,
+    strength: Literal["logical", "all"],
+    labels: Path | None,
+    split: Path | None,
+    by: list[str],
+    max_broken: float | None,
+    json_file: Path | None,
+) -> int:
+    """Print what is wrong with rules, and how labels keep them; 1 if the linter finds anything, or more than
+    ``max_broken`` of the faces break a rule.
+    """
     from rich.console import Console
 
-    from faceinsight.data.celeba_lists import read_attributes
     from faceinsight.knowledge.language import RuleSyntaxError
     from faceinsight.knowledge.rules import RuleSet
     from faceinsight.knowledge.schema import Schema
 
+    if labels is None and (split is not None or by or max_broken is not None):
+        complain("--split, --by and --max-broken say something of labels; give them by --labels FILE")
+        return 2
     try:
         read = RuleSet.load(rules, strength=strength, schema=None if schema is None else Schema.load(schema))
     except RuleSyntaxError as error:
-        complain(f"{rules}: {error}")
+        complain(f"{rules}: {told(error)}")
         return 1
-    columns = None if labels is None else read_attributes(labels, read.schema)[0].to_numpy(np.int8, copy=True)
-    report = read.lint(None if columns is None else torch.from_numpy(columns))
+    report = read.lint() if labels is None else linted(read, labels, split, by)
     Console().print(report)
-    return int(any(finding.kind in ("unsatisfiable", "unchecked") for finding in report.findings))
+    if json_file is not None:
+        write_text(json_file, json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    broken = 0.0 if report.labels is None else report.labels.total_share
+    if max_broken is not None and broken > max_broken:
+        complain(f"{broken:.2%} of the faces break a rule, more than --max-broken {max_broken:.2%}")
+        return 1
+    return int(not report.ok)
+
+
+def linted(rules: "RuleSet", labels: Path, split: Path | None, by: list[str]) -> "LintReport":
+    """The linter's report on rules and on labels, told apart by split where it is known, and as asked for."""
+    from faceinsight.data.label_files import read_labels
+    from faceinsight.knowledge.label_check import slices_by
+
+    read = read_labels(labels, rules.schema, split)
+    parts = {"split": read.split_masks()} if read.split else {}
+    parts |= {name: slices_by(rules.schema, read.labels, name) for name in by}
+    return rules.lint(read.labels, files=read.files, by=parts)
 
 
 def mine(*, labels: Path, schema: str, confidence: float, support: float, lift: float, output: Path | None) -> int:
     """Print the regularities of a label table that may be worth a statistical rule, and write them as rules."""
-    import numpy as np
-    import torch
     from rich.console import Console
 
-    from faceinsight.data.celeba_lists import read_attributes
+    from faceinsight.data.label_files import read_labels
     from faceinsight.knowledge.mining import mine as mine_rules
     from faceinsight.knowledge.rules import RuleSet
 
     known = RuleSet.load(schema)
-    columns = torch.from_numpy(read_attributes(labels, known.schema)[0].to_numpy(np.int8, copy=True))
     thresholds = {"confidence": confidence, "support": support, "lift": lift}
-    mined = mine_rules(columns, known.schema, rules=known, table=labels.name, **thresholds)
+    table = read_labels(labels, known.schema).labels
+    mined = mine_rules(table, known.schema, rules=known, table=labels.name, **thresholds)
     Console().print(mined)
     if output is not None:
         mined.rules.save(output)
@@ -132,22 +164,39 @@ def parser() -> ArgumentParser:
         commands.add_parser(name, help=says, add_help=False)
     add_data_commands(command(commands, "data", None, "look at a data set: data check, data sheet"))
 
-    one = command(commands, "lint", lint, "check rules against each other, and against labels")
+    add_lint_options(command(commands, "lint", lint, "check rules against each other, and against labels"))
+    add_mine_options(command(commands, "mine", mine, "propose statistical rules from the regularities of labels"))
+    return top
+
+
+def add_lint_options(one: ArgumentParser) -> None:
+    """What ``lint`` reads, and what it tells."""
     one.add_argument("rules", metavar="CATALOG_OR_FILE", help="a catalog's name (celeba), a YAML file, or rule text")
     one.add_argument("--schema", metavar="CATALOG", help="the attributes, for a file of rules without its own")
-    one.add_argument(
-        "--labels", type=Path, metavar="FILE", help="labels to hold the rules against: list_attr_celeba.txt"
-    )
     one.add_argument("--strength", choices=("logical", "all"), default="logical", help="all: statistical rules as well")
+    one.add_argument(
+        "--labels", type=Path, metavar="FILE", help="hold the rules against these: list_attr_celeba.txt, or a CSV"
+    )
+    one.add_argument(
+        "--split", type=Path, metavar="FILE", help="tell the faces apart by split: list_eval_partition.txt, or a CSV"
+    )
+    one.add_argument(
+        "--by", nargs="+", default=[], metavar="NAME", help="and by these groups or attributes, e.g. --by gender Young"
+    )
+    one.add_argument(
+        "--max-broken", type=float, metavar="SHARE", help="fail if more of the faces break a rule, e.g. 0.03"
+    )
+    one.add_argument("--json", dest="json_file", type=Path, metavar="FILE", help="write the whole report here as well")
 
-    one = command(commands, "mine", mine, "propose statistical rules from the regularities of labels")
-    one.add_argument("labels", type=Path, metavar="LABELS", help="the label table: list_attr_celeba.txt")
+
+def add_mine_options(one: ArgumentParser) -> None:
+    """Which labels ``mine`` reads, and how sure it must be."""
+    one.add_argument("labels", type=Path, metavar="LABELS", help="the label table: list_attr_celeba.txt, or a CSV")
     one.add_argument("--schema", required=True, metavar="CATALOG", help="its attributes and the rules known already")
     one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
     one.add_argument("--support", type=float, default=0.01, metavar="SHARE", help="default: 0.01 of the faces")
     one.add_argument("--lift", type=float, default=1.1, metavar="FACTOR", help="default: 1.1; 1 is by chance")
     one.add_argument("--output", type=Path, metavar="FILE", help="write the proposed rules: rules.yaml")
-    return top
 
 
 def add_data_commands(data: ArgumentParser) -> None:

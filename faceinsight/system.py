@@ -25,7 +25,7 @@ from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
 from faceinsight.modules.bce import bce_sum_and_count
 from faceinsight.modules.frozen import frozen_names
-from faceinsight.modules.logical import LogicalConstraint
+from faceinsight.modules.logical import LogicalConstraint, broken_components
 from faceinsight.processes import gathered, mean_over_processes
 
 __all__ = [
@@ -42,6 +42,9 @@ ClassWeight = Literal["none", "balanced"]
 
 #: The norms that Lightning's ``sync_batchnorm`` replaces by the same thing over all processes.
 EXCHANGED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+#: How a count is logged: summed over the batches of the epoch and over all processes.
+PER_EPOCH: dict[str, Any] = {"on_step": False, "on_epoch": True, "reduce_fx": "sum", "sync_dist": True}
 
 #: The class id of pixels that no loss counts.
 UNCOUNTED = -100
@@ -180,6 +183,9 @@ class TrainingSystem(lightning.LightningModule):
 class AttributeSystem(TrainingSystem):
     """Attributes from faces: masked BCE plus the logical constraint.
 
+    The conditional constraint leaves to BCE what labels break (:func:`~faceinsight.modules.logical.conditional_loss`);
+    ``train/broken_faces`` in the log is the number of such faces in each epoch.
+
     After a test, ``test_probability`` holds the probabilities of every test face and ``test_index`` their rows in the
     table, in order, on every process.
 
@@ -239,6 +245,9 @@ class AttributeSystem(TrainingSystem):
         if self.logical is not None:
             terms["logical"] = mean_over_processes(*self.logical.sum_and_count(logits, labels))
             loss = loss + self.logical_weight * terms["logical"]
+            if self.logical.kind == "conditional":
+                broken = broken_components(labels, self.logical.rules).any(-1).sum().float()
+                self.log("train/broken_faces", broken, **PER_EPOCH, batch_size=len(batch))
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))
         return self.finite(loss, terms)
 

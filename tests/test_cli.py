@@ -1,6 +1,7 @@
 """The command line, from words to exit codes."""
 
 import contextlib
+import json
 import shutil
 import subprocess
 import sys
@@ -214,6 +215,83 @@ def test_sound_rules_are_held_against_a_list_of_labels(drawn: Path, capsys: pyte
     assert "0 of 24 faces (0.00%) break at least one rule" in shown
 
 
+@pytest.fixture
+def labelled(tmp_path: Path) -> list[str]:
+    """The words that lint rules against four faces, one of which breaks them."""
+    (tmp_path / "catalog.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "name": "small",
+                "attributes": dict.fromkeys(["Bald", "Bangs", "Male"], "x"),
+                "groups": {"gender": {"kind": "exactly_one", "labels": {"Male": "Male", "Female": "not Male"}}},
+                "rules": {"logical": ["Bald -> not Bangs"]},
+            }
+        )
+    )
+    rows = [
+        "file,Bald,Bangs,Male,split",
+        "a.jpg,1,1,1,train",
+        "b.jpg,1,-1,1,train",
+        "c.jpg,-1,1,1,test",
+        "d.jpg,-1,1,-1,test",
+    ]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    return ["lint", str(tmp_path / "catalog.yaml"), "--labels", str(tmp_path / "labels.csv")]
+
+
+def test_labels_that_break_rules_fail_only_on_request(labelled: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(labelled) == 0
+    assert cli.main([*labelled, "--max-broken", "0.25"]) == 0
+    assert capsys.readouterr().err == ""
+    assert cli.main([*labelled, "--max-broken", "0.2"]) == 1
+    assert capsys.readouterr().err == "error: 25.00% of the faces break a rule, more than --max-broken 20.00%\n"
+
+
+def test_broken_labels_are_told_by_split_and_group_and_as_json(
+    labelled: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "out" / "report.json"
+    assert cli.main([*labelled, "--by", "gender", "Bald", "--json", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert [f"broken share by {name}" in shown for name in ("split", "gender", "Bald")] == [True] * 3
+    assert "│ Bald -> not Bangs │ a.jpg " in shown
+    assert "exact match 75.00%, accuracy 91.67% (labels to change at least: 1)" in " ".join(shown.split())
+    data = json.loads(path.read_text())
+    shares = {
+        name: {part: each["share"] for part, each in parts.items()} for name, parts in data["labels"]["by"].items()
+    }
+    assert shares == {
+        "split": {"train": 0.5, "test": 0},
+        "gender": {"Male": 1 / 3, "Female": 0},
+        "Bald": {"Bald": 0.5, "not Bald": 0},
+    }
+    # splits of another file, which leaves a face out
+    (tmp_path / "splits.txt").write_text("d.jpg 1\na.jpg 2\n")
+    assert cli.main([*labelled, "--split", str(tmp_path / "splits.txt"), "--json", str(path)]) == 0
+    data = json.loads(path.read_text())["labels"]
+    assert (data["faces"], data["by"]["split"]["test"]["broken"], data["by"]["split"]["val"]["broken"]) == (2, [1], [0])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--by", "gendre"], "unknown attribute 'gendre'; did you mean 'gender'?"),
+        (["--split", "/nowhere.txt"], "/nowhere.txt: No such file or directory"),
+    ],
+)
+def test_what_labels_cannot_be_told_apart_by_is_a_mistake(
+    labelled: list[str], words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*labelled, *words]) == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+@pytest.mark.parametrize("words", [["--by", "gender"], ["--split", "x"], ["--max-broken", "0"]])
+def test_what_is_said_of_labels_needs_labels(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lint", "celeba", *words]) == 2
+    assert "give them by --labels FILE" in capsys.readouterr().err
+
+
 def test_all_strengths_are_more_rules(capsys: pytest.CaptureFixture[str]) -> None:
     counts = []
     for words in ([], ["--strength", "all"]):
@@ -241,13 +319,15 @@ def test_mined_rules_are_printed_and_written_for_who_asks_for_them(
 @pytest.mark.parametrize(
     ("rules", "code", "says"),
     [
-        ("Bald -> not Bangs\nBangs -> not Bald", 0, "duplicate: 'Bangs -> not Bald' says the same as"),
+        ("Bald -> not Bangs\nMale -> not Bangs", 0, "the rules are sound"),
+        ("Bald -> not Bangs\nBangs -> not Bald", 1, "duplicate: 'Bangs -> not Bald' says the same as"),
         ("Bald and Bangs\nBald -> not Bangs", 1, "unsatisfiable: no face can satisfy"),
         ("exactly_one(Male, Young)\nBald -> Bags", 1, "rules.txt: line 2, column 9: schema 'celeba' has no attribute"),
+        ("Bold -> Young\nMael", 1, "\nline 2, column 1: schema 'celeba' has no attribute 'Mael'; did you mean 'Male'"),
         ("Bald -> -> Bangs", 1, "rules.txt: line 1, column 9: unexpected '->'"),
     ],
 )
-def test_rules_that_nothing_can_be_trained_with_exit_with_1(
+def test_rules_with_a_finding_exit_with_1(
     rules: str, code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "rules.txt"

@@ -1,10 +1,13 @@
 """Objectives, optimiser groups and what stops a training."""
 
 import math
+from dataclasses import replace
 
+import lightning
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.knowledge.rules import RuleSet
@@ -35,6 +38,22 @@ def batch(faces: int = 4) -> FaceBatch:
     return FaceBatch(
         images=torch.zeros(faces, 3, 8, 8), labels=labels, index=torch.arange(faces), masks=None, features=None
     )
+
+
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no `val_dataloader`")
+@pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
+def test_faces_whose_labels_break_the_rules_are_counted_where_the_constraint_leaves_them_to_bce() -> None:
+    labels = torch.tensor([[1, 1, 0], [1, -1, 1], [1, 1, -1], [0, 1, 0]], dtype=torch.int8)
+    batches = [replace(batch(), labels=labels), replace(batch(), labels=labels.roll(1, 0)), batch()]
+    for kind, counted in [("semantic", None), ("conditional", 2.0 + 2.0)]:
+        logical = LogicalConstraint(rules=RULES, kind=kind)
+        system = AttributeSystem(network=Fixed([0.4, 1.1, -0.3]), rules=RULES, logical=logical)
+        trainer = lightning.Trainer(
+            accelerator="cpu", max_epochs=2, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+            enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(system, DataLoader(batches, batch_size=None))
+        assert trainer.callback_metrics.get("train/broken_faces") == counted
 
 
 def loss_of(system: AttributeSystem) -> torch.Tensor:

@@ -10,7 +10,17 @@ import pandas as pd
 
 from faceinsight.knowledge.schema import Schema
 
-__all__ = ["aligned", "counted", "read_attributes", "read_pairs", "read_partition", "read_subset"]
+__all__ = [
+    "aligned",
+    "check_header",
+    "checked_values",
+    "counted",
+    "read_attributes",
+    "read_columns",
+    "read_pairs",
+    "read_partition",
+    "read_subset",
+]
 
 Listed = TypeVar("Listed", pd.DataFrame, pd.Series)
 
@@ -36,6 +46,15 @@ def parsed_attributes(
         count, header = lines.readline().strip(), lines.readline().split()
     if not count.isdigit():
         raise ValueError(f"{path}: the first line is the number of faces, got {count[:60]!r}")
+    unused = check_header(path, header, schema, names)
+    values = read_columns(path, 1 + len(header), skip=2)
+    if len(values) != int(count):
+        raise ValueError(f"{path}: {len(values):,} rows, but its first line says {int(count):,}; get the file again")
+    return checked_values(path, values.set_axis(header, axis="columns")[list(names)]), unused
+
+
+def check_header(path: Path, header: Sequence[str], schema: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The columns that the schema does not have; refuse a header that lacks one of its own or names one twice."""
     unused = tuple(name for name in header if name not in names)
     if missing := [name for name in names if name not in header]:
         raise ValueError(
@@ -44,10 +63,7 @@ def parsed_attributes(
         )
     if len(set(header)) < len(header):
         raise ValueError(f"{path}: the header names a column twice")
-    values = read_columns(path, 1 + len(header), skip=2)
-    if len(values) != int(count):
-        raise ValueError(f"{path}: {len(values):,} rows, but its first line says {int(count):,}; get the file again")
-    return checked_values(path, values.set_axis(header, axis="columns")[list(names)]), unused
+    return unused
 
 
 def checked_values(path: Path, values: pd.DataFrame) -> pd.DataFrame:
@@ -64,10 +80,10 @@ def checked_values(path: Path, values: pd.DataFrame) -> pd.DataFrame:
     return numbers.astype(np.int8)
 
 
-def read_columns(path: Path, width: int, skip: int = 0) -> pd.DataFrame:
+def read_columns(path: Path, width: int, skip: int = 0, sep: str = r"\s+") -> pd.DataFrame:
     """The lines of a list as columns 1 to ``width - 1``, by the file name in column 0."""
     try:
-        frame = pd.read_csv(path, sep=r"\s+", header=None, skiprows=skip, dtype={0: str})
+        frame = pd.read_csv(path, sep=sep, header=None, skiprows=skip, dtype={0: str})
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{path}: {error}") from error
     if frame.shape[1] != width:

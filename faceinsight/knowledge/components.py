@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Int8, Int64
 from torch import Tensor
 
-from faceinsight.knowledge.diagram import MAX_NODES, DecisionDiagram, DiagramTooLargeError, compiled
+from faceinsight.knowledge.diagram import MAX_NODES, DecisionDiagram, DiagramTooLargeError, compiled, fewest_changes
 from faceinsight.knowledge.formula import Formula
 from faceinsight.knowledge.ordering import good_order, greedy_order
 from faceinsight.knowledge.schema import Schema
@@ -104,6 +104,20 @@ class Component:
             )
         return self.table
 
+    def fewest_changes(self, labels: Int8[Tensor, "face attr"]) -> Int64[Tensor, " face"]:
+        """In how many defined labels each face differs from the nearest model.
+
+        Args:
+            labels: 1, -1, or 0 undefined, for :attr:`attributes`.
+        """
+        if isinstance(self.table, DecisionDiagram):
+            place = torch.tensor([self.attributes.index(name) for name in self.table.order])
+            return fewest_changes(self.table, labels.index_select(1, place))
+        literals = torch.cat([self.table, ~self.table], dim=1).float()
+        against = torch.cat([labels < 0, labels > 0], dim=1).float()
+        blocks = against.split(max(1, MAX_STATES // len(literals)))
+        return torch.cat([(block @ literals.T).amin(1) for block in blocks]).long()
+
 
 def find_components(
     formulas: Sequence[Formula], schema: Schema, max_models: int | None = None, max_nodes: int = MAX_NODES
@@ -193,7 +207,7 @@ def _component(
 ) -> Component:
     members = [formulas[rule] for rule in rules]
     names = tuple(sorted(_names(members), key=schema.index))
-    table = _enumerated(members, names, max_models)
+    table: Tensor | DecisionDiagram | None = _enumerated(members, names, max_models)
     if table is None:
         try:
             table = compiled(members, good_order(members, names), max_nodes)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int8, Int64
 from torch import Tensor
 
 from faceinsight.knowledge.formula import (
@@ -32,7 +32,7 @@ from faceinsight.knowledge.formula import (
     Or,
 )
 
-__all__ = ["MAX_NODES", "DecisionDiagram", "DiagramTooLargeError", "compiled", "restricted"]
+__all__ = ["MAX_NODES", "DecisionDiagram", "DiagramTooLargeError", "compiled", "fewest_changes", "restricted"]
 
 #: Above this many nodes a diagram is given up; choice of this library (a batch of 256 takes some seconds there).
 MAX_NODES = 2**18
@@ -72,6 +72,20 @@ class DecisionDiagram:
             counts.append(0)
             counts = [counts[no] + counts[yes] for no, yes in zip(low.tolist(), high.tolist(), strict=True)]
         return counts[0]
+
+
+def fewest_changes(diagram: DecisionDiagram, labels: Int8[Tensor, "face attr"]) -> Int64[Tensor, " face"]:
+    """In how many defined labels each face differs from the nearest assignment that satisfies the rules.
+
+    Args:
+        labels: 1, -1, or 0 undefined, in the diagram's order.
+    """
+    value = torch.zeros(1, len(labels), dtype=torch.int64)
+    dead = torch.full((1, len(labels)), len(diagram.order) + 1)
+    for low, high, own in zip(reversed(diagram.low), reversed(diagram.high), reversed(labels.unbind(1)), strict=True):
+        below = torch.cat([value, dead])
+        value = torch.minimum(below[high] + (own < 0), below[low] + (own > 0))
+    return value[0]
 
 
 def restricted(formula: Formula, name: str, value: bool) -> Residue:
@@ -159,28 +173,23 @@ def compiled(formulas: Sequence[Formula], order: Sequence[str], max_nodes: int =
     Raises:
         DiagramTooLargeError: more than ``max_nodes`` nodes before the reduction.
     """
-    steps = _descended(formulas, order, max_nodes)
-    low, high, kept = [], [], [0]  # the kept nodes of the next level, each mapped to its number
-    numbers: dict[int, int] = {0: 0}
-    for no, yes in reversed(steps):
-        dead = len(kept)
+    low, high = [], []
+    numbers = {0: 0}  # what each kept node of the level below is called after the reduction
+    for no, yes in reversed(_descended(formulas, order, max_nodes)):
+        dead = len(set(numbers.values()))
         pairs: dict[tuple[int, int], int] = {}
         merged: dict[int, int] = {}
-        for node, pair in enumerate(zip(no, yes, strict=True)):
-            ends = (numbers.get(pair[0], dead), numbers.get(pair[1], dead))
-            if ends != (dead, dead):
-                merged[node] = pairs.setdefault(ends, len(pairs))
-        low.append(torch.tensor([ends[0] for ends in pairs], dtype=torch.int64))
-        high.append(torch.tensor([ends[1] for ends in pairs], dtype=torch.int64))
-        kept, numbers = list(pairs), merged
-    if not numbers:
-        return None
-    return DecisionDiagram(tuple(order), tuple(low[::-1]), tuple(high[::-1]))
+        for node, ends in enumerate(zip(no, yes, strict=True)):
+            pair = (numbers.get(ends[0], dead), numbers.get(ends[1], dead))
+            if pair != (dead, dead):
+                merged[node] = pairs.setdefault(pair, len(pairs))
+        low.append(torch.tensor([pair[0] for pair in pairs], dtype=torch.int64))
+        high.append(torch.tensor([pair[1] for pair in pairs], dtype=torch.int64))
+        numbers = merged
+    return DecisionDiagram(tuple(order), tuple(low[::-1]), tuple(high[::-1])) if numbers else None
 
 
-def _descended(
-    formulas: Sequence[Formula], order: Sequence[str], max_nodes: int
-) -> list[tuple[list[int], list[int]]]:
+def _descended(formulas: Sequence[Formula], order: Sequence[str], max_nodes: int) -> list[tuple[list[int], list[int]]]:
     """For each level where its nodes lead, -1 where a formula has become false; not reduced yet."""
     place = {name: position for position, name in enumerate(order)}
     beginning: list[list[Formula]] = [[] for _ in order]
@@ -215,7 +224,7 @@ class _Residues:
     def conjuncts(self, formula: Formula) -> frozenset[int]:
         """The numbers of a formula's conjuncts."""
         parts = formula.operands if isinstance(formula, And) else (formula,)
-        found = set()
+        found: set[int] = set()
         for part in parts:
             if isinstance(part, And):
                 found |= self.conjuncts(part)

@@ -15,7 +15,7 @@
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from lark import Lark, Token, Tree, UnexpectedInput
@@ -101,11 +101,21 @@ class UnknownNameError(RuleSyntaxError):
         nearest: names of the schema that look like it, the nearest first.
     """
 
-    def __init__(self, token: Token, name: str, schema: Schema, text: str) -> None:
-        self.name, self.nearest = name, tuple(difflib.get_close_matches(name, schema.names, n=3, cutoff=0.5))
+    def __init__(self, token: Token, schema: Schema, text: str) -> None:
+        name = self.name = _plain(token)
+        self.nearest = tuple(difflib.get_close_matches(name, schema.names, n=3, cutoff=0.5))
         hint = f"; did you mean {' or '.join(map(repr, self.nearest))}?" if self.nearest else ""
         problem = f"schema {schema.name!r} has no attribute {name!r}{hint}"
         super().__init__(problem, text, token.line or 1, token.column or 1)
+
+
+def with_notes(errors: Sequence[UnknownNameError]) -> UnknownNameError:
+    """The first of the errors; what the others say are its notes, so that all can be mended at once."""
+    first, *others = errors
+    for error in others:
+        for said in (str(error), *getattr(error, "__notes__", ())):
+            first.add_note(said)
+    return first
 
 
 def parse_rules(text: str, schema: Schema) -> list[Formula]:
@@ -113,7 +123,8 @@ def parse_rules(text: str, schema: Schema) -> list[Formula]:
 
     Raises:
         RuleSyntaxError: the text is no rule of the language; the message gives line, column and what was expected.
-        UnknownNameError: a name is not in the schema; the message gives line, column and the nearest names.
+        UnknownNameError: a name is not in the schema; the message gives line, column and the nearest names, its notes
+            say the same of every other such name.
 
     >>> schema = Schema.from_names(["Bald", "Bangs", "Smiling"])
     >>> for formula in parse_rules("(Bald -> (not Bangs)) # of course", schema):
@@ -132,7 +143,11 @@ def parse_rules(text: str, schema: Schema) -> list[Formula]:
         tree = _parser().parse(f"{text}\n")
     except UnexpectedInput:
         raise _syntax_error(text) from None
-    return [_formula(node, schema, text) for node in tree.children]
+    tokens = [token for token in tree.scan_values(lambda _: True) if isinstance(token, Token)]
+    names = [token for token in tokens if token.type in ("NAME", "QUOTED")]
+    if unknown := [UnknownNameError(token, schema, text) for token in names if _plain(token) not in schema]:
+        raise with_notes(unknown)
+    return [_formula(node) for node in tree.children]
 
 
 def parse_expression(text: str, schema: Schema) -> Formula:
@@ -165,16 +180,18 @@ def _parser() -> Lark:
     return Lark(GRAMMAR, parser="lalr", lexer="basic", postlex=_OpenLines(), maybe_placeholders=False)
 
 
-def _formula(node: Tree | Token, schema: Schema, text: str) -> Formula:
+def _plain(token: Token) -> str:
+    """A name without its quotes."""
+    return str(token).strip('"')
+
+
+def _formula(node: Tree | Token) -> Formula:
     if isinstance(node, Token):
-        name = str(node).strip('"')
-        if name not in schema:
-            raise UnknownNameError(node, name, schema, text)
-        return Atom(name)
+        return Atom(_plain(node))
     word, children = node.data, node.children
     if word == "count":
         word, children = str(children[0]), children[1:]
-    parts = [_formula(child, schema, text) for child in children]
+    parts = [_formula(child) for child in children]
     connective = CONNECTIVES[word]
     return connective(*parts) if word in ("iff", "implies", "negated") else connective(tuple(parts))
 

@@ -1,8 +1,9 @@
 """The linter: rules that say nothing, say it twice or contradict each other, and how often given labels break them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isnan
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -14,13 +15,17 @@ from faceinsight.knowledge.components import (
     models_of,
 )
 from faceinsight.knowledge.formula import Formula, Iff, Not
+from faceinsight.knowledge.label_check import LabelCheck, Slices, check_labels
 from faceinsight.knowledge.rules import RuleSet
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-__all__ = ["Finding", "LabelCheck", "LintReport", "lint"]
+__all__ = ["Finding", "LintReport", "lint"]
+
+#: What labels add to a rule's row.
+COUNTED = ("decided", "broken", "share", "examples")
 
 FindingKind = Literal["unsatisfiable", "vacuous", "duplicate", "redundant", "constant", "unchecked"]
 
@@ -43,34 +48,6 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class LabelCheck:
-    """How given labels keep the rules.
-
-    Args:
-        decided: for each rule, the faces whose defined labels decide it.
-        broken: for each rule, the faces that break it.
-        faces_decided: faces on which at least one rule is decided.
-        faces_broken: faces that break at least one rule.
-    """
-
-    decided: tuple[int, ...]
-    broken: tuple[int, ...]
-    faces_decided: int
-    faces_broken: int
-
-    @property
-    def share(self) -> tuple[float, ...]:
-        """For each rule, the broken share of the faces on which it is decided (nan where there is none)."""
-        pairs = zip(self.broken, self.decided, strict=True)
-        return tuple(broken / decided if decided else float("nan") for broken, decided in pairs)
-
-    @property
-    def total_share(self) -> float:
-        """The share of faces that break at least one rule, of those on which any is decided."""
-        return self.faces_broken / self.faces_decided if self.faces_decided else float("nan")
-
-
-@dataclass(frozen=True)
 class LintReport:
     """What :func:`lint` found; ``print`` shows it as a table, ``frame`` gives it as data."""
 
@@ -83,50 +60,56 @@ class LintReport:
         """Whether the rules themselves are without a finding (labels that break them are not the rules' fault)."""
         return not self.findings
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One mapping a rule: rule, strength, source, findings, and with labels decided, broken, share, examples."""
+        found = [{each.kind: None for each in self.findings if rule in each.rules} for rule in range(len(self.rules))]
+        rows: list[dict[str, Any]] = [
+            {"rule": rule.text, "strength": rule.strength, "source": rule.source, "findings": [*kinds]}
+            for rule, kinds in zip(self.rules, found, strict=True)
+        ]
+        if self.labels is not None:
+            columns = (self.labels.decided, self.labels.broken, self.labels.share, self.labels.examples)
+            for row, values in zip(rows, zip(*columns, strict=True), strict=True):
+                row |= zip(COUNTED, values, strict=True)
+        return rows
+
     def frame(self) -> "pd.DataFrame":
-        """One row a rule: rule, strength, source, findings, and with labels decided, broken, share."""
+        """The same as a table, lists written out."""
         import pandas as pd
 
-        kinds: list[dict[str, None]] = [{} for _ in self.rules]
-        for finding in self.findings:
-            for index in finding.rules:
-                kinds[index][finding.kind] = None
-        frame = pd.DataFrame(
-            {
-                "rule": self.rules.texts,
-                "strength": [rule.strength for rule in self.rules],
-                "source": [rule.source for rule in self.rules],
-                "findings": [", ".join(each) for each in kinds],
-            }
-        )
-        if self.labels is not None:
-            frame["decided"], frame["broken"] = self.labels.decided, self.labels.broken
-            frame["share"] = self.labels.share
+        columns = ["rule", "strength", "source", "findings", *(COUNTED if self.labels else ())]
+        frame = pd.DataFrame(self.rows(), columns=columns)
+        for name in {"findings", "examples"} & {*columns}:
+            frame[name] = frame[name].map(", ".join)
         return frame
 
-    def __rich__(self) -> "RenderableType":
-        from rich.console import Group
-        from rich.markup import escape
-        from rich.table import Table
-        from rich.text import Text
+    def by_frame(self, name: str) -> "pd.DataFrame":
+        """The broken shares told apart: one row a rule and one for any of them, one column a part of the faces.
 
-        table = Table(title=f"{len(self.rules)} rules over {self.rules.schema.name!r}", title_justify="left")
-        counted = ("decided", "broken", "share") if self.labels else ()
-        table.add_column("rule", overflow="fold")
-        for heading in ("strength", "findings"):
-            table.add_column(heading)
-        for heading in counted:
-            table.add_column(heading, justify="right")
-        for _, row in self.frame().iterrows():
-            numbers = [f"{row['decided']:,}", f"{row['broken']:,}", f"{row['share']:.2%}"] if counted else []
-            table.add_row(escape(row["rule"]), row["strength"], row["findings"], *numbers)
-        lines = [f"{finding.kind}: {finding.message}" for finding in self.findings] or ["the rules are sound"]
-        if self.labels is not None:
-            lines.append(
-                f"{self.labels.faces_broken:,} of {self.labels.faces_decided:,} faces "
-                f"({self.labels.total_share:.2%}) break at least one rule"
-            )
-        return Group(table, *map(Text, lines))
+        Args:
+            name: one of those that the labels were told apart by.
+        """
+        import pandas as pd
+
+        parts = {} if self.labels is None else self.labels.by[name]
+        columns = {part: [*check.share, check.total_share] for part, check in parts.items()}
+        return pd.DataFrame(columns, index=[*self.rules.texts, "at least one"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report as plain data, for JSON; what is not known is None."""
+        data = {
+            "schema": self.rules.schema.name,
+            "sound": self.ok,
+            "rules": self.rows(),
+            "findings": [asdict(finding) for finding in self.findings],
+            "labels": None if self.labels is None else self.labels.to_dict(),
+        }
+        return _without_nan(data)
+
+    def __rich__(self) -> "RenderableType":
+        from faceinsight.knowledge.lint_tables import report_tables
+
+        return report_tables(self)
 
     def __str__(self) -> str:
         from io import StringIO
@@ -138,11 +121,17 @@ class LintReport:
         return "\n".join(line.rstrip() for line in written.getvalue().splitlines())
 
 
-def lint(rules: RuleSet, labels: Tensor | None = None) -> LintReport:
+def lint(
+    rules: RuleSet,
+    labels: Tensor | None = None,
+    *,
+    files: Sequence[str] | None = None,
+    by: Mapping[str, Slices] | None = None,
+) -> LintReport:
     """Check ``rules`` against each other and, where given, against ``labels``.
 
     Args:
-        labels: ``[face, attr]``, three-valued or boolean; see :meth:`Schema.check_labels`.
+        labels, files, by: see :func:`~faceinsight.knowledge.label_check.check_labels`.
 
     >>> from faceinsight.knowledge.schema import Schema
     >>> schema = Schema.from_names(["Bald", "Bangs", "Smiling"])
@@ -151,18 +140,8 @@ def lint(rules: RuleSet, labels: Tensor | None = None) -> LintReport:
     duplicate (1,) 'not (Bald and Bangs)' says the same as 'Bald -> not Bangs'
     """
     findings = [finding for members in connected(rules.formulas) for finding in _component(rules.formulas, members)]
-    return LintReport(rules, tuple(findings), None if labels is None else _check(rules, labels))
-
-
-def _check(rules: RuleSet, labels: Tensor) -> LabelCheck:
-    verdicts = rules.verdicts(labels)
-    decided, broken = verdicts != 0, verdicts < 0
-    return LabelCheck(
-        decided=tuple(decided.sum(0).tolist()),
-        broken=tuple(broken.sum(0).tolist()),
-        faces_decided=int(decided.any(1).sum()),
-        faces_broken=int(broken.any(1).sum()),
-    )
+    checked = None if labels is None else check_labels(rules, labels, files=files, by=by)
+    return LintReport(rules, tuple(findings), checked)
 
 
 def _component(formulas: Sequence[Formula], members: tuple[int, ...]) -> list[Finding]:
@@ -212,6 +191,15 @@ def _constants(formulas: Sequence[Formula], members: tuple[int, ...]) -> list[Fi
 
 def _same(one: Formula, other: Formula) -> bool:
     return set(one.names) == set(other.names) and not is_satisfiable([Not(Iff(one, other))])
+
+
+def _without_nan(value: Any) -> Any:
+    """Plain data as JSON takes it: None for nan."""
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and isnan(value) else value
 
 
 def _listed(formulas: Sequence[Formula]) -> str:

@@ -26,6 +26,7 @@ from dataclasses import fields
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Bool, Float
 from scipy import stats
 from torch import Tensor
@@ -146,9 +147,11 @@ def implications(rules: RuleSet) -> Bool[np.ndarray, "literal literal"]:
     together = np.ones((2 * size, 2 * size), dtype=bool)
     together[np.arange(2 * size), negation] = False
     for component in rules.components:
-        models, index = component.models.numpy(), component.index.numpy()
-        index, seen = np.concatenate([index, index + size]), np.hstack([models, ~models]).astype(np.float32)
-        together[np.ix_(index, index)] = seen.T @ seen > 0
+        index = np.concatenate([component.index.numpy(), component.index.numpy() + size])
+        literals = np.vstack([np.eye(len(component)), -np.eye(len(component))])
+        pairs = np.clip(literals[:, None] + literals, -1, 1).astype(np.int8).reshape(-1, len(component))
+        changes = component.fewest_changes(torch.from_numpy(pairs)).numpy()
+        together[np.ix_(index, index)] &= changes.reshape(len(index), len(index)) == 0
     possible = together.diagonal()
     return ~(together & np.outer(possible, possible))[:, negation]
 

@@ -53,7 +53,7 @@ class RuleGraph:
 
 
 def good_order(formulas: Sequence[Formula], names: Sequence[str]) -> tuple[str, ...]:
-    """An order in which little must be remembered: the best of a few, each attribute then moved to its best place.
+    r"""An order in which little must be remembered: the best of a few, each attribute then moved to its best place.
 
     >>> from faceinsight.knowledge.language import parse_rules
     >>> from faceinsight.knowledge.schema import Schema

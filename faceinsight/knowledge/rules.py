@@ -20,7 +20,7 @@ from torch import Tensor
 from faceinsight.files import write_text
 from faceinsight.knowledge.components import Component, find_components, is_satisfiable
 from faceinsight.knowledge.formula import Formula, Not, columns
-from faceinsight.knowledge.language import RuleSyntaxError, parse_rules
+from faceinsight.knowledge.language import RuleSyntaxError, UnknownNameError, parse_rules, with_notes
 from faceinsight.knowledge.schema import Group, Schema, catalog_names, read_catalog
 
 if TYPE_CHECKING:
@@ -96,6 +96,11 @@ class RuleSet:
         """
         return find_components(self.formulas, self.schema)
 
+    @cached_property
+    def singly(self) -> tuple["RuleSet", ...]:
+        """Each rule as a set of its own, made once: what is known about these sets is kept with them."""
+        return tuple(RuleSet(self.schema, (rule,)) for rule in self.rules)
+
     def verdicts(self, labels: Tensor) -> Int8[Tensor, "face rule"]:
         """For each face and rule: 1 it holds, -1 it is broken, 0 the undefined labels leave it open."""
         by_name = columns(self.schema, self.schema.check_labels(labels))
@@ -110,11 +115,17 @@ class RuleSet:
         """
         return self.verdicts(labels) < 0
 
-    def lint(self, labels: Tensor | None = None) -> "LintReport":
+    def lint(
+        self,
+        labels: Tensor | None = None,
+        *,
+        files: Sequence[str] | None = None,
+        by: Mapping[str, Mapping[str, Tensor]] | None = None,
+    ) -> "LintReport":
         """What is wrong with the rules, and with ``labels`` how often each is broken; see ``knowledge/lint.py``."""
         from faceinsight.knowledge.lint import lint
 
-        return lint(self, labels)
+        return lint(self, labels, files=files, by=by)
 
     def to_text(self) -> str:
         """One rule a line; :meth:`parse` reads it back (strengths and sources are in :meth:`to_dict`)."""
@@ -143,10 +154,19 @@ class RuleSet:
 
         Raises:
             RuleSyntaxError: with line, column and what was expected; in a list the entry is named too.
+            UnknownNameError: names that the schema does not have: the first, and the others as its notes.
         """
         if isinstance(text, str):
             return cls(schema, tuple(Rule(str(formula), formula, strength) for formula in parse_rules(text, schema)))
-        rules = [rule for number, entry in enumerate(text, 1) for rule in _entry(entry, number, schema, strength)]
+        rules: list[Rule] = []
+        unknown: list[UnknownNameError] = []
+        for number, entry in enumerate(text, 1):
+            try:
+                rules += _entry(entry, number, schema, strength)
+            except UnknownNameError as error:
+                unknown.append(error)
+        if unknown:
+            raise with_notes(unknown)
         return cls(schema, tuple(rules))
 
     @classmethod
@@ -210,7 +230,8 @@ def _entry(entry: str | Mapping[str, str], number: int, schema: Schema, strength
     try:
         formulas = parse_rules(entry["rule"], schema)
     except RuleSyntaxError as error:
-        error.args = (f"{strength} rule {number}, {error}",)
+        whose, notes = f"{strength} rule {number}, ", getattr(error, "__notes__", [])
+        error.args, notes[:] = (f"{whose}{error}",), [f"{whose}{note}" for note in notes]
         raise
     return [Rule(str(formula), formula, strength, entry.get("source")) for formula in formulas]
 

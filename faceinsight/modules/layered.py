@@ -51,9 +51,7 @@ class Levels:
         """How many nodes all levels have together."""
         return sum(map(len, self.low))
 
-    def upward(
-        self, yes: Literals, no: Literals
-    ) -> tuple[Float[Tensor, " face"], list[Float[Tensor, "_ face"]]]:
+    def upward(self, yes: Literals, no: Literals) -> tuple[Float[Tensor, " face"], list[Float[Tensor, "_ face"]]]:
         """The log of the sum over all models; and for each node how much likelier its present side is, in log-odds.
 
         Args:
@@ -70,9 +68,7 @@ class Levels:
             odds.append(present - absent)
         return value[0], odds[::-1]
 
-    def downward(
-        self, odds: list[Float[Tensor, "_ face"]]
-    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def downward(self, odds: list[Float[Tensor, "_ face"]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Level by level: how probable it is to pass through each node, and there to take either side."""
         reached = torch.ones_like(odds[0])
         for level in range(len(self)):
@@ -144,7 +140,7 @@ class LayeredComponent:
         """
         if not isinstance(diagram := component.table, DecisionDiagram):
             raise TypeError("the component has its models, no diagram; EnumeratedComponent serves it")
-        places = {name: place for name, place in zip(component.attributes, component.index.tolist(), strict=True)}
+        places = dict(zip(component.attributes, component.index.tolist(), strict=True))
         index = torch.tensor([places[name] for name in diagram.order], dtype=torch.int64, device=device)
         low, high = (tuple(each.to(device) for each in side) for side in (diagram.low, diagram.high))
         return cls(index, Levels(low, high))
@@ -248,7 +244,8 @@ class LayeredComponent:
         def summed(yes: Tensor, no: Tensor) -> tuple[Tensor]:
             odds = self.levels.upward(yes, no)[1]
             passed = zip(self.levels.downward(odds), odds, strict=True)
-            return (sum((reached * bernoulli_entropy(each)).sum(0) for (reached, _, _), each in passed)[None],)
+            found = [(reached * bernoulli_entropy(each)).sum(0) for (reached, _, _), each in passed]
+            return (torch.stack(found).sum(0, keepdim=True),)
 
         (found,) = in_pieces(summed, self.levels.nodes, *self._literals(logits, labels))
         return found.reshape(logits.shape[:-1])

@@ -1,7 +1,7 @@
 """The logical constraint: losses that pull predictions towards faces that satisfy the rules.
 
 FaceInsight (arXiv 2504.15624) trains with ``L_bce + L_c`` and publishes no formula for ``L_c``. Choice of this library:
-exact logic. Two kinds, both in nats and per face, averaged afterwards (never the log of an average):
+exact logic. Two kinds are exact, both in nats and per face, averaged afterwards (never the log of an average):
 
 ``semantic``
     ``-log WMC(K)``: how improbable it is that independent attributes satisfy the rules. Added to BCE it has the shape
@@ -12,20 +12,28 @@ exact logic. Two kinds, both in nats and per face, averaged afterwards (never th
 
 Mind the sign: the conditional loss *subtracts* the very term that the semantic loss adds. The semantic loss drives the
 independent probabilities themselves to obey the rules; the conditional one leaves that to the conditioning.
+
+Three more kinds, ``product``, ``goedel`` and ``lukasiewicz``, are fuzzy penalties for comparison, added to BCE as the
+semantic loss is (:mod:`faceinsight.modules.fuzzy`). The exact losses depend on what the rules say, the fuzzy ones also
+on how they are written.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinsight.knowledge.components import UnsatisfiableError, is_satisfiable, minimal_conflict
 from faceinsight.knowledge.rules import RuleSet
+from faceinsight.modules.fuzzy import FuzzyKind, fuzzy_loss
 from faceinsight.modules.log_space import BARRIER
 from faceinsight.modules.rule_tables import check_width, rule_tables
 
-__all__ = ["LogicalConstraint", "broken_components", "conditional_loss", "semantic_loss"]
+__all__ = ["LogicalConstraint", "broken_components", "conditional_loss", "rule_costs", "semantic_loss"]
+
+LogicalKind = Literal["semantic", "conditional", "product", "goedel", "lukasiewicz"]
 
 
 def semantic_loss(logits: Float[Tensor, "*batch attr"], rules: RuleSet) -> Float[Tensor, "*batch"]:
@@ -75,15 +83,33 @@ def broken_components(labels: Int8[Tensor, "*batch attr"], rules: RuleSet) -> Bo
     return torch.stack(broken, -1) if broken else labels.new_zeros(*labels.shape[:-1], 0, dtype=torch.bool)
 
 
+def rule_costs(logits: Float[Tensor, "*batch attr"], rules: RuleSet) -> Float[Tensor, "*batch rule"]:
+    """``-log P(rule)`` for each face and rule, in nats: how improbable each rule is by itself. For a training log.
+
+    Exact, whatever the kind that is trained with. A rule that costs most is the one that the outputs break most. The
+    costs add up to the semantic loss only where no two rules share an attribute.
+
+    >>> from faceinsight.knowledge.rules import RuleSet
+    >>> from faceinsight.knowledge.schema import Schema
+    >>> rules = RuleSet.parse(["a -> b", "a -> not b"], Schema.from_names("ab"))
+    >>> rule_costs(torch.tensor([[2.0, 2.0]]), rules)
+    tensor([[0.1109, 1.4952]])
+    """
+    costs = [semantic_loss(logits, rule) for rule in rules.singly]
+    return torch.stack(costs, -1) if costs else check_width(logits, rules)[..., :0]
+
+
 class LogicalConstraint(nn.Module):
-    """The rules as a loss: the mean over faces of :func:`semantic_loss` or :func:`conditional_loss`.
+    """The rules as a loss: the mean over faces of :func:`semantic_loss`, :func:`conditional_loss` or
+    :func:`~faceinsight.modules.fuzzy.fuzzy_loss`.
 
     It has no weights; its tables follow the logits' device. NaN in the logits is NaN in the loss, for the training loop
     to refuse.
 
     Args:
         rules: what holds of every face.
-        kind: ``semantic`` (added to BCE, needs no labels) or ``conditional`` (in BCE's place, needs labels).
+        kind: ``semantic`` (added to BCE, needs no labels), ``conditional`` (in BCE's place, needs labels), or for
+            comparison ``product``, ``goedel``, ``lukasiewicz`` (added to BCE, need no labels, not exact).
 
     Raises:
         UnsatisfiableError: no face satisfies the rules.
@@ -96,12 +122,16 @@ class LogicalConstraint(nn.Module):
     tensor(1.2128)
     """
 
-    def __init__(self, *, rules: RuleSet, kind: Literal["semantic", "conditional"] = "semantic") -> None:
+    def __init__(self, *, rules: RuleSet, kind: LogicalKind = "semantic") -> None:
         super().__init__()
-        if kind not in ("semantic", "conditional"):
-            raise ValueError(f"kind must be 'semantic' or 'conditional', got {kind!r}")
+        if kind not in get_args(LogicalKind):
+            raise ValueError(f"kind must be one of {', '.join(get_args(LogicalKind))}, got {kind!r}")
         self.rules, self.kind = rules, kind
-        rules.components  # noqa: B018  contradictory rules are refused here, not at the first batch
+        # contradictory rules are refused here, not at the first batch
+        if kind not in get_args(FuzzyKind):
+            rules.components  # noqa: B018
+        elif not is_satisfiable(rules.formulas):
+            raise UnsatisfiableError(minimal_conflict(rules.formulas))
 
     def forward(
         self, logits: Float[Tensor, "batch attr"], labels: Int8[Tensor, "batch attr"] | None = None
@@ -114,17 +144,20 @@ class LogicalConstraint(nn.Module):
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """The loss summed over the faces that count, and their number: with several processes, add each up and divide.
 
-        Every face counts for ``semantic``, every face with a defined label for ``conditional``.
+        Every face with a defined label counts for ``conditional``, every face for the other kinds.
         """
+        if self.kind == "conditional":
+            if labels is None:
+                raise ValueError(
+                    "LogicalConstraint(kind='conditional') needs labels: call it as constraint(logits, labels)"
+                )
+            loss = conditional_loss(logits, labels, self.rules)
+            return loss.sum(), (labels != 0).any(-1).sum().to(loss)
         if self.kind == "semantic":
             loss = semantic_loss(logits, self.rules)
-            return loss.sum(), loss.new_tensor(len(loss))
-        if labels is None:
-            raise ValueError(
-                "LogicalConstraint(kind='conditional') needs labels: call it as constraint(logits, labels)"
-            )
-        loss = conditional_loss(logits, labels, self.rules)
-        return loss.sum(), (labels != 0).any(-1).sum().to(loss)
+        else:
+            loss = fuzzy_loss(logits, self.rules, self.kind)
+        return loss.sum(), loss.new_tensor(len(loss))
 
     def extra_repr(self) -> str:
         return f"{len(self.rules)} rules over {self.rules.schema.name!r}, kind={self.kind!r}"

@@ -216,6 +216,8 @@ def test_the_shares_of_broken_faces_are_those_measured(celeba_labels: Tensor):
     logical = RuleSet.load("celeba").lint(celeba_labels).labels
     assert logical is not None
     assert (logical.faces_decided, logical.faces_broken) == (202_599, 4_750)
+    assert (logical.faces_inconsistent, logical.changes) == (4_750, 4_784)
+    assert logical.exact_match_ceiling == 1 - 4_750 / 202_599
     strict = RuleSet.parse(STRICT, Schema.load("celeba")).violations(celeba_labels).any(1).float().mean().item()
     assert strict == pytest.approx(0.0245, abs=0.0005)
 

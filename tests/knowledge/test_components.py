@@ -112,15 +112,44 @@ def test_a_rule_that_contradicts_itself_is_a_conflict_of_one():
     assert [str(formula) for formula in minimal_conflict(formulas)] == ["a and not a"]
 
 
-def test_a_component_beyond_the_limit_is_refused_with_its_size_and_its_glue():
+def test_a_component_with_many_models_stands_in_a_diagram_that_counts_them():
+    schema = letters(12)
+    formulas = parse_rules("a0 or a1 or a2 or a3 or a4 or a5\n a5 or a6\n a6 or a7 or a8 or a9 or a10 or a11", schema)
+    (listed,), (shared,) = (find_components(formulas, schema, most) for most in (2**12, 1000))
+    assert shared.count == listed.count == len(listed.models) > 1000
+    with pytest.raises(ValueError, match=r"the 12 attributes that 'a0' is joined with have 2,9\d\d consistent states"):
+        _ = shared.models
+
+
+@pytest.mark.parametrize("most", [2**16, 0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fewest_changes_are_those_to_the_nearest_model(seed: int, most: int):
+    rng, schema = random.Random(seed), letters(8)
+    formulas = random_clauses(rng, schema, 6)
+    labels = torch.tensor([[rng.choice([-1, 0, 1]) for _ in range(8)] for _ in range(50)], dtype=torch.int8)
+    for component in find_components(formulas, schema, most):
+        mine = [formulas[rule] for rule in component.rules]
+        models = brute_force(mine, schema, component.attributes)
+        own = labels[:, component.index]
+        expected = [
+            min(
+                sum(label * (1 if value else -1) < 0 for label, value in zip(row, model, strict=True))
+                for model in models
+            )
+            for row in own.tolist()
+        ]
+        assert component.fewest_changes(own).tolist() == expected
+
+
+def test_a_component_too_large_for_either_is_refused_with_its_size_and_its_glue():
     schema = letters(12)
     formulas = parse_rules("a0 or a1 or a2 or a3 or a4 or a5\n a5 or a6\n a6 or a7 or a8 or a9 or a10 or a11", schema)
     with pytest.raises(ComponentTooLargeError) as caught:
-        find_components(formulas, schema, max_models=1000)
+        find_components(formulas, schema, max_models=1000, max_nodes=10)
     assert str(caught.value) == (
-        "3 rules join 12 attributes into one component with more than 1,000 consistent states; "
-        "it hangs together most by 'a5 or a6': without that rule its largest part has 6 attributes. "
-        "Drop or split rules"
+        "3 rules join 12 attributes into one component with more than 1,000 consistent states and "
+        "10 nodes in a decision diagram; it hangs together most by 'a5 or a6': without that rule its largest part has "
+        "6 attributes. Drop or split rules"
     )
     assert (caught.value.attributes, caught.value.glue) == (12, "a5 or a6")
 
@@ -128,8 +157,11 @@ def test_a_component_beyond_the_limit_is_refused_with_its_size_and_its_glue():
 def test_a_search_that_does_not_end_soon_is_given_up(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "MAX_STATES", 100)
     schema = letters(10)
+    formulas = parse_rules("at_least_one(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9)", schema)
     with pytest.raises(ComponentTooLargeError, match="more than 100 partial assignments to look at"):
-        find_components(parse_rules("at_least_one(a0, a1, a2, a3, a4, a5, a6, a7, a8, a9)", schema), schema)
+        list(models_of(formulas, schema.names))
+    (component,) = find_components(formulas, schema)
+    assert component.count == 2**10 - 1
 
 
 def test_one_group_of_eighty_labels_is_no_trouble():

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -54,7 +54,9 @@ def test_what_is_left_of_a_formula_is_the_formula_given_the_attribute():
         for formula in random_rules(seed).formulas:
             name, *others = formula.names
             for value, rest in product([False, True], product([-1, 1], repeat=len(others))):
-                labels = {each: torch.tensor([label], dtype=torch.int8) for each, label in zip(others, rest, strict=True)}
+                labels = {
+                    each: torch.tensor([label], dtype=torch.int8) for each, label in zip(others, rest, strict=True)
+                }
                 left = restricted(formula, name, value)
                 expected = formula.evaluate({**labels, name: torch.tensor([1 if value else -1], dtype=torch.int8)})
                 assert (left if isinstance(left, bool) else left.evaluate(labels).item() == 1) == (expected.item() == 1)
@@ -85,7 +87,7 @@ def test_one_group_of_eighty_labels_needs_two_nodes_a_level():
 
 def test_a_chain_of_two_hundred_attributes_counts_exactly():
     names = [f"a{index}" for index in range(200)]
-    formulas = [Or((Atom(one), Atom(other))) for one, other in zip(names, names[1:], strict=False)]
+    formulas = [Or((Atom(one), Atom(other))) for one, other in pairwise(names)]
     diagram = compiled(formulas, good_order(formulas, names))
     assert diagram is not None
     count = [1, 2]  # no two neighbours off: a Fibonacci number
@@ -111,7 +113,7 @@ def test_a_good_order_is_no_heavier_than_the_greedy_one_and_its_diagram_no_large
 def test_a_good_order_finds_a_hidden_chain():
     names = [f"a{index}" for index in range(60)]
     chain = random.Random(0).sample(names, 60)
-    formulas = [Or((Atom(one), Atom(other))) for one, other in zip(chain, chain[1:], strict=False)]
+    formulas = [Or((Atom(one), Atom(other))) for one, other in pairwise(chain)]
     diagram = compiled(formulas, good_order(formulas, names))
     assert diagram is not None
     assert max(map(len, diagram.low)) <= 4  # along the chain from its middle both ends are remembered
@@ -132,7 +134,9 @@ def test_two_hundred_random_clauses_are_refused_with_their_size_and_glue():
     with pytest.raises(DiagramTooLargeError, match="20,000 nodes in a decision diagram"):
         compiled(formulas, good_order(formulas, names), max_nodes=20_000)
     schema = Schema.from_names(names)
-    with pytest.raises(ComponentTooLargeError, match=r"join \d+ attributes into one component .* hangs together most by"):
+    with pytest.raises(
+        ComponentTooLargeError, match=r"join \d+ attributes into one component .* hangs together most by"
+    ):
         find_components(formulas, schema, max_nodes=20_000)
 
 

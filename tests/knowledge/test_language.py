@@ -211,3 +211,14 @@ def test_an_expression_is_one_formula():
         parse_expression("Bald\nMale", SCHEMA)
     with pytest.raises(RuleSyntaxError, match="expected one expression, got 0"):
         parse_expression("# nothing", SCHEMA)
+
+
+def test_every_unknown_name_is_told_the_first_as_the_error_and_the_others_as_its_notes():
+    schema = Schema.from_names(["Bald", "Bangs", "Smiling"])
+    with pytest.raises(UnknownNameError, match="line 1, column 1: schema 'custom' has no attribute 'Bold'") as caught:
+        parse_rules("Bold -> not Bangs\nSmiling -> not (Bald and Bang)", schema)
+    assert caught.value.nearest == ("Bald",)
+    (note,) = caught.value.__notes__
+    assert note.startswith(
+        "line 2, column 26: schema 'custom' has no attribute 'Bang'; did you mean 'Bangs' or 'Bald'?"
+    )

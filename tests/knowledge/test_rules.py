@@ -172,3 +172,12 @@ def test_contradictory_rules_parse_and_judge_but_have_no_components():
     assert rules.violations(faces([1, 1, 1, 1])).tolist() == [[False, True]]
     with pytest.raises(UnsatisfiableError, match="no face can satisfy these rules together"):
         _ = rules.components
+
+
+def test_unknown_names_of_all_entries_of_a_list_are_told_together():
+    entries = ["Bold", "Bald -> Bangs", {"rule": "Bang and Mael", "source": "a guess"}]
+    with pytest.raises(UnknownNameError, match=r"^logical rule 1, line 1, column 1: .* no attribute 'Bold'") as caught:
+        RuleSet.parse(entries, SCHEMA)
+    first, second = caught.value.__notes__
+    assert first.startswith("logical rule 3, line 1, column 1: schema 'custom' has no attribute 'Bang'")
+    assert second.startswith("logical rule 3, line 1, column 10: schema 'custom' has no attribute 'Mael'; did you mean")

@@ -15,8 +15,8 @@ from faceinsight.knowledge import components as knowledge_components
 from faceinsight.knowledge.components import UnsatisfiableError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules import rule_tables as tables_module
+from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules.enumeration import EnumeratedComponent
 from faceinsight.modules.layered import LayeredComponent
 from faceinsight.modules.log_space import log_sum_exp

@@ -13,7 +13,16 @@ from faceinsight.knowledge.components import UnsatisfiableError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.constrained import ConstrainedBernoulli
-from faceinsight.modules.logical import LogicalConstraint, broken_components, conditional_loss, semantic_loss
+from faceinsight.modules.fuzzy import fuzzy_loss
+from faceinsight.modules.logical import (
+    LogicalConstraint,
+    broken_components,
+    conditional_loss,
+    rule_costs,
+    semantic_loss,
+)
+
+KINDS = ["semantic", "conditional", "product", "goedel", "lukasiewicz"]
 
 SCHEMA = Schema.from_names(["a", "b", "c", "d", "e"])
 
@@ -165,14 +174,37 @@ def test_the_module_averages_over_faces_and_not_inside_the_logarithm():
     assert loss.item() > 2 * -math.log(semantic_loss(logits, RULES).neg().exp().mean().item())
 
 
-def test_sums_and_counts_of_two_halves_add_up_to_the_whole():
+@pytest.mark.parametrize("kind", KINDS)
+def test_sums_and_counts_of_two_halves_add_up_to_the_whole(kind: str):
     logits = some_logits(len(LABELS))
-    for kind in ("semantic", "conditional"):
-        constraint = LogicalConstraint(rules=RULES, kind=kind)
-        whole = constraint(logits, LABELS)
-        parts = [constraint.sum_and_count(logits[part], LABELS[part]) for part in (slice(0, 50), slice(50, None))]
-        total, count = (sum(each) for each in zip(*parts, strict=True))
-        torch.testing.assert_close(total / count, whole)
+    constraint = LogicalConstraint(rules=RULES, kind=kind)
+    whole = constraint(logits, LABELS)
+    parts = [constraint.sum_and_count(logits[part], LABELS[part]) for part in (slice(0, 50), slice(50, None))]
+    total, count = (sum(each) for each in zip(*parts, strict=True))
+    torch.testing.assert_close(total / count, whole)
+
+
+@pytest.mark.parametrize("kind", ["product", "goedel", "lukasiewicz"])
+def test_a_fuzzy_kind_is_the_mean_of_its_loss_and_needs_no_labels(kind: str):
+    logits = some_logits(10)
+    loss = LogicalConstraint(rules=RULES, kind=kind)(logits)
+    torch.testing.assert_close(loss, fuzzy_loss(logits, RULES, kind).mean())
+    assert loss > 0
+
+
+def test_each_rule_s_cost_is_that_of_its_own_probability():
+    rules = RuleSet.parse("a -> not b\nb -> c\nexactly_one(a, c, d)", SCHEMA)
+    logits = some_logits(10).requires_grad_()
+    costs = rule_costs(logits, rules)
+    faces = list(itertools.product([False, True], repeat=5))
+    keeps = [lambda y: not (y[0] and y[1]), lambda y: not y[1] or y[2], lambda y: y[0] + y[2] + y[3] == 1]
+    for face, row in zip(logits.detach(), costs.tolist(), strict=True):
+        chances = [sum(probability(y, face, range(5)) for y in faces if keep(y)) for keep in keeps]
+        assert row == pytest.approx([-math.log(chance) for chance in chances], abs=1e-5)
+    assert rules.singly is rules.singly, "its tables are made once"
+    assert rule_costs(logits, RuleSet(SCHEMA)).shape == (10, 0)
+    # no two of these share an attribute, so together they are the semantic loss
+    torch.testing.assert_close(rule_costs(logits, RULES).sum(-1), semantic_loss(logits, RULES))
 
 
 def test_a_step_down_the_semantic_loss_makes_the_rules_more_probable():
@@ -214,5 +246,6 @@ def test_bad_input_is_refused():
         LogicalConstraint(rules=RULES, kind="conditional")(torch.zeros(2, 5))
     with pytest.raises((ValueError, TypeError), match="kind"):  # the tests' own type check speaks first
         LogicalConstraint(rules=RULES, kind="fuzzy")
-    with pytest.raises(UnsatisfiableError, match="no face can satisfy these rules together"):
-        LogicalConstraint(rules=RuleSet.parse("a\nnot a", SCHEMA))
+    for kind in KINDS:
+        with pytest.raises(UnsatisfiableError, match="no face can satisfy these rules together"):
+            LogicalConstraint(rules=RuleSet.parse("a\nnot a", SCHEMA), kind=kind)
