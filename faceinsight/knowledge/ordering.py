@@ -58,7 +58,7 @@ def good_order(formulas: Sequence[Formula], names: Sequence[str]) -> tuple[str, 
     >>> from faceinsight.knowledge.language import parse_rules
     >>> from faceinsight.knowledge.schema import Schema
     >>> schema = Schema.from_names(["a", "b", "c", "d", "e", "f"])
-    >>> good_order(parse_rules("a or d\\n d or b\\n b or e\\n e or c\\n c or f", schema), schema.names)
+    >>> good_order(parse_rules("a or d\n d or b\n b or e\n e or c\n c or f", schema), schema.names)
     ('a', 'd', 'b', 'e', 'c', 'f')
     """
     graph = RuleGraph.of(formulas, names)

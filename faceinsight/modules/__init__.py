@@ -7,6 +7,7 @@ from faceinsight._lazy import lazy
 if TYPE_CHECKING:
     from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
     from faceinsight.modules.correlation import CorrelationConstraint
+    from faceinsight.modules.decoder import ConsistentDecoder
     from faceinsight.modules.face_parser import FaceParser
     from faceinsight.modules.frozen import Frozen
     from faceinsight.modules.hybrid_encoder import HybridEncoder
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttributeQuery",
+    "ConsistentDecoder",
     "CorrelationConstraint",
     "FaceParser",
     "Frozen",
@@ -41,6 +43,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "AttributeQuery": "faceinsight.modules.attribute_query",
+        "ConsistentDecoder": "faceinsight.modules.decoder",
         "CorrelationConstraint": "faceinsight.modules.correlation",
         "FaceParser": "faceinsight.modules.face_parser",
         "Frozen": "faceinsight.modules.frozen",
