@@ -197,7 +197,7 @@ def test_broken_weight_files_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_weights_trained_at_one_stride_are_read_at_another(tmp_path: Path) -> None:
-    options = {"name": "resnet10t", "image_size": 64, "options": {"channels": [8, 8, 16, 16]}, "feature_index": 4}
+    options = {"name": "resnet10t", "image_size": 64, "options": {"channels": [8, 8, 16, 32]}, "feature_index": 4}
     torch.manual_seed(0)
     trained = ImageEncoder(**options).eval()
     trained.save(tmp_path / "trained.safetensors")
