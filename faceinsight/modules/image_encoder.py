@@ -35,10 +35,13 @@ class ImageEncoder(nn.Module):
         name: a timm model, such as ``vit_tiny_patch16_224``, ``vit_tiny_r_s16_p8_224`` or ``resnet18``.
         image_size: height and width in pixels of the images that come.
         options: timm's options for this trunk, such as ``{"patch_size": 8, "depth": 6}``, or for a ResNet
-            ``{"norm_layer": "groupnorm", "output_stride": 16}``.
+            ``{"norm_layer": "groupnorm"}``.
         feature_index: take the feature map of this stage (timm's ``out_indices``, from 0) in place of the last;
             what comes after that stage is not built. A ``resnet18`` at 96 px has a grid of 3 x 3 at its end
             and of 6 x 6 at stage 3.
+        output_stride: pixels between two tokens, of trunks that can be dilated (timm's ResNets: 8, 16 or 32). The
+            weights are the same for each: choice of this library, a file trained at 32 may be read at 16, whose tokens
+            stand closer; a head that was trained on the tokens does not follow.
         weights: a file that :meth:`save` wrote for an encoder built in the same way.
         pretrained: let timm download its weights.
 
@@ -62,6 +65,7 @@ class ImageEncoder(nn.Module):
         image_size: int = 96,
         options: dict[str, Any] | None = None,
         feature_index: int | None = None,
+        output_stride: int | None = None,
         weights: str | os.PathLike[str] | None = None,
         pretrained: bool = False,
     ) -> None:
@@ -69,8 +73,9 @@ class ImageEncoder(nn.Module):
         if weights is not None and pretrained:
             raise ValueError("give either weights (a file of this library) or pretrained=True (timm's), not both")
         self.name, self.image_size = name, image_size
-        self.options, self.feature_index = dict(options or {}), feature_index
-        self.trunk = build_trunk(name, image_size, self.options, feature_index, pretrained)
+        self.options, self.feature_index, self.output_stride = dict(options or {}), feature_index, output_stride
+        dilated = {} if output_stride is None else {"output_stride": output_stride}
+        self.trunk = build_trunk(name, image_size, self.options | dilated, feature_index, pretrained)
         self.trunk.to(memory_format=torch.channels_last)  # convolutions: a quarter faster on a CPU, more on a GPU
         data = resolve_model_data_config(self.trunk)
         #: what a file must hold for its pixels to mean the same here; images come as RGB in [0, 1]
@@ -84,7 +89,7 @@ class ImageEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(data["std"]).reshape(3, 1, 1))
         self._prefix, self.grid, self.embed_dim = self._measure()
         if weights is not None:
-            load_weights(weights, self)
+            load_weights(weights, self, apart_from=("output_stride",))
 
     @property
     def num_tokens(self) -> int:

@@ -6,6 +6,7 @@ otherwise: another trunk, another image size, another normalisation. Nothing is 
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,17 @@ def save_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
         save_file(state, temporary, metadata={METADATA_KEY: json.dumps(described(module))})
 
 
-def load_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
+def load_weights(path: str | os.PathLike[str], module: nn.Module, apart_from: Collection[str] = ()) -> None:
     """Read the file that :func:`save_weights` wrote into a module that was built in the same way.
+
+    Args:
+        apart_from: what may have been built otherwise, since it does not change what the weights are.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is not whole, or was written for another module; every difference is named.
     """
-    check_same(path, module)
+    check_same(path, module, apart_from)
     module.load_state_dict(load_file(path))
 
 
@@ -53,10 +57,10 @@ def load_part(path: str | os.PathLike[str], kind: type[nn.Module]) -> Any:
     return module
 
 
-def check_same(path: str | os.PathLike[str], module: nn.Module) -> None:
+def check_same(path: str | os.PathLike[str], module: nn.Module, apart_from: Collection[str] = ()) -> None:
     """Refuse a file that was written for another module; every difference is named."""
     told = read_description(path, type(module))
-    if differing := list(differences(told, described(module))):
+    if differing := [each for each in differences(told, described(module)) if each[0] not in apart_from]:
         listed = "; ".join(f"{name}: {wanted!r} in the file, {found!r} here" for name, wanted, found in differing)
         raise ValueError(f"{path} holds weights of something else ({listed}); build the module as the file says")
 

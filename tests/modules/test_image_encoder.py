@@ -5,6 +5,7 @@ import pytest
 import timm
 import torch
 
+from faceinsight.modules.description import described
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.modules.image_encoder import ImageEncoder, check_images, token_grid
 
@@ -193,3 +194,17 @@ def test_broken_weight_files_are_refused_by_name(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match=r"vit.safetensors does not say what it holds weights of"):
         build("vit", weights=path)
+
+
+def test_weights_trained_at_one_stride_are_read_at_another(tmp_path: Path) -> None:
+    options = {"name": "resnet10t", "image_size": 64, "options": {"channels": [8, 8, 16, 32]}, "feature_index": 4}
+    torch.manual_seed(0)
+    trained = ImageEncoder(**options).eval()
+    trained.save(tmp_path / "trained.safetensors")
+    closer = ImageEncoder(**options, output_stride=16, weights=tmp_path / "trained.safetensors").eval()
+    assert (trained.grid, closer.grid) == ((2, 2), (4, 4))
+    for name, tensor in trained.state_dict().items():
+        assert torch.equal(closer.state_dict()[name], tensor)
+    assert described(closer)["output_stride"] == 16
+    with pytest.raises(ValueError, match="holds weights of something else"):
+        ImageEncoder(**{**options, "image_size": 96}, weights=tmp_path / "trained.safetensors")
