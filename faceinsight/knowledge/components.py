@@ -1,18 +1,19 @@
 """The rules' connected components and their models: every way a face can be without breaking a rule.
 
 Two attributes belong together when some rule speaks of both. Components are independent of each other given the rules,
-so whatever is counted, summed or maximised over consistent faces is done one component at a time. The models of a small
-component are written down; those of a larger one stand in a decision diagram.
+so whatever is counted, summed or maximised over consistent faces is done one component at a time. Its models stand in a
+decision diagram; those of a small component can be listed.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int8, Int64
 from torch import Tensor
 
-from faceinsight.knowledge.diagram import MAX_NODES, DecisionDiagram, DiagramTooLargeError, compiled, fewest_changes
+from faceinsight.knowledge.diagram import MAX_NODES, DecisionDiagram, DiagramTooLargeError, compiled
 from faceinsight.knowledge.formula import Formula
 from faceinsight.knowledge.ordering import good_order, greedy_order
 from faceinsight.knowledge.schema import Schema
@@ -29,8 +30,8 @@ __all__ = [
     "models_of",
 ]
 
-#: Up to this many models a component is enumerated; choice of this library, measured: see ``benchmarks/README.md``.
-MAX_MODELS = 2**11
+#: Up to this many models a component can list; choice of this library.
+MAX_MODELS = 2**16
 
 #: Partial assignments looked at before a search gives up, and how many are extended at once.
 MAX_STATES, CHUNK = 2**22, 4096
@@ -50,7 +51,7 @@ class UnsatisfiableError(ValueError):
 
 
 class ComponentTooLargeError(ValueError):
-    """A component whose models are too many to enumerate and too unlike each other to share a decision diagram.
+    """A component whose models are too many and too unlike each other to stand in a decision diagram.
 
     Attributes:
         attributes: how many attributes the rules join.
@@ -73,36 +74,41 @@ class Component:
     Args:
         attributes: their names, in the schema's order.
         index: their positions on the schema's ``attr`` axis.
-        table: the models themselves, one row each, columns as ``attributes``, sorted as binary numbers; or a diagram.
+        diagram: the consistent assignments.
         rules: which rules of the set made it.
     """
 
     attributes: tuple[str, ...]
     index: Int64[Tensor, " attr"]
-    table: Bool[Tensor, "model attr"] | DecisionDiagram
+    diagram: DecisionDiagram
     rules: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.attributes)
 
-    @property
+    @cached_property
     def count(self) -> int:
         """How many models there are, exactly."""
-        return self.table.count() if isinstance(self.table, DecisionDiagram) else len(self.table)
+        return self.diagram.count()
 
-    @property
+    @cached_property
+    def place(self) -> Int64[Tensor, " attr"]:
+        """Which of :attr:`attributes` each level of the diagram decides."""
+        return torch.tensor([self.attributes.index(name) for name in self.diagram.order])
+
+    @cached_property
     def models(self) -> Bool[Tensor, "model attr"]:
-        """The models of an enumerated component.
+        """One row a consistent assignment, its columns as :attr:`attributes`; sorted as binary numbers.
 
         Raises:
-            ValueError: there are too many; they stand in :attr:`table`, a diagram.
+            ValueError: there are more than ``MAX_MODELS``.
         """
-        if isinstance(self.table, DecisionDiagram):
+        if self.count > MAX_MODELS:
             raise ValueError(
                 f"the {len(self)} attributes that {self.attributes[0]!r} is joined with have {self.count:,} consistent "
-                "states, too many to list; they stand in the component's diagram"
+                f"states, more than {MAX_MODELS:,}, too many to list; they stand in the component's diagram"
             )
-        return self.table
+        return self.diagram.models()[:, self.place.argsort()].unique(dim=0)
 
     def fewest_changes(self, labels: Int8[Tensor, "face attr"]) -> Int64[Tensor, " face"]:
         """In how many defined labels each face differs from the nearest model.
@@ -110,27 +116,18 @@ class Component:
         Args:
             labels: 1, -1, or 0 undefined, for :attr:`attributes`.
         """
-        if isinstance(self.table, DecisionDiagram):
-            place = torch.tensor([self.attributes.index(name) for name in self.table.order])
-            return fewest_changes(self.table, labels.index_select(1, place))
-        literals = torch.cat([self.table, ~self.table], dim=1).float()
-        against = torch.cat([labels < 0, labels > 0], dim=1).float()
-        blocks = against.split(max(1, MAX_STATES // len(literals)))
-        return torch.cat([(block @ literals.T).amin(1) for block in blocks]).long()
+        return self.diagram.fewest_changes(labels.index_select(1, self.place))
 
 
-def find_components(
-    formulas: Sequence[Formula], schema: Schema, max_models: int | None = None, max_nodes: int = MAX_NODES
-) -> tuple[Component, ...]:
-    """Split the formulas into components and find the models of each.
+def find_components(formulas: Sequence[Formula], schema: Schema, max_nodes: int = MAX_NODES) -> tuple[Component, ...]:
+    """Split the formulas into components and compile each.
 
     Args:
-        max_models: up to so many they are enumerated, ``MAX_MODELS`` by default; beyond that a diagram is compiled.
         max_nodes: how many nodes a diagram may have.
 
     Raises:
         UnsatisfiableError: some component has no model; a minimal conflict is named.
-        ComponentTooLargeError: some component is too large for either.
+        ComponentTooLargeError: some component needs more nodes.
 
     >>> from faceinsight.knowledge.language import parse_rules
     >>> schema = Schema.from_names(["Bald", "Smiling", "Bangs"])
@@ -138,8 +135,7 @@ def find_components(
     >>> component.attributes, component.models.int().tolist()
     (('Bald', 'Bangs'), [[0, 0], [0, 1], [1, 0]])
     """
-    most = MAX_MODELS if max_models is None else max_models
-    return tuple(_component(formulas, rules, schema, most, max_nodes) for rules in connected(formulas))
+    return tuple(_component(formulas, rules, schema, max_nodes) for rules in connected(formulas))
 
 
 def connected(formulas: Sequence[Formula]) -> list[tuple[int, ...]]:
@@ -202,36 +198,16 @@ def minimal_conflict(formulas: Sequence[Formula]) -> list[Formula]:
     return kept
 
 
-def _component(
-    formulas: Sequence[Formula], rules: tuple[int, ...], schema: Schema, max_models: int, max_nodes: int
-) -> Component:
+def _component(formulas: Sequence[Formula], rules: tuple[int, ...], schema: Schema, max_nodes: int) -> Component:
     members = [formulas[rule] for rule in rules]
     names = tuple(sorted(_names(members), key=schema.index))
-    table: Tensor | DecisionDiagram | None = _enumerated(members, names, max_models)
-    if table is None:
-        try:
-            table = compiled(members, good_order(members, names), max_nodes)
-        except DiagramTooLargeError as error:
-            raise ComponentTooLargeError(members, f"{max_models:,} consistent states and {error}") from None
-    if table is None or (isinstance(table, Tensor) and not len(table)):
-        raise UnsatisfiableError(minimal_conflict(members))
-    return Component(names, torch.tensor([schema.index(name) for name in names], dtype=torch.int64), table, rules)
-
-
-def _enumerated(
-    formulas: Sequence[Formula], names: Sequence[str], max_models: int
-) -> Bool[Tensor, "model attr"] | None:
-    """Every model, sorted as binary numbers; None if there are more than ``max_models``, or it takes long to tell."""
-    blocks, count = [], 0
     try:
-        for block in models_of(formulas, names):
-            blocks.append(block)
-            count += len(block)
-            if count > max_models:
-                return None
-    except ComponentTooLargeError:
-        return None
-    return torch.cat(blocks).unique(dim=0) if blocks else torch.zeros(0, len(names), dtype=torch.bool)
+        diagram = compiled(members, good_order(members, names), max_nodes)
+    except DiagramTooLargeError as error:
+        raise ComponentTooLargeError(members, str(error)) from None
+    if diagram is None:
+        raise UnsatisfiableError(minimal_conflict(members))
+    return Component(names, torch.tensor([schema.index(name) for name in names], dtype=torch.int64), diagram, rules)
 
 
 def _names(formulas: Sequence[Formula]) -> tuple[str, ...]:

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int8, Int64
+from jaxtyping import Bool, Int8, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 from faceinsight.knowledge.formula import (
     And,
@@ -32,7 +33,7 @@ from faceinsight.knowledge.formula import (
     Or,
 )
 
-__all__ = ["MAX_NODES", "DecisionDiagram", "DiagramTooLargeError", "compiled", "fewest_changes", "restricted"]
+__all__ = ["MAX_NODES", "DecisionDiagram", "DiagramTooLargeError", "compiled", "restricted"]
 
 #: Above this many nodes a diagram is given up; choice of this library (a batch of 256 takes some seconds there).
 MAX_NODES = 2**18
@@ -73,19 +74,28 @@ class DecisionDiagram:
             counts = [counts[no] + counts[yes] for no, yes in zip(low.tolist(), high.tolist(), strict=True)]
         return counts[0]
 
+    def models(self) -> Bool[Tensor, "model attr"]:
+        """Every assignment that satisfies the rules, its columns in :attr:`order`."""
+        node, models = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 0, dtype=torch.bool)
+        for level, (low, high) in enumerate(zip(self.low, self.high, strict=True)):
+            below = len(self.low[level + 1]) if level + 1 < len(self.low) else 1
+            grown = [F.pad(models, (0, 1), value=value) for value in (False, True)]
+            node, models = torch.cat([low[node], high[node]]), torch.cat(grown)
+            node, models = node[node < below], models[node < below]
+        return models
 
-def fewest_changes(diagram: DecisionDiagram, labels: Int8[Tensor, "face attr"]) -> Int64[Tensor, " face"]:
-    """In how many defined labels each face differs from the nearest assignment that satisfies the rules.
+    def fewest_changes(self, labels: Int8[Tensor, "face attr"]) -> Int64[Tensor, " face"]:
+        """In how many defined labels each face differs from the nearest assignment that satisfies the rules.
 
-    Args:
-        labels: 1, -1, or 0 undefined, in the diagram's order.
-    """
-    value = torch.zeros(1, len(labels), dtype=torch.int64)
-    dead = torch.full((1, len(labels)), len(diagram.order) + 1)
-    for low, high, own in zip(reversed(diagram.low), reversed(diagram.high), reversed(labels.unbind(1)), strict=True):
-        below = torch.cat([value, dead])
-        value = torch.minimum(below[high] + (own < 0), below[low] + (own > 0))
-    return value[0]
+        Args:
+            labels: 1, -1, or 0 undefined, in :attr:`order`.
+        """
+        value = torch.zeros(1, len(labels), dtype=torch.int64)
+        dead = torch.full((1, len(labels)), len(self.order) + 1)
+        for low, high, own in zip(reversed(self.low), reversed(self.high), reversed(labels.unbind(1)), strict=True):
+            below = torch.cat([value, dead])
+            value = torch.minimum(below[high] + (own < 0), below[low] + (own > 0))
+        return value[0]
 
 
 def restricted(formula: Formula, name: str, value: bool) -> Residue:

@@ -51,9 +51,9 @@ class ConstrainedBernoulli(Distribution):
     Without rules this is ``Independent(Bernoulli(logits=logits), 1)``; for one ``exactly_one`` group over all
     attributes it is a one-hot categorical, and ``-log_prob`` is softmax cross-entropy.
 
-    A component of up to 2,048 models costs one product with their matrix; a larger one a pass through its decision
-    diagram, whose size depends on how far apart the rules' attributes lie (see ``RuleSet.components``). Computed in
-    float32 or wider, under autocast too.
+    A component with few models costs one product with their matrix; one with many, or many faces, a pass through its
+    decision diagram, whose size depends on how far apart the rules' attributes lie (see ``RuleSet.components``). What
+    is cheaper is chosen, the results are the same. Computed in float32 or wider, under autocast too.
 
     Args:
         logits: ``[..., attr]``, one for each attribute of the rules' schema.

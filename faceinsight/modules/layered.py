@@ -17,12 +17,11 @@ from typing import Any
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int8, Int64
+from jaxtyping import Bool, Float, Int8, Int64, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
 from faceinsight.knowledge.components import Component
-from faceinsight.knowledge.diagram import DecisionDiagram
 from faceinsight.modules.log_space import BARRIER, bernoulli_entropy, literal_log_probs, widest
 
 __all__ = ["LayeredComponent", "Levels"]
@@ -124,26 +123,22 @@ class LayeredComponent:
     The methods are those of :class:`~faceinsight.modules.enumeration.EnumeratedComponent`, and so are the results.
 
     Args:
-        index: the component's attributes on the schema's axis, in the order of the levels.
+        index: the component's attributes on the schema's axis.
+        place: which of them each level decides.
         levels: its diagram.
     """
 
     index: Int64[Tensor, " attr"]
+    place: Int64[Tensor, " attr"]
     levels: Levels
 
     @classmethod
     def of(cls, component: Component, device: torch.device) -> "LayeredComponent":
-        """Put a component's diagram on a device.
-
-        Raises:
-            TypeError: the component is an enumerated one.
-        """
-        if not isinstance(diagram := component.table, DecisionDiagram):
-            raise TypeError("the component has its models, no diagram; EnumeratedComponent serves it")
-        places = dict(zip(component.attributes, component.index.tolist(), strict=True))
-        index = torch.tensor([places[name] for name in diagram.order], dtype=torch.int64, device=device)
-        low, high = (tuple(each.to(device) for each in side) for side in (diagram.low, diagram.high))
-        return cls(index, Levels(low, high))
+        """Put a component's diagram on a device."""
+        low, high = (
+            tuple(each.to(device) for each in side) for side in (component.diagram.low, component.diagram.high)
+        )
+        return cls(component.index.to(device), component.place.to(device), Levels(low, high))
 
     def log_partition(
         self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
@@ -165,13 +160,13 @@ class LayeredComponent:
     def marginals(
         self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
     ) -> Float[Tensor, "*batch attr"]:
-        """``p(attribute | rules)``, its last axis in the order of :attr:`index`."""
+        """``p(attribute | rules)`` for the component's own attributes."""
 
         def present(yes: Tensor, no: Tensor) -> tuple[Tensor]:
             return (self.levels.sides(self.levels.upward(yes, no)[1])[0],)
 
         (found,) = in_pieces(present, self.levels.nodes, *self._literals(logits, labels))
-        return found.T.clamp(max=1).reshape(*logits.shape[:-1], -1)
+        return self._rows(found.clamp(max=1)).reshape(*logits.shape[:-1], -1)
 
     def mode(
         self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
@@ -180,7 +175,7 @@ class LayeredComponent:
         own = self._columns(logits)
         known = torch.zeros_like(own, dtype=torch.int8) if labels is None else self._columns(labels)
         (best,) = in_pieces(lambda own, known: (self._best(own, known),), self.levels.nodes, own.to(widest(own)), known)
-        return best.T.to(logits.dtype).reshape(*logits.shape[:-1], -1)
+        return self._rows(best).to(logits.dtype).reshape(*logits.shape[:-1], -1)
 
     def _best(self, own: Literals, known: Int8[Tensor, "attr face"]) -> Bool[Tensor, "attr face"]:
         """The maximum upward, each node's better side remembered; then from the top along the better sides.
@@ -234,7 +229,7 @@ class LayeredComponent:
 
         with torch.no_grad():
             (found,) = in_pieces(drawn, self.levels.nodes, *self._literals(logits, labels))
-        return rearrange(found, "attr draw face -> draw face attr").to(logits.dtype)
+        return self._rows(rearrange(found, "attr draw face -> attr face draw")).movedim(1, 0).to(logits.dtype)
 
     def entropy(
         self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
@@ -272,8 +267,12 @@ class LayeredComponent:
         return found.reshape(logits.shape[:-1])
 
     def _columns(self, values: Tensor) -> Tensor:
-        """The component's own columns as ``[attr, face]``."""
-        return values.reshape(-1, values.shape[-1]).index_select(-1, self.index).T.contiguous()
+        """The component's own columns as ``[attr, face]``, in the order of the levels."""
+        return values.reshape(-1, values.shape[-1]).index_select(-1, self.index[self.place]).T.contiguous()
+
+    def _rows(self, values: Shaped[Tensor, "attr face *draw"]) -> Shaped[Tensor, "face *draw attr"]:
+        """Back from the order of the levels to that of the index, attributes last."""
+        return values.index_select(0, self.place.argsort()).movedim(0, -1)
 
     def _literals(self, logits: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor]:
         return literal_log_probs(self._columns(logits), None if labels is None else self._columns(labels))
@@ -281,7 +280,7 @@ class LayeredComponent:
     @property
     def _bits(self) -> Int64[Tensor, "attr word"]:
         """What each attribute adds to the number of an assignment in binary order, in words of ``BITS`` bits."""
-        rank = self.index.argsort().argsort()
+        rank = self.index.argsort().argsort()[self.place]
         words = torch.arange(-(-len(rank) // BITS), device=rank.device)
         return torch.where(rank[:, None] // BITS == words, 1 << (BITS - 1 - rank % BITS)[:, None], 0)
 

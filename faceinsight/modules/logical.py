@@ -78,7 +78,7 @@ def broken_components(labels: Int8[Tensor, "*batch attr"], rules: RuleSet) -> Bo
     ``broken_components(...).any(-1).sum()`` is the number of faces that fall back to BCE in part. This is sharper than
     ``rules.violations``: undefined labels count as broken when *no* way to fill them in satisfies the rules.
     """
-    tables = rule_tables(rules, torch.empty(0, device=labels.device))
+    tables = rule_tables(rules, labels)
     broken = [component.contradicted(labels) for component in tables]
     return torch.stack(broken, -1) if broken else labels.new_zeros(*labels.shape[:-1], 0, dtype=torch.bool)
 

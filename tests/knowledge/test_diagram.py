@@ -47,6 +47,10 @@ def test_a_diagram_accepts_exactly_the_consistent_faces_in_any_order(seed: int):
         faces = [dict(zip(used, values, strict=True)) for values in product([False, True], repeat=len(used))]
         assert {tuple(face.values()) for face in faces if accepts(diagram, face)} == expected
         assert diagram.count() == len(expected)
+        assert {tuple(row) for row in diagram.models().tolist()} == {
+            tuple(value for _, value in sorted(zip(used, face, strict=True), key=lambda pair: order.index(pair[0])))
+            for face in expected
+        }
 
 
 def test_what_is_left_of_a_formula_is_the_formula_given_the_attribute():
@@ -144,7 +148,7 @@ def test_contradictory_rules_have_no_diagram():
     schema = Schema.from_names(["a", "b"])
     assert compiled(parse_rules("a\n a -> b\n not b", schema), ["a", "b"]) is None
     with pytest.raises(UnsatisfiableError):
-        find_components(parse_rules("a\n a -> b\n not b", schema), schema, max_models=0)
+        find_components(parse_rules("a\n a -> b\n not b", schema), schema)
 
 
 def test_conjunctions_inside_each_other_are_taken_apart():
