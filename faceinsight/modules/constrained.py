@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from faceinsight.knowledge.components import UnsatisfiableError, minimal_conflict
 from faceinsight.knowledge.formula import Atom, Formula, Not
 from faceinsight.knowledge.rules import RuleSet
-from faceinsight.modules.log_space import BARRIER, bernoulli_entropy, literal_log_probs
+from faceinsight.modules.log_space import bernoulli_entropy, literal_log_probs
 from faceinsight.modules.rule_tables import RuleTables, check_width, rule_tables
 
 __all__ = ["Consistent", "ConstrainedBernoulli"]
@@ -252,7 +252,22 @@ def _divergence(p: ConstrainedBernoulli, q: ConstrainedBernoulli) -> Float[Tenso
     total = (here.exp() * (here - there)).sum((-1, -2))
     for component in p._tables:
         total = total + component.divergence(p.logits, q.logits, p.evidence, q.evidence)
-    return torch.where(total > BARRIER / 2, torch.inf, total)
+    return total.masked_fill(_knows_more(q, p), torch.inf)
+
+
+def _knows_more(q: ConstrainedBernoulli, p: ConstrainedBernoulli) -> Bool[Tensor, "*batch"]:
+    """Where some face that p allows contradicts q's evidence."""
+    found = torch.zeros(p.batch_shape, dtype=torch.bool, device=p.logits.device)
+    if q.evidence is None:
+        return found
+    known = torch.zeros_like(q.evidence) if p.evidence is None else p.evidence
+    for position in (q.evidence != 0).reshape(-1, *p.event_shape).any(0).nonzero().flatten().tolist():
+        told = q.evidence[..., position]
+        opposite = known.clone()
+        opposite[..., position] = torch.where(told == 0, known[..., position], -told)
+        impossible = sum((each.contradicted(opposite) for each in p._tables), start=torch.zeros_like(found))
+        found |= (told != 0) & (known[..., position] != told) & ~impossible
+    return found
 
 
 def _literal(name: str, *, yes: bool) -> Formula:

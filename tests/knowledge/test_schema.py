@@ -99,9 +99,7 @@ def test_catalogs_are_found_by_name_and_by_path(tmp_path: Path):
 
 
 def test_a_missing_catalog_lists_those_there_are():
-    with pytest.raises(
-        FileNotFoundError, match=r"no catalog named 'celebb' and no such file; .* celeba, expw, fair"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"no catalog named 'celebb' and no such file; .* celeba, expw, fair"):
         read_catalog("celebb")
 
 

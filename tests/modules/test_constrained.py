@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck
-from torch.distributions import Bernoulli, Independent, OneHotCategorical
+from torch.distributions import Bernoulli, Independent, OneHotCategorical, kl_divergence
 from torch.nn import functional as F
 
 from faceinsight.knowledge.components import UnsatisfiableError
@@ -313,3 +313,81 @@ def test_contradictory_rules_have_no_distribution():
     faces = ConstrainedBernoulli(logits=torch.zeros(6), rules=RuleSet.parse("a\nnot a", SCHEMA))
     with pytest.raises(UnsatisfiableError, match="no face can satisfy these rules together"):
         _ = faces.log_partition
+
+
+def conditioned(logits: Tensor, agrees: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """``log p(y)`` of the consistent assignments that agree with something known, and these assignments."""
+    joint, kept = log_joint(logits)
+    chosen = agrees(kept)
+    return joint[..., chosen], kept[chosen]
+
+
+def test_evidence_leaves_the_assignments_that_agree_with_it():
+    logits = some_logits(5)
+    faces = ConstrainedBernoulli(logits=logits, rules=RULES).condition({"b": False, "d": True, "f": True})
+    joint, kept = conditioned(logits, lambda y: (y[:, 1] == 0) & (y[:, 3] == 1) & (y[:, 5] == 1))
+    posterior = joint.softmax(-1)
+    torch.testing.assert_close(faces.log_partition.double(), joint.logsumexp(-1), rtol=0, atol=1e-6)
+    torch.testing.assert_close(faces.marginals.double(), posterior @ kept, rtol=0, atol=1e-6)
+    torch.testing.assert_close(faces.entropy().double(), -(posterior * posterior.log()).sum(-1), rtol=0, atol=1e-6)
+    assert torch.equal(faces.mode.double(), kept[joint.argmax(-1)])
+    torch.testing.assert_close(faces.log_prob(kept[:, None]).double(), joint.log_softmax(-1).T, rtol=0, atol=1e-5)
+    against = torch.tensor([0.0, 1, 0, 1, 0, 1])  # keeps the rules, but has b
+    assert faces.log_prob(against).isneginf().all()
+    assert not faces.support.check(against).any()
+    drawn = faces.sample((300,), generator=torch.Generator().manual_seed(0))
+    assert faces.support.check(drawn).all()
+
+
+def test_evidence_may_differ_from_face_to_face_and_be_added_to():
+    logits = some_logits(4)
+    prior = ConstrainedBernoulli(logits=logits, rules=RULES)
+    has_a = torch.tensor([True, False, True, False])
+    faces = prior.condition({"a": has_a}).condition({"e": False})
+    for face, shown in enumerate(has_a.tolist()):
+        alone = ConstrainedBernoulli(logits=logits[face], rules=RULES).condition({"a": shown, "e": False})
+        torch.testing.assert_close(faces.marginals[face], alone.marginals)
+    assert torch.equal(faces.marginals[:, 0], has_a.float())
+    assert (faces.marginals[:, 3] == 1).all()  # d or e
+    assert torch.equal(faces.expand((2, 4)).marginals[1], faces.marginals)
+    assert prior.evidence is None
+
+
+def test_evidence_that_the_rules_or_earlier_evidence_contradict_is_refused_by_name():
+    faces = ConstrainedBernoulli(logits=some_logits(2), rules=RULES)
+    with pytest.raises(UnsatisfiableError, match="d or e") as caught:
+        faces.condition({"d": torch.tensor([True, False]), "e": False, "f": True})
+    assert caught.value.rules == ("d or e", "not d", "not e")
+    with pytest.raises(UnsatisfiableError) as caught:
+        faces.condition({"a": True}).condition({"a": False})
+    assert caught.value.rules == ("a", "not a")
+    with pytest.raises(KeyError, match="unknown attribute 'g'"):
+        faces.condition({"g": True})
+
+
+def test_divergence_equals_its_sum_over_all_assignments_and_is_zero_from_itself():
+    logits, others = some_logits(5), some_logits(5, seed=1)
+    p, q = (ConstrainedBernoulli(logits=each, rules=RULES) for each in (logits, others))
+    here, there = (log_joint(each)[0].log_softmax(-1) for each in (logits, others))
+    expected = (here.exp() * (here - there)).sum(-1)
+    torch.testing.assert_close(kl_divergence(p, q).double(), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(kl_divergence(p, p), torch.zeros(5), rtol=0, atol=1e-6)
+    leaf = logits.double().requires_grad_()
+    fixed = ConstrainedBernoulli(logits=others.double(), rules=RULES)
+    assert gradcheck(lambda x: kl_divergence(ConstrainedBernoulli(logits=x, rules=RULES), fixed), leaf)
+
+
+def test_what_evidence_tells_is_the_divergence_that_it_makes_and_too_much_of_it_is_infinite():
+    prior = ConstrainedBernoulli(logits=some_logits(5), rules=RULES)
+    known = prior.condition({"c": True, "f": False})
+    told = prior.log_partition - known.log_partition  # -log p(evidence | rules)
+    torch.testing.assert_close(kl_divergence(known, prior), told, rtol=0, atol=1e-5)
+    assert kl_divergence(prior, known).isinf().all()
+    assert kl_divergence(known, known.condition({"a": False, "b": False})).isfinite().all()  # c says so already
+
+
+def test_divergence_under_different_rules_is_refused():
+    other = RuleSet.parse("a -> b", SCHEMA)
+    p, q = (ConstrainedBernoulli(logits=some_logits(2), rules=rules) for rules in (RULES, other))
+    with pytest.raises(ValueError, match="for two distributions under the same rules, got 3 rules over 'custom' and 1"):
+        kl_divergence(p, q)
