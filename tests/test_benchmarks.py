@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
+import torch
 
 from benchmarks import logic
 from benchmarks.timing import Timing, interleaved
+from faceinsight.modules.logical import semantic_loss
 
 
 def test_contenders_take_turns_and_are_compared_round_by_round() -> None:
@@ -25,3 +28,14 @@ def test_the_logic_benchmark_writes_a_row_for_each_contender_and_finds_ours_exac
     assert (losses["error"] < 1e-4).all()
     assert (decoding.loc[["faceinsight, mode", "faceinsight, ShieldLayer"], "broken"] == 0).all()
     assert (decoding["nats lost"].dropna() > -1e-6).all()
+
+
+@pytest.mark.parametrize("size", [12, 40])
+def test_pysdd_and_klay_count_the_same(size: int) -> None:
+    pytest.importorskip("pysdd")
+    pytest.importorskip("klay")
+    rules = logic.random_rules(size, 2 * size, None)
+    logits = torch.randn(6, size, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 3
+    circuit, ours = logic.Circuit(rules), semantic_loss(logits, rules)
+    torch.testing.assert_close(circuit.face_by_face(logits).double(), ours, rtol=0, atol=1e-4)
+    torch.testing.assert_close(circuit.klay()(logits), ours, rtol=0, atol=1e-9)

@@ -88,11 +88,11 @@ class RuleSet:
 
     @cached_property
     def components(self) -> tuple[Component, ...]:
-        """The connected components, enumerated; attributes that no rule mentions are in none.
+        """The connected components, each with its models; attributes that no rule mentions are in none.
 
         Raises:
             UnsatisfiableError: some rules cannot hold together; a minimal conflict is named.
-            ComponentTooLargeError: the rules join too many attributes to enumerate.
+            ComponentTooLargeError: the rules join so many attributes that no diagram of them is small enough.
         """
         return find_components(self.formulas, self.schema)
 
