@@ -5,7 +5,7 @@ so whatever is counted, summed or maximised over consistent faces is done one co
 decision diagram; those of a small component can be listed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from faceinsight.knowledge.diagram import MAX_NODES, DecisionDiagram, DiagramTooLargeError, compiled
 from faceinsight.knowledge.formula import Formula
-from faceinsight.knowledge.ordering import good_order, greedy_order
+from faceinsight.knowledge.ordering import good_order
 from faceinsight.knowledge.schema import Schema
 
 __all__ = [
@@ -27,14 +27,10 @@ __all__ = [
     "find_components",
     "is_satisfiable",
     "minimal_conflict",
-    "models_of",
 ]
 
 #: Up to this many models a component can list; choice of this library.
 MAX_MODELS = 2**16
-
-#: Partial assignments looked at before a search gives up, and how many are extended at once.
-MAX_STATES, CHUNK = 2**22, 4096
 
 
 class UnsatisfiableError(ValueError):
@@ -153,36 +149,13 @@ def connected(formulas: Sequence[Formula]) -> list[tuple[int, ...]]:
     return sorted(tuple(sorted(members)) for _, members in groups)
 
 
-def models_of(formulas: Sequence[Formula], names: Sequence[str]) -> Iterator[Bool[Tensor, "model attr"]]:
-    """Yield, in blocks, every assignment of ``names`` under which all formulas are true.
-
-    Assignments grow one attribute at a time, and those that already make a formula false are dropped; at most
-    ``CHUNK`` are extended at once, the longest first, so that memory stays small and a first model comes soon.
+def is_satisfiable(formulas: Sequence[Formula]) -> bool:
+    """Whether all the formulas can be true of one face.
 
     Raises:
-        ComponentTooLargeError: the search looked at ``MAX_STATES`` partial assignments and was not done.
+        ComponentTooLargeError: some of them join too many attributes to tell.
     """
-    order = greedy_order(formulas, names)
-    speaking = [[formula for formula in formulas if name in formula.names] for name in order]
-    columns = torch.tensor([order.index(name) for name in names], dtype=torch.int64)
-    stack, seen = [(0, torch.zeros(1, len(order), dtype=torch.int8))], 0
-    while stack:
-        depth, states = stack.pop()
-        if depth == len(order):
-            yield (states > 0)[:, columns]
-            continue
-        states = states.repeat(2, 1)
-        states[: len(states) // 2, depth], states[len(states) // 2 :, depth] = -1, 1
-        if (seen := seen + len(states)) > MAX_STATES:
-            raise ComponentTooLargeError(formulas, f"{MAX_STATES:,} partial assignments to look at")
-        for formula in speaking[depth]:
-            states = states[formula.evaluate(dict(zip(order, states.unbind(1), strict=True))) >= 0]
-        stack.extend((depth + 1, block) for block in states.split(CHUNK) if len(block))
-
-
-def is_satisfiable(formulas: Sequence[Formula]) -> bool:
-    """Whether all the formulas can be true of one face."""
-    return all(next(models_of(part, _names(part)), None) is not None for part in _parts(formulas))
+    return all(_diagram(part, MAX_NODES) is not None for part in _parts(formulas))
 
 
 def minimal_conflict(formulas: Sequence[Formula]) -> list[Formula]:
@@ -201,13 +174,17 @@ def minimal_conflict(formulas: Sequence[Formula]) -> list[Formula]:
 def _component(formulas: Sequence[Formula], rules: tuple[int, ...], schema: Schema, max_nodes: int) -> Component:
     members = [formulas[rule] for rule in rules]
     names = tuple(sorted(_names(members), key=schema.index))
-    try:
-        diagram = compiled(members, good_order(members, names), max_nodes)
-    except DiagramTooLargeError as error:
-        raise ComponentTooLargeError(members, str(error)) from None
+    diagram = _diagram(members, max_nodes)
     if diagram is None:
         raise UnsatisfiableError(minimal_conflict(members))
     return Component(names, torch.tensor([schema.index(name) for name in names], dtype=torch.int64), diagram, rules)
+
+
+def _diagram(formulas: Sequence[Formula], max_nodes: int) -> DecisionDiagram | None:
+    try:
+        return compiled(formulas, good_order(formulas, _names(formulas)), max_nodes)
+    except DiagramTooLargeError as error:
+        raise ComponentTooLargeError(formulas, str(error)) from None
 
 
 def _names(formulas: Sequence[Formula]) -> tuple[str, ...]:

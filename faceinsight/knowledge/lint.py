@@ -5,14 +5,15 @@ from dataclasses import asdict, dataclass
 from math import isnan
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import Tensor
 
 from faceinsight.knowledge.components import (
     ComponentTooLargeError,
     connected,
+    find_components,
     is_satisfiable,
     minimal_conflict,
-    models_of,
 )
 from faceinsight.knowledge.formula import Formula, Iff, Not
 from faceinsight.knowledge.label_check import LabelCheck, Slices, check_labels
@@ -139,19 +140,20 @@ def lint(
     ...     print(finding.kind, finding.rules, finding.message)
     duplicate (1,) 'not (Bald and Bangs)' says the same as 'Bald -> not Bangs'
     """
-    findings = [finding for members in connected(rules.formulas) for finding in _component(rules.formulas, members)]
+    findings = [finding for members in connected(rules.formulas) for finding in _component(rules, members)]
     checked = None if labels is None else check_labels(rules, labels, files=files, by=by)
     return LintReport(rules, tuple(findings), checked)
 
 
-def _component(formulas: Sequence[Formula], members: tuple[int, ...]) -> list[Finding]:
+def _component(rules: RuleSet, members: tuple[int, ...]) -> list[Finding]:
+    formulas = rules.formulas
     mine = [formulas[index] for index in members]
     try:
         if not is_satisfiable(mine):
             conflict = minimal_conflict(mine)
-            rules = tuple(index for index in members if any(formulas[index] is each for each in conflict))
-            return [Finding("unsatisfiable", rules, f"no face can satisfy {_listed(conflict)}")]
-        return [*_superfluous(formulas, members), *_constants(mine, members)]
+            about = tuple(index for index in members if any(formulas[index] is each for each in conflict))
+            return [Finding("unsatisfiable", about, f"no face can satisfy {_listed(conflict)}")]
+        return [*_superfluous(formulas, members), *_constants(rules, members)]
     except ComponentTooLargeError as error:
         return [Finding("unchecked", members, str(error))]
 
@@ -173,19 +175,15 @@ def _superfluous(formulas: Sequence[Formula], members: tuple[int, ...]) -> list[
     return found[::-1]
 
 
-def _constants(formulas: Sequence[Formula], members: tuple[int, ...]) -> list[Finding]:
-    names = tuple(dict.fromkeys(name for formula in formulas for name in formula.names))
-    seen = {(name, value): False for name in names for value in (True, False)}
-    for models in models_of(formulas, names):
-        for name, column in zip(names, models.unbind(1), strict=True):
-            seen[name, True] |= bool(column.any())
-            seen[name, False] |= not column.all()
+def _constants(rules: RuleSet, members: tuple[int, ...]) -> list[Finding]:
     found = []
-    for (name, value), possible in seen.items():
-        if not possible:
-            about = tuple(index for index, formula in zip(members, formulas, strict=True) if name in formula.names)
-            only = "no" if value else "yes"
-            found.append(Finding("constant", about, f"the rules leave {name!r} only one value: {only}"))
+    for component in find_components([rules.formulas[index] for index in members], rules.schema):
+        one = torch.eye(len(component), dtype=torch.int8)
+        for value, word in ((1, "no"), (-1, "yes")):  # where no model has the value, the other one is left
+            for place in component.fewest_changes(value * one).nonzero().flatten().tolist():
+                name = component.attributes[place]
+                about = tuple(index for index in members if name in rules.formulas[index].names)
+                found.append(Finding("constant", about, f"the rules leave {name!r} only one value: {word}"))
     return found
 
 

@@ -18,6 +18,7 @@ semantic loss is (:mod:`faceinsight.modules.fuzzy`). The exact losses depend on 
 on how they are written.
 """
 
+from contextlib import suppress
 from typing import Literal, get_args
 
 import torch
@@ -25,7 +26,7 @@ from jaxtyping import Bool, Float, Int8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from faceinsight.knowledge.components import UnsatisfiableError, is_satisfiable, minimal_conflict
+from faceinsight.knowledge.components import ComponentTooLargeError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.modules.fuzzy import FuzzyKind, fuzzy_loss
 from faceinsight.modules.log_space import BARRIER
@@ -127,11 +128,10 @@ class LogicalConstraint(nn.Module):
         if kind not in get_args(LogicalKind):
             raise ValueError(f"kind must be one of {', '.join(get_args(LogicalKind))}, got {kind!r}")
         self.rules, self.kind = rules, kind
-        # contradictory rules are refused here, not at the first batch
-        if kind not in get_args(FuzzyKind):
+        # contradictory rules are refused here, not at the first batch; a fuzzy kind sums over no models, so it may be
+        # given rules that join too many attributes to tell
+        with suppress(*[ComponentTooLargeError] if kind in get_args(FuzzyKind) else []):
             rules.components  # noqa: B018
-        elif not is_satisfiable(rules.formulas):
-            raise UnsatisfiableError(minimal_conflict(rules.formulas))
 
     def forward(
         self, logits: Float[Tensor, "batch attr"], labels: Int8[Tensor, "batch attr"] | None = None

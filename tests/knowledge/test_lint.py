@@ -48,7 +48,7 @@ def test_findings_are_told_in_words():
 
 
 def test_rules_too_tangled_to_check_are_said_to_be_unchecked(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(components, "MAX_STATES", 4)
+    monkeypatch.setattr(components, "MAX_NODES", 2)
     (finding,) = RuleSet.parse("a or b or c or d", SCHEMA).lint().findings
     assert finding.kind == "unchecked"
 

@@ -1,5 +1,6 @@
 """The logical losses, against every assignment looked at one by one in float64."""
 
+import functools
 import itertools
 import math
 
@@ -9,7 +10,8 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
-from faceinsight.knowledge.components import UnsatisfiableError
+from faceinsight.knowledge import rules as rules_module
+from faceinsight.knowledge.components import ComponentTooLargeError, UnsatisfiableError, find_components
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.constrained import ConstrainedBernoulli
@@ -249,3 +251,11 @@ def test_bad_input_is_refused():
     for kind in KINDS:
         with pytest.raises(UnsatisfiableError, match="no face can satisfy these rules together"):
             LogicalConstraint(rules=RuleSet.parse("a\nnot a", SCHEMA), kind=kind)
+
+
+def test_only_a_fuzzy_kind_takes_rules_that_join_too_many_attributes_to_sum_over(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rules_module, "find_components", functools.partial(find_components, max_nodes=2))
+    rules = RuleSet.parse("a or b or c or d", Schema.from_names("abcd"))
+    with pytest.raises(ComponentTooLargeError):
+        LogicalConstraint(rules=rules)
+    assert LogicalConstraint(rules=rules, kind="product")(torch.zeros(1, 4)).isfinite()
