@@ -155,7 +155,7 @@ def is_satisfiable(formulas: Sequence[Formula]) -> bool:
     Raises:
         ComponentTooLargeError: some of them join too many attributes to tell.
     """
-    return all(_diagram(part, MAX_NODES) is not None for part in _parts(formulas))
+    return all(_diagram(part, _names(part), MAX_NODES) is not None for part in _parts(formulas))
 
 
 def minimal_conflict(formulas: Sequence[Formula]) -> list[Formula]:
@@ -174,15 +174,15 @@ def minimal_conflict(formulas: Sequence[Formula]) -> list[Formula]:
 def _component(formulas: Sequence[Formula], rules: tuple[int, ...], schema: Schema, max_nodes: int) -> Component:
     members = [formulas[rule] for rule in rules]
     names = tuple(sorted(_names(members), key=schema.index))
-    diagram = _diagram(members, max_nodes)
+    diagram = _diagram(members, names, max_nodes)
     if diagram is None:
         raise UnsatisfiableError(minimal_conflict(members))
     return Component(names, torch.tensor([schema.index(name) for name in names], dtype=torch.int64), diagram, rules)
 
 
-def _diagram(formulas: Sequence[Formula], max_nodes: int) -> DecisionDiagram | None:
+def _diagram(formulas: Sequence[Formula], names: Sequence[str], max_nodes: int) -> DecisionDiagram | None:
     try:
-        return compiled(formulas, good_order(formulas, _names(formulas)), max_nodes)
+        return compiled(formulas, good_order(formulas, names), max_nodes)
     except DiagramTooLargeError as error:
         raise ComponentTooLargeError(formulas, str(error)) from None
 

@@ -19,7 +19,7 @@ ComponentTable = EnumeratedComponent | LayeredComponent
 
 #: Enumeration costs a multiplication for each face and model, a diagram some calls for each level, whatever the faces.
 #: So many multiplications cost what a level does; choice of this library, measured (``benchmarks/README.md``).
-BREAK_EVEN = 2**15
+BREAK_EVEN = 2**14
 
 #: Above this many models a component is never enumerated: for so many even a single face takes longer.
 MAX_LISTED = 2**12
