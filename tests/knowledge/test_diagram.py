@@ -16,11 +16,13 @@ from faceinsight.knowledge.schema import Schema
 from tests.knowledge.random_rules import SCHEMA, consistent_faces, random_rules
 
 
-def random_clauses(rng: random.Random, names: Sequence[str], count: int) -> list[Formula]:
+def random_clauses(
+    rng: random.Random, names: Sequence[str], count: int, lengths: Sequence[int] = (2, 3)
+) -> list[Formula]:
     def literal(name: str) -> Formula:
         return Atom(name) if rng.random() < 0.5 else Not(Atom(name))
 
-    return [Or(tuple(map(literal, rng.sample(names, rng.choice([2, 3]))))) for _ in range(count)]
+    return [Or(tuple(map(literal, rng.sample(names, rng.choice(lengths))))) for _ in range(count)]
 
 
 def accepts(diagram: DecisionDiagram, face: dict[str, bool]) -> bool:
@@ -133,7 +135,7 @@ def test_a_burden_is_two_to_the_open_attributes_at_each_cut():
 
 
 def test_two_hundred_random_clauses_are_refused_with_their_size_and_glue():
-    formulas = random_clauses(random.Random(0), [f"a{index}" for index in range(80)], 200)
+    formulas = random_clauses(random.Random(0), [f"a{index}" for index in range(80)], 200, lengths=[3])
     names = sorted({name for formula in formulas for name in formula.names})
     with pytest.raises(DiagramTooLargeError, match="5,000 nodes in a decision diagram"):
         compiled(formulas, good_order(formulas, names), max_nodes=5_000)
