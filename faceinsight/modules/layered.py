@@ -182,7 +182,8 @@ class LayeredComponent:
 
         With each maximum goes the number that its assignment is in binary order, for where two are equal.
         """
-        value, number = torch.zeros_like(own[:1]), own.new_zeros(len(self._bits[0]), 1, own.shape[1], dtype=torch.int64)
+        bits = self._bits
+        value, number = torch.zeros_like(own[:1]), own.new_zeros(bits.shape[1], 1, own.shape[1], dtype=torch.int64)
         better = []
         for level in reversed(range(len(self.levels))):
             low, high = self.levels.low[level], self.levels.high[level]
@@ -190,7 +191,7 @@ class LayeredComponent:
             number = torch.cat([number, torch.zeros_like(number[:, :1])], dim=1)
             present = (value.index_select(0, high) + own[level]).masked_fill(known[level] < 0, -torch.inf)
             absent = value.index_select(0, low).masked_fill(known[level] > 0, -torch.inf)
-            with_it = number.index_select(1, high) + self._bits[level][:, None, None]
+            with_it = number.index_select(1, high) + bits[level][:, None, None]
             without = number.index_select(1, low)
             take = (present > absent) | ((present == absent) & _smaller(with_it, without))
             value, number = torch.where(take, present, absent), torch.where(take, with_it, without)
