@@ -91,22 +91,23 @@ class MapTokens(nn.Module):
         image_encoder: a (usually frozen) :class:`~faceinsight.modules.image_encoder.ImageEncoder`; the drawing is
             resized to what it reads.
         embed_dim: width of the tokens that are wanted.
+        pool: side of the squares of the map's patches that become one token, as in the projector.
     """
 
     image_encoder: Any  # a module with embed_dim, num_tokens and preprocessing, in Frozen or not
     palette: Tensor
     num_regions = len(PALETTE)
 
-    def __init__(self, *, image_encoder: nn.Module, embed_dim: int) -> None:
+    def __init__(self, *, image_encoder: nn.Module, embed_dim: int, pool: int = 1) -> None:
         super().__init__()
-        self.image_encoder, self.embed_dim = image_encoder, embed_dim
-        self.projector = Projector(in_dim=self.image_encoder.embed_dim, out_dim=embed_dim)
+        self.image_encoder, self.embed_dim, self.pool = image_encoder, embed_dim, pool
+        self.projector = Projector(in_dim=self.image_encoder.embed_dim, out_dim=embed_dim, pool=pool)
         self.register_buffer("palette", torch.tensor(PALETTE) / 255, persistent=False)
 
     @property
     def num_tokens(self) -> int:
-        """Tokens per image: those of the image encoder."""
-        return self.image_encoder.num_tokens
+        """Tokens per image: those of the image encoder, pooled."""
+        return self.image_encoder.num_tokens // self.pool**2
 
     @property
     def frozen(self) -> bool:
@@ -126,7 +127,7 @@ class MapTokens(nn.Module):
             drawing = F.interpolate(drawing, size=(size, size), mode="bilinear", antialias=True)
         return self.image_encoder(drawing)
 
-    def forward(self, features: Float[Tensor, "batch patch feature"]) -> Float[Tensor, "batch patch dim"]:
+    def forward(self, features: Float[Tensor, "batch patch feature"]) -> Float[Tensor, "batch token dim"]:
         """The trained step: the map's patch tokens to tokens of the wanted width."""
         return self.projector(features)
 
