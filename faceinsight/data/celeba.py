@@ -19,10 +19,9 @@ from faceinsight.data.celeba_lists import (
     counted,
     read_attributes,
     read_pairs,
-    read_partition,
-    read_subset,
 )
 from faceinsight.data.images import path_within
+from faceinsight.data.label_files import read_splits
 from faceinsight.data.table import FaceTable
 from faceinsight.knowledge.schema import Schema
 
@@ -102,7 +101,7 @@ class CelebA:
         """
         self.prepare()
         labels, self.unused_columns = read_attributes(self._find(ATTRIBUTES), self.schema)
-        splits = read_subset(self._find(SUBSET)) if self.takes_subset else read_partition(self._find(PARTITION))
+        splits = read_splits(self._find(SUBSET if self.takes_subset else PARTITION))
         identities = read_pairs(self._find(IDENTITY))
         images = self._find(self.image_folder)
         absent = absent_files(images, list(splits.index))

@@ -19,7 +19,6 @@ __all__ = [
     "read_columns",
     "read_pairs",
     "read_partition",
-    "read_subset",
 ]
 
 Listed = TypeVar("Listed", pd.DataFrame, pd.Series)
@@ -109,22 +108,6 @@ def read_partition(path: Path) -> pd.Series:
     if unknown := set(codes) - {0, 1, 2}:
         raise ValueError(f"{path}: a partition is 0 (train), 1 (validation) or 2 (test), got {sorted(unknown)}")
     return codes.map({0: "train", 1: "val", 2: "test"})
-
-
-def read_subset(path: Path) -> pd.Series:
-    """The split of each file that ``subset_split.csv`` names."""
-    try:
-        frame = pd.read_csv(path, dtype=str)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    if list(frame.columns) != ["file", "split"]:
-        raise ValueError(f"{path}: the columns are file and split, got {list(frame.columns)}")
-    splits = frame.set_index("file")["split"].replace("valid", "val")
-    if unknown := set(splits) - {"train", "val", "test"}:
-        raise ValueError(f"{path}: a split is train, valid or test, got {sorted(map(str, unknown))}")
-    if (again := splits.index.duplicated()).any():
-        raise ValueError(f"{path}: {splits.index[again][0]} is listed twice")
-    return splits
 
 
 def aligned(listed: Listed, files: pd.Index, name: str) -> Listed:

@@ -5,8 +5,9 @@ from jaxtyping import Int8
 from torch import Tensor
 
 from faceinsight.data.dataset import broken_files
-from faceinsight.data.report import DataReport, LabelNoise
+from faceinsight.data.report import DataReport
 from faceinsight.data.table import SPLITS, FaceSource, FaceTable
+from faceinsight.knowledge.label_check import check_labels
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema, catalog_names
 
@@ -39,7 +40,8 @@ def check(source: FaceSource, *, rules: RuleSet | None = None, read_images: bool
         negative=counts[1],
         undefined=counts[2],
         constant=constant_attributes(training, schema),
-        noise=None if rules is None else label_noise(rules, labels),
+        rules=() if rules is None else rules.texts,
+        noise=None if rules is None else check_labels(rules, labels),
         broken=tuple(broken_files(table).values()) if read_images else None,
         notes=tuple(notes),
     )
@@ -55,18 +57,6 @@ def catalog_rules(schema: Schema) -> RuleSet | None:
     if schema.name not in catalog_names() or Schema.load(schema.name).names != schema.names:
         return None
     return RuleSet.load(schema.name)
-
-
-def label_noise(rules: RuleSet, labels: Int8[Tensor, "face attr"]) -> LabelNoise:
-    """Count the faces whose labels break the rules; a rule is judged only where the defined labels decide it."""
-    verdicts = rules.verdicts(labels)
-    decided, broken = verdicts != 0, verdicts < 0
-    return LabelNoise(
-        decided=dict(zip(rules.texts, decided.sum(0).tolist(), strict=True)),
-        broken=dict(zip(rules.texts, broken.sum(0).tolist(), strict=True)),
-        faces_decided=int(decided.any(1).sum()),
-        faces_broken=int(broken.any(1).sum()),
-    )
 
 
 def constant_attributes(labels: Int8[Tensor, "face attr"], schema: Schema) -> dict[str, str]:

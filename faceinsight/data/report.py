@@ -1,36 +1,17 @@
 """The report on a data set: plain data that prints well."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING
+
+from faceinsight.knowledge.label_check import LabelCheck
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import RenderableType
 
-__all__ = ["DataReport", "LabelNoise"]
-
-
-@dataclass(frozen=True)
-class LabelNoise:
-    """How far the labels themselves break the logical rules: the ceiling of a model that learns them perfectly.
-
-    Args:
-        decided: rule -> faces whose defined labels decide it.
-        broken: rule -> faces that break it.
-        faces_decided: faces on which at least one rule is decided.
-        faces_broken: faces that break at least one rule.
-    """
-
-    decided: dict[str, int]
-    broken: dict[str, int]
-    faces_decided: int
-    faces_broken: int
-
-    @property
-    def violation_rate(self) -> float:
-        """Share of the faces that break at least one rule."""
-        return self.faces_broken / self.faces_decided if self.faces_decided else float("nan")
+__all__ = ["DataReport"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +26,8 @@ class DataReport:
         negative: attribute -> faces that do not.
         undefined: attribute -> faces without this label.
         constant: attribute -> how it never varies in training.
-        noise: the labels against the rules; None without rules.
+        rules: the logical rules that the labels were held against.
+        noise: the labels against these; None without rules.
         broken: file problems found; None where files were not read.
         notes: what else the source has to say.
     """
@@ -57,7 +39,8 @@ class DataReport:
     negative: dict[str, int]
     undefined: dict[str, int]
     constant: dict[str, str]
-    noise: LabelNoise | None
+    rules: tuple[str, ...]
+    noise: LabelCheck | None
     broken: tuple[str, ...] | None
     notes: tuple[str, ...]
 
@@ -79,9 +62,9 @@ class DataReport:
             lines.append("constant in training: " + ", ".join(f"{name} ({how})" for name, how in self.constant.items()))
         if self.noise is not None:
             lines.append(
-                f"{self.noise.faces_broken:,} of {self.noise.faces_decided:,} faces ({self.noise.violation_rate:.2%}) "
+                f"{self.noise.faces_broken:,} of {self.noise.faces_decided:,} faces ({self.noise.total_share:.2%}) "
                 "break at least one logical rule in the labels themselves: the ceiling of logical accuracy is "
-                f"{1 - self.noise.violation_rate:.2%}"
+                f"{1 - self.noise.total_share:.2%}"
             )
         if self.broken is not None:
             lines.append(
@@ -95,8 +78,8 @@ class DataReport:
         from rich.text import Text
 
         tables = [split_table(self), attribute_table(self)]
-        if self.noise is not None and self.noise.broken:
-            tables.append(noise_table(self.noise))
+        if self.noise is not None and self.rules:
+            tables.append(noise_table(self.rules, self.noise))
         return Group(Text(self.description), *tables, *map(Text, self.lines()))
 
     def __str__(self) -> str:
@@ -132,7 +115,7 @@ def attribute_table(report: DataReport) -> "RenderableType":
     return table
 
 
-def noise_table(noise: LabelNoise) -> "RenderableType":
+def noise_table(rules: Sequence[str], noise: LabelCheck) -> "RenderableType":
     """How many faces break each rule."""
     from rich.markup import escape
     from rich.table import Table
@@ -140,7 +123,6 @@ def noise_table(noise: LabelNoise) -> "RenderableType":
     table = Table("logical rule")
     for heading in ("faces that break it", "share"):
         table.add_column(heading, justify="right")
-    for rule, broken in noise.broken.items():
-        decided = noise.decided[rule]
-        table.add_row(escape(rule), f"{broken:,}", f"{broken / decided:.2%}" if decided else "not decided")
+    for rule, broken, decided, share in zip(rules, noise.broken, noise.decided, noise.share, strict=True):
+        table.add_row(escape(rule), f"{broken:,}", f"{share:.2%}" if decided else "not decided")
     return table
