@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import logic
+from benchmarks import decoding, logic, loss_cost
 from benchmarks.timing import Timing, interleaved
+from faceinsight.knowledge.rules import RuleSet
+from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.logical import semantic_loss
 
 
@@ -39,3 +41,55 @@ def test_pysdd_and_klay_count_the_same(size: int) -> None:
     circuit, ours = logic.Circuit(rules), semantic_loss(logits, rules)
     torch.testing.assert_close(circuit.face_by_face(logits).double(), ours, rtol=0, atol=1e-4)
     torch.testing.assert_close(circuit.klay()(logits), ours, rtol=0, atol=1e-9)
+
+
+def test_every_decoder_but_the_threshold_and_the_marginals_keeps_the_rules() -> None:
+    rules = RuleSet.parse("exactly_one(a, b, c, d)", Schema.from_names("abcde"))
+    logits = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+    labels = torch.where(torch.eye(5).repeat(40, 1) > 0, 1, -1).to(torch.int8)
+    rows = {row["decoded by"]: row for row in decoding.compared(logits, labels, rules)}
+    assert list(rows) == ["threshold", "shield, best of 9 orderings", "exact mode", "exact marginals"]
+    broken = [row["faces that break a rule"] for row in rows.values()]
+    assert broken[0] == pytest.approx(100 * ((logits[:, :4] > 0).sum(1) != 1).double().mean().item())
+    assert broken[1:3] == [0, 0]
+    assert 0 < broken[3] < broken[0]
+    assert rows["threshold"]["accuracy"] == pytest.approx(100 * ((logits > 0) == (labels > 0)).double().mean().item())
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_fitted_classifier_is_the_logistic_regression_of_scikit_learn(balanced: bool) -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    draw = torch.Generator().manual_seed(0)
+    inputs = torch.randn(300, 4, generator=draw, dtype=torch.float64)
+    chosen = inputs @ torch.tensor([[1.0], [-2.0], [0.0], [0.5]]).double() > 1 + torch.randn(300, 1, generator=draw)
+    faces = inputs, (2 * chosen.long() - 1).to(torch.int8)
+    ours = decoding.logistic_regression(faces, faces, balanced)(inputs)[:, 0]
+    # our loss is a mean and its least penalty 1e-4: with the weights' sum, C = 1 / (2 * 1e-4 * faces)
+    positives = chosen.sum().item()
+    weight = {True: (300 - positives) / positives if balanced else 1.0, False: 1.0}
+    theirs = linear_model.LogisticRegression(C=1 / (2e-4 * 300), class_weight=weight, tol=1e-10, max_iter=1000)
+    standard = (inputs - inputs.mean(0)) / inputs.std(0)
+    expected = theirs.fit(standard.numpy(), chosen[:, 0].numpy()).decision_function(standard.numpy())
+    torch.testing.assert_close(ours, torch.from_numpy(expected), rtol=1e-3, atol=1e-3)
+
+
+def test_fh37k_s_labels_go_to_celeba_s_faces_by_their_names(tmp_path: Path) -> None:
+    schema = Schema.load("fh37k")
+    annotation = pd.DataFrame(0, index=["0_12.jpg", "3.jpg", "1.jpg"], columns=list(schema.names))
+    annotation.loc["1.jpg", "Clean_shaven"] = 1
+    annotation.rename_axis("image_id").to_csv(tmp_path / "labels.csv")
+    rows = {"train": torch.tensor([0, 1]), "val": torch.tensor([3]), "test": torch.tensor([2])}
+    celeba = decoding.Faces({"number": torch.arange(4.0)[:, None]}, torch.ones(4, 40, dtype=torch.int8), rows)
+    faces = decoding.fh37k_faces(tmp_path / "labels.csv", celeba, ["0.jpg", "1.jpg", "2.jpg", "3.jpg"], schema)
+    (number,), (label,) = faces.of("number", "train")
+    assert (number.item(), label[schema.index("Clean_shaven")].item(), label.sum().item()) == (1, 1, 1 - 21)
+    assert faces.of("number", "val")[0].tolist() == [[3.0]]
+    assert len(faces.of("number", "test")[0]) == 0
+
+
+def test_the_loss_of_many_faces_fits_into_memory_and_is_a_small_part_of_a_step() -> None:
+    step = loss_cost.measure_step(8).set_index("what")
+    assert step.loc["step without the constraint", "% of the step"] == 100
+    assert (step["ms"] > 0).all()
+    peak = loss_cost.peak_of_loss("20 attributes, 30 random clauses", 2048)
+    assert 0 <= peak < 200
