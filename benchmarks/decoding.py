@@ -141,7 +141,7 @@ def fh37k_faces(annotation: Path, celeba: Faces, files: Sequence[str], schema: S
     labels = torch.tensor(annotated.loc[[files[row] for row in chosen], list(schema.names)].to_numpy(copy=True))
     place = {row: number for number, row in enumerate(chosen.tolist())}
     rows = {
-        split: torch.tensor([place[row] for row in each.tolist() if row in place])
+        split: torch.tensor([place[row] for row in each.tolist() if row in place], dtype=torch.int64)
         for split, each in celeba.rows.items()
     }
     return Faces({name: each[chosen] for name, each in celeba.inputs.items()}, (2 * labels - 1).to(torch.int8), rows)
