@@ -36,7 +36,7 @@ def summarise(ablation: AblationFile, runs: Sequence[Run], errors: Mapping[tuple
     """
     results = {(run.variant.name, run.seed): read_result(run.folder) for run in runs}
     finished = [run for run in runs if run.variant.section is not None and results[run.variant.name, run.seed]]
-    faces = test_faces(finished[0]) if finished else None
+    faces = test_faces(min(finished, key=lambda run: size(results[run.variant.name, run.seed]))) if finished else None
     bootstrap = compared(ablation, finished, faces) if faces else None
     constant = [faces.rules.schema.names[each] for each in bootstrap.constant_attributes] if faces and bootstrap else []
     seeds = sorted({run.seed for run in runs})
@@ -54,8 +54,13 @@ def trunk_line(name: str, results: Mapping[tuple[str, int], RunResult | None]) -
     return f"{name}: {', '.join(f'{metric} {mean:.3f}' for metric, mean in means.items())}."
 
 
+def size(result: RunResult | None) -> int:
+    """Parameters of a finished run's network: how long it takes to build it again."""
+    return 0 if result is None else result.trained + result.frozen
+
+
 def test_faces(run: Run) -> TestFaces:
-    """The test split as the run's own configuration names it."""
+    """The test split as the run's own configuration names it; any run's will do, they were tested on the same faces."""
     objects = built(run.config)
     table = objects.datamodule.table
     rows = table.rows("test")
