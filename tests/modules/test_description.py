@@ -39,8 +39,8 @@ PARTS: dict[str, Any] = {
         embed_dim=16, depth=1, num_heads=2, mlp_dim=24, max_tokens=64, initializer_range=0.1, seed=3
     ),
     "LearnedText": lambda: modules.LearnedText(num_attributes=2, embed_dim=5),
-    "MapTokens": lambda: modules.MapTokens(image_encoder=Frozen(encoder()), embed_dim=6),
-    "Projector": lambda: modules.Projector(in_dim=5, out_dim=6),
+    "MapTokens": lambda: modules.MapTokens(image_encoder=Frozen(encoder()), embed_dim=6, pool=2),
+    "Projector": lambda: modules.Projector(in_dim=5, out_dim=6, pool=2),
     "RegionTokens": lambda: modules.RegionTokens(image_dim=5, embed_dim=6, num_regions=4, absent_below=0.1),
     "SegmentationEncoder": lambda: modules.SegmentationEncoder(
         parser=None, route=modules.RegionTokens(image_dim=5, embed_dim=6)
