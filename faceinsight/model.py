@@ -302,7 +302,8 @@ class FaceInsight(FaceModel):
         counts = [len(paraphrases) for paraphrases in self.questions()]
         prompts = self.prompts()
         if prompts is not None:
-            prompts = prompts.repeat_interleave(torch.tensor(counts, device=prompts.device), dim=0)
+            times = torch.tensor(counts, device=prompts.device)
+            prompts = prompts.repeat_interleave(times, dim=0, output_size=sum(counts))
         _, _, questions = self.words()
         hidden = self.query(self.prefix(features), prompts, self.language_model, questions)
         answer = self.language_model.yes_no_logits if self.head is None else self.head

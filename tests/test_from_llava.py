@@ -169,7 +169,7 @@ def test_a_saved_model_comes_back_on_its_base(kind: str, along: bool, checkpoint
         assert told[part]["module"]["revision"] == "0123abc"
         assert len(told[part]["fingerprint"]) == 64
     assert (tmp_path / "saved" / "frozen.safetensors").is_file() == along
-    with pytest.raises(ValueError, match=r"(?s)language_model: .*projector: .*, which only you can build"):
+    with pytest.raises(ValueError, match=r"(?s)projector: .*, which only you can build\n  language_model: "):
         fi.FaceInsight.from_pretrained(tmp_path / "saved")
     again = fi.FaceInsight.from_pretrained(tmp_path / "saved", **multimodal_parts(checkpoint(kind)))
     assert torch.equal(again(faces(model)).logits, model(faces(model)).logits)
@@ -180,7 +180,7 @@ def test_another_base_is_refused(checkpoint: Any, tmp_path: Path) -> None:
     model = fi.FaceInsight.from_llava(checkpoint("LLaVA"), schema=SCHEMA)
     model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"language_model is not the frozen part that the model was trained with"):
-        fi.FaceInsight.from_pretrained(tmp_path, **multimodal_parts(checkpoint("LLaVA over Mistral")))
+        fi.FaceInsight.from_pretrained(tmp_path, **multimodal_parts(checkpoint("LLaVA over Gemma 2")))
 
 
 # --- what is refused ---------------------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ def mean_over_paraphrases(
     tensor([ 2., -2.])
     """
     number = torch.tensor(counts, device=logits.device)
-    owner = torch.arange(len(counts), device=logits.device).repeat_interleave(number)
+    owner = torch.arange(len(counts), device=logits.device).repeat_interleave(number, output_size=logits.shape[-1])
     sums = logits.new_zeros(*logits.shape[:-1], len(counts)).index_add(-1, owner, logits)
     return sums / number.to(logits)
 

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 import torch
+from PIL.Image import Resampling
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -109,6 +110,9 @@ def causal_part(whole: PreTrainedModel) -> PreTrainedModel:
         )
     setattr(causal, causal.base_model_prefix, whole.model.language_model)
     causal.set_output_embeddings(whole.get_output_embeddings())
+    causal.config = whole.model.language_model.config  # one configuration for both, not a copy
+    if getattr(causal.config, "final_logit_softcapping", None):
+        causal.config.final_logit_softcapping = None  # multimodal models give their head's logits as they are
     if unfilled := [name for name, weight in causal.named_parameters() if weight.is_meta]:
         raise ValueError(f"{type(causal).__name__} has weights that the checkpoint does not give: {unfilled[:3]}")
     return causal.eval()
@@ -133,13 +137,12 @@ def tower_options(
             f"the image processor in {name_or_path} makes images of {found} px, its vision tower takes {size} px; "
             "get the processor's configuration that belongs to the checkpoint"
         )
-    normalised = processor.do_normalize
-    layer = config.vision_feature_layer
+    normalised, resample, layer = processor.do_normalize, processor.resample, config.vision_feature_layer
     return {
         "image_size": size,
         "mean": [float(value) for value in processor.image_mean] if normalised else [0.0] * 3,
         "std": [float(value) for value in processor.image_std] if normalised else [1.0] * 3,
-        "interpolation": str(getattr(processor.resample, "name", "bicubic")).lower(),
+        "interpolation": (Resampling(resample) if isinstance(resample, int) else resample).name.lower(),
         "layer": None if family == "internvl" and layer == -1 else layer,
         "select": config.vision_feature_select_strategy,
         "shuffle": round(1 / config.downsample_ratio) if family == "internvl" else 1,

@@ -54,15 +54,13 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], *, revision: str | None
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
+        if not tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens}:
+            raise ValueError("it has no vocabulary")
     except (OSError, TypeError, ValueError, KeyError) as error:
-        tokenizer, reason = None, error
-    else:
-        reason = ValueError("it has no vocabulary")
-    if tokenizer is None or not set(tokenizer.get_vocab()) - {*tokenizer.all_special_tokens}:
         raise FileNotFoundError(
-            f"no tokenizer in {name_or_path} ({' '.join(str(reason).split())}); copy the checkpoint's tokenizer files "
+            f"no tokenizer in {name_or_path} ({' '.join(str(error).split())}); copy the checkpoint's tokenizer files "
             "beside its weights"
-        ) from reason
+        ) from error
     return tokenizer
 
 
