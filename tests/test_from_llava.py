@@ -36,7 +36,7 @@ TEMPLATE = (
 CHECKPOINTS: dict[str, Callable[[Path], Path]] = {
     "LLaVA": write_llava,
     "LLaVA over Gemma 2": lambda folder: write_llava(folder, "Gemma 2"),
-    "LLaVA over Mistral": lambda folder: write_llava(folder, "Mistral"),
+    "LLaVA over Qwen2 with windows": lambda folder: write_llava(folder, "Qwen2 with windows"),
     "LLaVA of two layers": lambda folder: write_llava(folder, vision_feature_layer=[-2, -1]),
     "LLaVA with a chat template": lambda folder: write_llava(
         folder, chat_template=TEMPLATE.replace("PLACE", "<image>")
@@ -192,10 +192,11 @@ def test_image_tokens_that_do_not_match_are_refused(checkpoint: Any) -> None:
     )
     with pytest.raises(ValueError, match=r"^the prompt names the image token '<image>' 2 times beside the image's own"):
         named(faces(named))
+    model = fi.FaceInsight.from_llava(checkpoint("LLaVA"), schema=SCHEMA)
     with pytest.raises(ValueError, match=r"^the features hold 4 image tokens for each face, .* gives 9; encode"):
-        named(features={"image": torch.rand(1, 4, 24)})
+        model(features={"image": torch.rand(1, 4, 24)})
     with pytest.raises(ValueError, match=r"^images must be 12 x 12 px, got 16 x 16"):
-        named(torch.rand(1, 3, 16, 16))
+        model(torch.rand(1, 3, 16, 16))
 
 
 def test_a_model_that_could_not_ask_is_refused(checkpoint: Any) -> None:
