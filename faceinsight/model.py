@@ -9,6 +9,7 @@ can be computed once for each face and cached; ``forward`` also takes what ``enc
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +21,17 @@ from faceinsight.checkpoint import load_model, save_model
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.modules.attribute_query import AttributeQuery
+from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraphrases
 from faceinsight.modules.description import described
 from faceinsight.modules.frozen import Frozen, fingerprint
+from faceinsight.modules.prompt import check_asked, embedded_words
 
 __all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "FaceModel"]
 
 Features = dict[str, Tensor]
 Images = Float[Tensor, "batch 3 height width"]
 Masks = UInt8[Tensor, "batch height width"]
+Words = Float[Tensor, "_ dim"]
 
 
 @dataclass
@@ -164,19 +167,22 @@ class FaceInsight(FaceModel):
         schema: names, prompts and groups of the attributes; the order of the logits.
         image_encoder: a (usually frozen) :class:`~faceinsight.modules.image_encoder.ImageEncoder`.
         projector: patch tokens to the language model's width.
-        text_encoder: attribute prompts to T^0, see :mod:`faceinsight.modules.text_encoder`.
+        text_encoder: attribute prompts to T^0, see :mod:`faceinsight.modules.text_encoder`; None for a query without
+            soft tokens, which reads each attribute at the end of its question.
         query: a :class:`~faceinsight.modules.attribute_query.AttributeQuery`.
         language_model: a (usually frozen) :class:`~faceinsight.modules.language_model.LanguageModel`.
         head: hidden states to logits, shared by all attributes; without one, the language model's own yes/no rows
             answer, which means something only if the language model was trained.
         segmentation: a :class:`~faceinsight.modules.segmentation.SegmentationEncoder`.
         correlation: a :class:`~faceinsight.modules.correlation.CorrelationConstraint`: T^0 to T_p.
-        instruction: text before the image tokens.
-        question: a template with ``{prompt}``, asked before each attribute's soft tokens.
+        instruction: text before the image tokens; or the whole conversation, with ``{image}`` and ``{question}`` in it.
+        question: a template with ``{prompt}``, asked before each attribute's soft tokens; several are paraphrases,
+            whose logits are averaged. An attribute with questions of its own in the schema is asked those.
         rules: what its predictions are to keep, see :class:`FaceModel`.
 
     Raises:
-        ValueError: rules, or the correlation constraint's graph, over other attributes than the schema's.
+        ValueError: rules, or the correlation constraint's graph, over other attributes than the schema's; a question
+            without a place, or nothing by which attributes could be told apart.
     """
 
     language_model: Any  # a LanguageModel, in Frozen or not
@@ -187,19 +193,20 @@ class FaceInsight(FaceModel):
         schema: Schema,
         image_encoder: nn.Module,
         projector: nn.Module,
-        text_encoder: nn.Module,
         query: AttributeQuery,
         language_model: nn.Module,
+        text_encoder: nn.Module | None = None,
         head: nn.Module | None = None,
         segmentation: nn.Module | None = None,
         correlation: nn.Module | None = None,
         instruction: str = "",
-        question: str = "",
+        question: str | Sequence[str] = "",
         rules: RuleSet | None = None,
     ) -> None:
         super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
         if isinstance(graph := getattr(correlation, "graph", None), LabelGraph):
             schema.check_names(graph.names, "the label graph")
+        check_asked(instruction, question, query, text_encoder, correlation)
         self.projector = projector
         self.text_encoder = text_encoder
         self.correlation = correlation
@@ -208,20 +215,79 @@ class FaceInsight(FaceModel):
         self.head = head
         self.instruction, self.question = instruction, question
 
-    def prompts(self) -> Float[Tensor, "attr dim"]:
-        """T_p: the attributes' prompts, refined by the correlation constraint if there is one."""
+    @classmethod
+    def from_llava(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        schema: Schema,
+        revision: str | None = None,
+        dtype: str | torch.dtype | None = None,
+        attn_implementation: str | None = None,
+        **parts: Any,
+    ) -> "FaceInsight":
+        """A LLaVA or InternVL checkpoint as it is: every attribute asked in its own conversation, nothing trained yet.
+
+        Vision tower and language model are frozen, the projector is not. Without further parts the logits are the
+        checkpoint's own ``z_yes - z_no`` (the training-free setting).
+
+        Args:
+            name_or_path: a local directory, or the id of a model on the hub.
+            revision: the commit of a hub model.
+            dtype: of the weights, such as ``"bfloat16"``; as they were saved by default.
+            attn_implementation: as for :func:`~faceinsight.modules.multimodal.multimodal_parts`.
+            parts: arguments of the constructor, in place of the checkpoint's or beside them: ``question``, ``rules``,
+                ``segmentation``, ...
+
+        Raises:
+            FileNotFoundError, ValueError: as :func:`~faceinsight.modules.multimodal.multimodal_parts`.
+        """
+        from faceinsight.modules.multimodal import QUESTION, conversation, family_of, multimodal_parts
+
+        options = {"revision": revision, "dtype": dtype, "attn_implementation": attn_implementation}
+        given: dict[str, Any] = {**multimodal_parts(name_or_path, **options), "question": QUESTION, **parts}
+        language_model = given["language_model"]
+        given.setdefault("query", AttributeQuery(embed_dim=language_model.embed_dim, num_tokens=0))
+        if "instruction" not in given:
+            given["instruction"] = conversation(language_model, family_of(name_or_path, revision))
+        return cls(schema=schema, **given).eval()
+
+    def prompts(self) -> Float[Tensor, "attr dim"] | None:
+        """T_p: the attributes' prompts, refined by the correlation constraint; None where no text encoder is built."""
+        if self.text_encoder is None:
+            return None
         prompts = self.text_encoder(self.schema.prompts, self.language_model)
         return prompts if self.correlation is None else self.correlation(prompts)
 
+    def questions(self) -> tuple[tuple[str, ...], ...]:
+        """The paraphrases that ask for each attribute; one empty text where there is no question."""
+        templates = [self.question] if isinstance(self.question, str) else [*self.question]
+        return self.schema.questions(templates) if any(templates) else (("",),) * len(self.schema)
+
+    def words(self) -> tuple[Words, Words, list[Words]]:
+        """The embedded words before the image; after it, those of all questions alike; and each question's own."""
+        questions = [text for paraphrases in self.questions() for text in paraphrases]
+        leave = 1 if self.text_encoder is None else 0  # the answer is read at a token of the question's own
+        return embedded_words(self.language_model, self.instruction, questions, leave)
+
     def prefix(self, features: Features) -> Float[Tensor, "batch token dim"]:
-        """What all attributes share: the instruction, the image tokens, the segmentation tokens."""
+        """What all attributes share: instruction, image tokens, segmentation tokens, the questions' common beginning.
+
+        Raises:
+            ValueError: features with another number of image tokens than the image encoder gives.
+        """
+        wanted = getattr(self.image_encoder, "num_tokens", None)
+        if wanted not in (None, found := features["image"].shape[1]):
+            raise ValueError(
+                f"the features hold {found} image tokens for each face, this model's image encoder gives {wanted}; "
+                "encode the images with it again"
+            )
         tokens = [self.projector(features["image"])]
         if self.encoder.segmentation is not None:
             tokens.append(self.encoder.segmentation(features["segmentation"]))
-        if self.instruction:
-            words = self.language_model.embed_text(self.instruction)
-            tokens.insert(0, words.expand(len(tokens[0]), -1, -1))
-        return torch.cat(tokens, dim=1)
+        before, shared, _ = self.words()
+        faces = len(tokens[0])
+        return torch.cat([before.expand(faces, -1, -1), *tokens, shared.expand(faces, -1, -1)], dim=1)
 
     def forward(
         self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
@@ -233,13 +299,15 @@ class FaceInsight(FaceModel):
             masks: stored parsing masks, for a segmentation encoder without a parser of its own.
         """
         features = given_features(self.encoder, images, masks, features)
-        questions = None
-        if self.question:
-            texts = [self.question.format(prompt=prompt) for prompt in self.schema.prompts]
-            questions = [self.language_model.embed_text(text) for text in texts]
-        hidden = self.query(self.prefix(features), self.prompts(), self.language_model, questions)
+        counts = [len(paraphrases) for paraphrases in self.questions()]
+        prompts = self.prompts()
+        if prompts is not None:
+            times = torch.tensor(counts, device=prompts.device)
+            prompts = prompts.repeat_interleave(times, dim=0, output_size=sum(counts))
+        _, _, questions = self.words()
+        hidden = self.query(self.prefix(features), prompts, self.language_model, questions)
         answer = self.language_model.yes_no_logits if self.head is None else self.head
-        return FaceInsightOutput(logits=answer(hidden), features=features)
+        return FaceInsightOutput(logits=mean_over_paraphrases(answer(hidden), counts), features=features)
 
 
 def given_features(

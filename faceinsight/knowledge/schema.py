@@ -55,10 +55,13 @@ class Attribute:
     Args:
         name: as in the data set's own files.
         prompt: a phrase that follows "a person": "wearing eyeglasses", "with black hair", "who is smiling".
+        questions: whole yes-or-no questions of its own, for an attribute that a template with its prompt asks badly;
+            several are paraphrases of one another.
     """
 
     name: str
     prompt: str
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,25 @@ class Schema:
     def prompts(self) -> tuple[str, ...]:
         return tuple(attribute.prompt for attribute in self.attributes)
 
+    def questions(self, templates: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """The paraphrases that ask for each attribute: its own, or the templates with its prompt for ``{prompt}``.
+
+        >>> Schema.from_dict({
+        ...     "name": "two",
+        ...     "attributes": {"Bald": "who is bald", "Blurry": {"prompt": "", "questions": ["Is it blurred?"]}},
+        ... }).questions(["Is this a person {prompt}?"])
+        (('Is this a person who is bald?',), ('Is it blurred?',))
+
+        Raises:
+            ValueError: a template without a place for the prompt.
+        """
+        if wrong := [template for template in templates if "{prompt}" not in template]:
+            raise ValueError(f"a question asks for every attribute alike without '{{prompt}}' in it, got {wrong[0]!r}")
+        return tuple(
+            each.questions or tuple(template.replace("{prompt}", each.prompt) for template in templates)
+            for each in self.attributes
+        )
+
     @cached_property
     def _index(self) -> dict[str, int]:
         return {name: position for position, name in enumerate(self.names)}
@@ -190,13 +212,16 @@ class Schema:
             groups[group.name] = {"kind": group.kind, "labels": dict(group.labels)}
             if group.years is not None:
                 groups[group.name]["years"] = [list(span) for span in group.years]
-        attributes = {attribute.name: attribute.prompt for attribute in self.attributes}
+        attributes: dict[str, Any] = {}
+        for each in self.attributes:
+            own = {"prompt": each.prompt, "questions": list(each.questions)}
+            attributes[each.name] = own if each.questions else each.prompt
         return {"name": self.name, "attributes": attributes, "groups": groups}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Schema":
         """Build a schema from catalog data (see ``faceinsight/knowledge/catalog``)."""
-        attributes = tuple(Attribute(str(name), str(prompt)) for name, prompt in data["attributes"].items())
+        attributes = tuple(attribute_from(str(name), told) for name, told in data["attributes"].items())
         groups = {}
         for name, entry in (data.get("groups") or {}).items():
             labels = entry["labels"]
@@ -216,6 +241,15 @@ class Schema:
     def load(cls, name_or_path: str) -> "Schema":
         """Load a catalog of this library by name, or a YAML file of the same layout by path."""
         return cls.from_dict(read_catalog(name_or_path))
+
+
+def attribute_from(name: str, told: Any) -> Attribute:
+    """An attribute as a catalog tells it: by its prompt alone, or by a prompt and questions of its own."""
+    if not isinstance(told, Mapping):
+        return Attribute(name, str(told))
+    if "prompt" not in told or not isinstance(told.get("questions", []), list) or told.keys() - {"prompt", "questions"}:
+        raise ValueError(f"attribute {name!r} needs a 'prompt' and may have a list of 'questions', got {dict(told)}")
+    return Attribute(name, str(told["prompt"]), tuple(map(str, told.get("questions", ()))))
 
 
 def quoted(name: str) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from faceinsight.modules.segmentation import MapTokens, RegionTokens, SegmentationEncoder
     from faceinsight.modules.shield import ShieldLayer
     from faceinsight.modules.text_encoder import LearnedText, TextEncoder
+    from faceinsight.modules.vision_tower import VisionTower
 
 __all__ = [
     "AttributeQuery",
@@ -37,6 +38,7 @@ __all__ = [
     "SharedHead",
     "ShieldLayer",
     "TextEncoder",
+    "VisionTower",
 ]
 
 __getattr__, __dir__ = lazy(
@@ -59,5 +61,6 @@ __getattr__, __dir__ = lazy(
         "SharedHead": "faceinsight.modules.attribute_query",
         "ShieldLayer": "faceinsight.modules.shield",
         "TextEncoder": "faceinsight.modules.text_encoder",
+        "VisionTower": "faceinsight.modules.vision_tower",
     },
 )

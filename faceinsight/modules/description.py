@@ -40,6 +40,9 @@ FILES = {Schema: "schema.yaml", RuleSet: "rules.yaml", LabelGraph: "graph.yaml"}
 #: Where a language model came from; its fingerprint tells whether another place holds the same one.
 PLACES = ("name_or_path", "revision")
 
+#: How a part computes what it computes; another way may be chosen for the same weights.
+WAYS = ("form", "chunk")
+
 
 def described(part: nn.Module) -> dict[str, Any]:
     """A part as plain data: class, arguments, preprocessing, and of what is frozen the fingerprint.
@@ -187,7 +190,7 @@ def differences(told: Any, found: Any, name: str = "") -> Iterator[tuple[str, An
     [('in_dim', 12, 16)]
     """
     if isinstance(told, dict) and isinstance(found, dict) and "class" in told and "class" in found:
-        for key in sorted((told.keys() | found.keys()) - {*PLACES}):
+        for key in sorted((told.keys() | found.keys()) - {*PLACES, *WAYS}):
             yield from differences(told.get(key), found.get(key), f"{name}.{key}" if name else key)
     elif isinstance(told, dict) and isinstance(found, dict) and "given" in told and "given" in found:
         if told["given"].rpartition(".")[2] != found["given"].rpartition(".")[2]:

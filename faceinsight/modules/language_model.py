@@ -2,26 +2,34 @@
 
 Source: FaceInsight (https://arxiv.org/abs/2504.15624) keeps most of a LLaVA-1.5 LLM frozen. Everything this library
 needs of a language model is here: the embedding of text, one forward pass under an explicit attention pattern, and
-two rows of its head. The full vocabulary logits are never built.
+two rows of its head. To read attributes, the full vocabulary logits are never built.
+
+Which families read blind segments in one pass exactly as separate prompts: :mod:`faceinsight.modules.one_pass_check`.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
+    DynamicCache,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+
+from faceinsight.modules.attention import attention_masks, check_layers, unstable_length
+from faceinsight.modules.one_pass_check import check_one_pass
+from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
+from faceinsight.modules.tokens import nearest_tokens, tokens_round_image
 
 __all__ = ["LanguageModel", "byte_tokenizer"]
 
@@ -49,6 +57,13 @@ class LanguageModel(nn.Module):
     Args:
         backbone: a transformers causal language model whose attention takes a 4-dimensional additive mask.
         tokenizer: the backbone's own tokenizer.
+        image_token: the text that stands for the image in this model's own prompts, such as LLaVA's ``<image>``; None
+            for a model that was trained on text alone.
+        image_frame: the texts right before and after the image's tokens, such as InternVL's ``<img>`` and ``</img>``.
+
+    Raises:
+        ValueError: a family whose attention cannot be masked exactly, or whose head is more than a linear layer and a
+            soft cap; or an image token that is no single token.
 
     >>> model = LanguageModel.from_config(embed_dim=32, depth=1)
     >>> tokens = model.embed_text("Is this a person who is smiling?")
@@ -59,7 +74,14 @@ class LanguageModel(nn.Module):
     #: how :meth:`from_config` or :meth:`from_pretrained` built it, told as in :mod:`faceinsight.modules.description`
     origin: dict[str, Any] | None = None
 
-    def __init__(self, *, backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self,
+        *,
+        backbone: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        image_token: str | None = None,
+        image_frame: tuple[str, str] = ("", ""),
+    ) -> None:
         super().__init__()
         implementation = backbone.config._attn_implementation
         if implementation not in ("sdpa", "eager"):
@@ -67,9 +89,17 @@ class LanguageModel(nn.Module):
                 f"attention {implementation!r} cannot take the query's own mask; load the model with "
                 "attn_implementation='sdpa'"
             )
+        check_layers(backbone.config.get_text_config())
         self.backbone = backbone
         self.tokenizer = tokenizer
+        self.image_token, self.image_frame = image_token, image_frame
         self._tokens: dict[str, list[int]] = {}
+        self._prompts: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+        if image_token is not None and len(self.token_ids(image_token)) != 1:
+            raise ValueError(
+                f"the image token {image_token!r} is no single token of this tokenizer; name the one it has"
+            )
+        check_one_pass(self)
 
     @classmethod
     def from_config(
@@ -116,43 +146,76 @@ class LanguageModel(nn.Module):
         return model
 
     @classmethod
-    def from_pretrained(cls, name_or_path: str, *, revision: str | None = None, **options: Any) -> "LanguageModel":
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        dtype: str | torch.dtype | None = None,
+        attn_implementation: str | None = None,
+        **options: Any,
+    ) -> "LanguageModel":
         """A causal language model from a local directory or the hub, weights as safetensors, no remote code.
 
         Args:
             revision: the commit of a hub model.
-            options: passed to transformers' ``AutoModelForCausalLM.from_pretrained``, e.g. ``dtype``.
+            dtype: of the weights, such as ``"bfloat16"``; as they were saved by default.
+            attn_implementation: ``"sdpa"`` or ``"eager"``; by default the first that the family has. Gemma 2 caps its
+                attention logits and has only ``"eager"``.
+            options: passed to transformers' ``AutoModelForCausalLM.from_pretrained``, e.g. ``device_map``.
+
+        Raises:
+            FileNotFoundError, ValueError: as :func:`~faceinsight.modules.pretrained.load_pretrained`; the checkpoint
+                has no tokenizer; or, as the constructor, a family that cannot be masked exactly.
         """
-        options = {"attn_implementation": "sdpa", **options}
-        backbone = AutoModelForCausalLM.from_pretrained(
-            name_or_path, revision=revision, use_safetensors=True, trust_remote_code=False, **options
-        )
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
-        model = cls(backbone=backbone, tokenizer=tokenizer)
-        commit = getattr(backbone.config, "_commit_hash", None) or revision
+        given = {"dtype": dtype, "attn_implementation": attn_implementation}
+        options |= {name: value for name, value in given.items() if value is not None}
+        backbone = load_pretrained(AutoModelForCausalLM, name_or_path, revision=revision, **options)
+        model = cls(backbone=backbone, tokenizer=load_tokenizer(name_or_path, revision=revision))
         called = "faceinsight.modules.LanguageModel.from_pretrained"
+        commit = commit_of(backbone, revision)
         model.origin = {"given": called, "name_or_path": str(name_or_path), "revision": commit}
         return model
 
     @property
-    def embed_dim(self) -> int:
-        return int(self.backbone.config.get_text_config().hidden_size)
+    def config(self) -> Any:
+        """The text model's configuration."""
+        return self.backbone.config.get_text_config()
 
     @property
-    def sliding_window(self) -> int | None:
-        """The window of the layers that see only the last tokens, if there are such layers."""
-        config = self.backbone.config.get_text_config()
-        windowed = "sliding_attention" in (getattr(config, "layer_types", None) or ["sliding_attention"])
-        return getattr(config, "sliding_window", None) if windowed else None
+    def embed_dim(self) -> int:
+        return int(self.config.hidden_size)
 
     def token_ids(self, text: str) -> Int[Tensor, " token"]:
         """The tokens of ``text``, without begin and end tokens; each text is tokenized once."""
         if text not in self._tokens:
             self._tokens[text] = self.tokenizer.encode(text, add_special_tokens=False)
-        return torch.tensor(self._tokens[text], dtype=torch.long, device=self.backbone.device)
+        return torch.tensor(self._tokens[text], dtype=torch.long, device=self.device)
+
+    def prompt_ids(self, before: str, after: str) -> tuple[list[int], list[int]]:
+        """The tokens of a prompt before and after its image; each prompt is tokenized once.
+
+        With an image token both are tokenized as one text round it, begin token included, as the model was trained;
+        tokenized apart, the text after the image may come out as other tokens.
+
+        Raises:
+            ValueError: the texts name the image token themselves.
+        """
+        if (before, after) not in self._prompts:
+            if self.image_token is None:
+                first, second = (self.tokenizer.encode(text, add_special_tokens=False) for text in (before, after))
+            else:
+                begin, end = self.image_frame
+                first, second = tokens_round_image(self.tokenizer, before + begin, self.image_token, end + after)
+            self._prompts[before, after] = first, second
+        return self._prompts[before, after]
+
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.device
 
     def embed_tokens(self, ids: Int[Tensor, " token"]) -> Float[Tensor, "token dim"]:
-        """The input embeddings of tokens."""
+        """The input embeddings of tokens, scaled if the model scales them (Gemma)."""
         return cast(Tensor, self.backbone.get_input_embeddings()(ids))
 
     def embed_text(self, text: str) -> Float[Tensor, "token dim"]:
@@ -165,36 +228,57 @@ class LanguageModel(nn.Module):
         *,
         allowed: Bool[Tensor, "token token"] | None = None,
         positions: Int[Tensor, " token"] | None = None,
+        cache: DynamicCache | None = None,
     ) -> Float[Tensor, "batch token dim"]:
-        """The last hidden states of a sequence given as embeddings.
+        """The last hidden states of a sequence given as embeddings, in the precision in which those come.
 
         Args:
-            allowed: ``allowed[q, k]`` says that token q attends to token k; causal attention by default.
-            positions: each token's position for the position embedding; 0, 1, 2, ... by default.
+            allowed: ``allowed[q, k]`` says that token q attends to token k; the model's own causal pattern by default.
+            positions: with ``allowed``, each token's position for the position embedding and for sliding windows.
+            cache: of the tokens before these, for the model's own causal attention; these are added to it.
 
         Raises:
-            ValueError: the sequence passes a sliding window, which a mask given from outside would override.
+            ValueError: a pattern or a cache at a length where the model's rotary embedding depends on the length.
         """
         batch, length, _ = embeddings.shape
-        if allowed is None:
-            allowed = torch.ones(length, length, dtype=torch.bool, device=embeddings.device).tril()
-        if positions is None:
-            positions = torch.arange(length, device=embeddings.device)
-        if self.sliding_window is not None and int(positions.max()) >= self.sliding_window:
-            raise ValueError(
-                f"position {int(positions.max())} passes this model's sliding window of {self.sliding_window} tokens, "
-                "so its attention cannot be masked exactly; shorten the prefix or use a model without a window"
-            )
-        # An additive float mask: a boolean one is read differently by the eager implementation, without a word.
-        mask = torch.zeros(length, length, dtype=embeddings.dtype, device=embeddings.device)
-        mask = mask.masked_fill(~allowed, torch.finfo(embeddings.dtype).min)
+        pattern: dict[str, Any] = {}
+        if allowed is not None:
+            if positions is None or cache is not None:
+                raise ValueError("a pattern needs the tokens' positions, and takes no cache")
+            self._check_length(lambda: int(positions.max()) + 1)
+            masks = attention_masks(self.config, allowed, positions, batch=batch, dtype=self.backbone.dtype)
+            pattern = {"attention_mask": masks, "position_ids": positions.expand(batch, length)}
+        elif cache is not None:
+            self._check_length(lambda: cache.get_seq_length() + length)
+            pattern = {"past_key_values": cache}
         output = self.backbone.base_model(
-            inputs_embeds=embeddings,
-            attention_mask=mask.expand(batch, 1, length, length),
-            position_ids=positions.expand(batch, length),
-            use_cache=False,
+            inputs_embeds=embeddings.to(self.backbone.dtype), use_cache=cache is not None, **pattern
         )
-        return output.last_hidden_state
+        return output.last_hidden_state.to(embeddings.dtype)
+
+    def remember(self, prefix: Float[Tensor, "batch token dim"]) -> DynamicCache:
+        """The keys and values of a prefix, to be given as ``cache`` with what follows it."""
+        cache = DynamicCache()  # without the configuration: it would forget what sliding windows have passed
+        self(prefix, cache=cache)
+        return cache
+
+    def logits(
+        self, hidden: Float[Tensor, "*batch dim"], tokens: Int[Tensor, " token"] | None = None
+    ) -> Float[Tensor, "*batch token"]:
+        """The head's logits of the next token, in float32 at least.
+
+        Args:
+            tokens: the rows of the head that are computed; the whole vocabulary by default.
+        """
+        head = self.backbone.get_output_embeddings()
+        weight, bias = head.weight, getattr(head, "bias", None)
+        if tokens is not None:
+            weight, bias = weight[tokens], None if bias is None else bias[tokens]
+        # the difference of two half-precision logits has hardly a digit left
+        dtype = torch.promote_types(torch.promote_types(hidden.dtype, weight.dtype), torch.float32)
+        logits = F.linear(hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
+        cap = getattr(self.config, "final_logit_softcapping", None)  # Gemma
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def yes_no_logits(
         self,
@@ -208,18 +292,26 @@ class LanguageModel(nn.Module):
         The first spelling that is a single token is used. With random weights the answer means nothing.
 
         Raises:
-            ValueError: no spelling is a single token of this tokenizer.
+            ValueError: no spelling is a single token of this tokenizer; the nearest that it has are listed.
         """
-        rows = torch.stack([self._single_token(yes), self._single_token(no)])
-        weight = self.backbone.get_output_embeddings().weight[rows]
-        answers = hidden @ rearrange(weight, "answer dim -> dim answer")
+        answers = self.logits(hidden, torch.stack([self._single_token(yes), self._single_token(no)]))
         return answers[..., 0] - answers[..., 1]
 
     def _single_token(self, spellings: Sequence[str]) -> Tensor:
         for spelling in spellings:
-            if len(ids := self.token_ids(spelling)) == 1:
+            ids = self.token_ids(spelling)
+            if len(ids) == 1 and int(ids) != self.tokenizer.unk_token_id:
                 return ids[0]
         raise ValueError(
-            f"none of {list(spellings)} is a single token of this tokenizer; "
-            "pass spellings that are, or use a trained head"
+            f"none of {list(spellings)} is a single token of this tokenizer; the nearest that it has: "
+            f"{nearest_tokens(self.tokenizer, spellings) or 'none'}; pass spellings that are, or use a trained head"
         )
+
+    def _check_length(self, length: Callable[[], int]) -> None:
+        limit = unstable_length(self.config)
+        if limit is not None and (reached := length()) > limit:
+            raise ValueError(
+                f"{self.config.model_type} turns every token otherwise once a sequence passes {limit} tokens, and this "
+                f"one reaches {reached}: one pass would not equal separate prompts; shorten the prefix, or read with "
+                "form='separate'"
+            )

@@ -133,3 +133,24 @@ def test_names_of_another_schema_or_order_are_refused_with_what_differs() -> Non
         schema.check_names(["Bald", "Male", "Hat"], "the rules")
     with pytest.raises(ValueError, match=r"^the graph: .* \(the order is another\); .* graph.reorder\(schema.names\)$"):
         schema.check_names(["Male", "Bald"], "the graph")
+
+
+def test_an_attribute_may_have_questions_of_its_own_and_keeps_them_in_its_file(tmp_path: Path) -> None:
+    own = {"prompt": "in a blurry photo", "questions": ["Is this photo blurry?", "Is it out of focus?"]}
+    schema = Schema.from_dict({"name": "two", "attributes": {"Bald": "who is bald", "Blurry": own}})
+    asked = schema.questions(["Is this a person {prompt}?", "Do you see a person {prompt}?"])
+    assert asked[0] == ("Is this a person who is bald?", "Do you see a person who is bald?")
+    assert asked[1] == ("Is this photo blurry?", "Is it out of focus?")
+    assert schema.prompts == ("who is bald", "in a blurry photo")
+    schema.save(tmp_path / "schema.yaml")
+    assert Schema.load(str(tmp_path / "schema.yaml")) == schema
+
+
+def test_questions_that_ask_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"asks for every attribute alike without '{prompt}' in it, got 'Bald\?'"):
+        Schema.from_names(["Bald"]).questions(["Is this a person {prompt}?", "Bald?"])
+    for told in ({"questions": ["Bald?"]}, {"prompt": "who is bald", "questions": "Bald?"}, {"prompt": "", "ask": []}):
+        with pytest.raises(
+            ValueError, match="attribute 'Bald' needs a 'prompt' and may have a list of 'questions', got"
+        ):
+            Schema.from_dict({"name": "one", "attributes": {"Bald": told}})

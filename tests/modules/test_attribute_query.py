@@ -8,6 +8,8 @@ from faceinsight.modules.attribute_query import (
     AttributeQuery,
     SharedHead,
     blind_segments,
+    fastest_form,
+    mean_over_paraphrases,
     read_in_one_pass,
     read_separately,
 )
@@ -103,3 +105,31 @@ def test_lengths_that_do_not_add_up_are_refused(
         read_in_one_pass(language_model, prefix, segments, [1, 2])
     with pytest.raises(ValueError, match=r"at least one token, got lengths \[2, 0\]"):
         blind_segments(1, [2, 0])
+
+
+def test_auto_reads_in_the_form_that_is_fastest(
+    language_model: LanguageModel, prefix: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember, remembered = LanguageModel.remember, []
+    monkeypatch.setattr(LanguageModel, "remember", lambda *given: remembered.append(1) or remember(*given))
+    assert fastest_form(7, [1] * 6) == "packed"
+    AttributeQuery(prompt_dim=16, embed_dim=32)(prefix, torch.randn(6, 16), language_model)
+    assert not remembered
+    assert fastest_form(7, [1] * 6, chunk=2) == fastest_form(7, [4] * 60) == "cached"
+    AttributeQuery(prompt_dim=16, embed_dim=32, chunk=2)(prefix, torch.randn(6, 16), language_model)
+    assert remembered
+
+
+def test_paraphrases_are_averaged_as_log_odds() -> None:
+    logits = torch.tensor([[0.0, 4.0, 1.0], [2.0, -2.0, 3.0]])
+    assert mean_over_paraphrases(logits, [2, 1]).tolist() == [[2.0, 1.0], [0.0, 3.0]]
+    assert torch.equal(mean_over_paraphrases(logits, [1, 1, 1]), logits)
+
+
+def test_a_query_that_could_not_ask_is_refused(language_model: LanguageModel, prefix: Tensor) -> None:
+    with pytest.raises(ValueError, match="chunk must be at least 1 segment at a time, or None for all, got 0"):
+        AttributeQuery(prompt_dim=16, embed_dim=32, chunk=0)
+    with pytest.raises(ValueError, match="0 soft tokens for each attribute and prompt_dim=16; give both, or neither"):
+        AttributeQuery(prompt_dim=16, embed_dim=32, num_tokens=0)
+    with pytest.raises(ValueError, match="1 soft tokens for each attribute, but no prompts came"):
+        AttributeQuery(prompt_dim=16, embed_dim=32)(prefix, None, language_model)

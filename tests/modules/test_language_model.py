@@ -55,17 +55,6 @@ def test_a_checkpoint_on_disk_loads_to_the_same_hidden_states(language_model: La
     torch.testing.assert_close(loaded(text), language_model(text))
 
 
-def test_a_sequence_past_the_sliding_window_is_refused() -> None:
-    config = MistralConfig(
-        vocab_size=300, hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2,
-        num_key_value_heads=2, sliding_window=8,
-    )  # fmt: skip
-    model = LanguageModel(backbone=MistralForCausalLM(config), tokenizer=byte_tokenizer())
-    assert model(torch.randn(1, 8, 16)).shape == (1, 8, 16)
-    with pytest.raises(ValueError, match="position 8 passes this model's sliding window of 8 tokens"):
-        model(torch.randn(1, 9, 16))
-
-
 def test_an_attention_that_takes_no_mask_is_refused(language_model: LanguageModel) -> None:
     config = MistralConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2)
     backbone = MistralForCausalLM(config)

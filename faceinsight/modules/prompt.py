@@ -1,0 +1,81 @@
+"""The words round an image: what all questions share, what is each question's own, and where the image stands.
+
+Choice of this library: the words with which all questions begin belong to the prefix that is read once ("Is this a
+person"), so that each attribute's segment is as short as it can be. The prompts stay what they were, token by token.
+"""
+
+from collections.abc import Sequence
+from itertools import chain, takewhile
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+__all__ = ["check_asked", "common_length", "embedded_words", "whole_prompt"]
+
+Words = Float[Tensor, "_ dim"]
+
+
+def whole_prompt(instruction: str) -> str:
+    """The instruction with its places for image and question written out.
+
+    >>> whole_prompt("Look at this face.")
+    'Look at this face.{image}{question}'
+    """
+    return instruction if "{image}" in instruction else instruction + "{image}{question}"
+
+
+def common_length(rows: Sequence[Sequence[int]]) -> int:
+    """How many tokens all rows begin with alike.
+
+    >>> common_length([[5, 6, 7], [5, 6, 8, 9]])
+    2
+    """
+    return sum(takewhile(bool, (len({*column}) == 1 for column in zip(*rows, strict=False))))
+
+
+def embedded_words(
+    language_model: Any, instruction: str, questions: Sequence[str], leave: int
+) -> tuple[Words, Words, list[Words]]:
+    """The embedded words before the image; after it, those of all questions alike; and each question's own rest.
+
+    Args:
+        language_model: a :class:`~faceinsight.modules.language_model.LanguageModel`, in Frozen or not.
+        instruction: as :class:`~faceinsight.model.FaceInsight` takes it.
+        questions: each put in the place of ``{question}``.
+        leave: tokens that each question keeps as its own.
+    """
+    before, _, after = whole_prompt(instruction).partition("{image}")
+    prompts = [language_model.prompt_ids(before, after.replace("{question}", question)) for question in questions]
+    rests = [rest for _, rest in prompts]
+    shared = min(common_length(rests), min(map(len, rests)) - leave)
+    words = [prompts[0][0], rests[0][:shared], *(rest[shared:] for rest in rests)]
+    ids = torch.tensor([*chain(*words)], dtype=torch.long, device=language_model.device)
+    first, second, *own = language_model.embed_tokens(ids).split([len(each) for each in words])
+    return first, second, own
+
+
+def check_asked(
+    instruction: str,
+    question: str | Sequence[str],
+    query: nn.Module,
+    text_encoder: nn.Module | None,
+    correlation: nn.Module | None,
+) -> None:
+    """Refuse a model in which a part or a text would have no effect, or attributes could not be told apart."""
+    prompt, asked = whole_prompt(instruction), any([question] if isinstance(question, str) else question)
+    if prompt.count("{image}") != 1 or prompt.partition("{image}")[2].count("{question}") != 1:
+        raise ValueError(
+            f"the instruction must have one {{image}} and after it one {{question}}, or neither, got {instruction!r}"
+        )
+    num_tokens = getattr(query, "num_tokens", 1)
+    if (num_tokens > 0) != (text_encoder is not None):
+        raise ValueError(
+            "soft tokens are made from a text encoder's prompts: give both or neither, got a query of "
+            f"{num_tokens} soft tokens and {'no' if text_encoder is None else 'a'} text encoder"
+        )
+    if num_tokens == 0 and correlation is not None:
+        raise ValueError("a correlation constraint refines soft tokens, of which the query has none; leave it out")
+    if num_tokens == 0 and not asked:
+        raise ValueError("without soft tokens each attribute needs a question; give one with {prompt} in it")
