@@ -2,9 +2,10 @@
 
     python -m experiments.tiny.language_model --output runs/tiny/language_model
 
-Written into the folder, whole or not at all: ``model.safetensors`` (float16), ``config.json``, the tokenizer, the model
-card ``README.md`` and ``metrics.json``. A run that was killed goes on after its last whole round (one in ``rounds``) and
-ends as if it had not been. The text is written anew from the seed, which takes a minute or two; its hash is in the card.
+Written into the folder, whole or not at all: ``model.safetensors`` (float16), ``config.json``, the tokenizer, the
+model card ``README.md`` and ``metrics.json``. A run that was killed goes on after its last whole round (one in
+``rounds``) and ends as if it had not been. The text is written anew from the seed, which takes some minutes; its hash
+stands in the card.
 """
 
 import datetime
@@ -127,33 +128,38 @@ class Data:
     key: str  # the hash of all of it
 
 
-def written(settings: Settings) -> Data:
+def written(settings: Settings, *, progress: bool = True) -> Data:
     """The texts, their tokenizer, and the blocks."""
     found = populations(faces=settings.faces, seed=settings.seed)
     write = FaceWriter(populations=split(found, held_out=False), seed=settings.seed)
-    sample = [write(index) for index in track(range(settings.tokenizer_texts), "texts for the tokenizer")]
+    sample = [
+        write(index)
+        for index in track(range(settings.tokenizer_texts), "texts for the tokenizer", disable=not progress)
+    ]
     tokenizer = trained_tokenizer((text.text for text in sample), vocab_size=settings.vocab_size)
     count = settings.tokens // settings.block // settings.rounds * settings.rounds
-    texts = (write(index).text for index in endless(settings.tokens))
+    texts = (
+        write(index).text
+        for index in track(range(settings.tokens), "texts", total=settings.tokens // 80, disable=not progress)
+    )
     blocks = packed(
         tokenized(texts, tokenizer), blocks=count, length=settings.block, padding=tokenizer.pad_token_id
     ).to(torch.int32)
-    held = held_out(split(found, held_out=True), settings)
-    parts = [json.dumps(json.loads(tokenizer.backend_tokenizer.to_str()), sort_keys=True), *(text.text for text in held)]
+    held = held_out(split(found, held_out=True), settings, progress)
+    parts = [
+        json.dumps(json.loads(tokenizer.backend_tokenizer.to_str()), sort_keys=True),
+        *(text.text for text in held),
+    ]
     key = hash_of("\n".join(parts).encode(), blocks.numpy().tobytes())
     return Data(tokenizer, blocks[torch.randperm(count, generator=torch.Generator().manual_seed(settings.seed))],
                 held, sample, key)  # fmt: skip
 
 
-def endless(most: int) -> Iterator[int]:
-    """The numbers of the texts, with a bar; there are fewer of them than tokens."""
-    yield from track(range(most), "texts", total=most // 90)
-
-
-def held_out(found: list[Population], settings: Settings) -> list[Text]:
+def held_out(found: list[Population], settings: Settings, progress: bool) -> list[Text]:
     """Texts about faces that no training text is about."""
     write = FaceWriter(populations=found, seed=settings.seed)
-    return [write(HELD_TEXTS + index) for index in track(range(settings.held_texts), "held-out texts")]
+    numbers = range(HELD_TEXTS, HELD_TEXTS + settings.held_texts)
+    return [write(number) for number in track(numbers, "held-out texts", disable=not progress)]
 
 
 def random_model(settings: Settings, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
@@ -189,17 +195,17 @@ def trained(settings: Settings, data: Data, work: Path, *, progress: bool = True
         reload_dataloaders_every_n_epochs=1,
         gradient_clip_val=1.0,
         callbacks=[saved_every_epoch(work), timer, GradientCheck(), *([RichProgressBar()] if progress else [])],
-        plugins=[WholeCheckpoints()],
         logger=False,
         enable_model_summary=False,
         enable_progress_bar=progress,
     )
+    trainer.strategy.checkpoint_io = WholeCheckpoints()
     system = LanguageSystem(
         network=model.backbone, end=data.tokenizer.eos_token_id, padding=data.tokenizer.pad_token_id,
         lr=settings.lr, weight_decay=settings.weight_decay,
     )  # fmt: skip
     blocks = Blocks(data.blocks.long(), rounds=settings.rounds, batch_size=settings.batch_size)
-    trainer.fit(system, datamodule=blocks, ckpt_path=newest(work))
+    trainer.fit(system, datamodule=blocks, ckpt_path=newest(work), weights_only=True)
     return model.cpu(), timer.time_elapsed("train")
 
 
@@ -255,12 +261,14 @@ def publish(folder: Path, model: LanguageModel, texts: dict[str, str]) -> None:
         model.tokenizer.save_pretrained(whole)
         for name, text in texts.items():
             write_text(whole / name, text)
+        for file in whole.iterdir():
+            file.chmod(0o644)
         if folder.exists():
             folder.rename(before)
         whole.rename(folder)
 
 
-def main(output: Path, settings: Settings = Settings(), progress: bool = True) -> None:  # noqa: B008
+def main(output: Path, settings: Settings = Settings(), progress: bool = True) -> None:
     """Write the text, train, measure, and put everything into ``output``.
 
     Args:
@@ -269,7 +277,7 @@ def main(output: Path, settings: Settings = Settings(), progress: bool = True) -
         progress: show progress bars.
     """
     output = Path(output)
-    data = written(settings)
+    data = written(settings, progress=progress)
     # named by what it depends on: another training never goes on from this one's state
     work = output.parent / f".{output.name}-{hash_of(data.key.encode(), json.dumps(asdict(settings)).encode())[:12]}"
     model, seconds = trained(settings, data, work, progress=progress)

@@ -17,7 +17,7 @@ ANSWERS = ("yes", "no", "Yes", "No", " yes", " no")
 OPEN = 16
 
 
-def trained_tokenizer(texts: Iterable[str], *, vocab_size: int, answers: int = 100_000) -> PreTrainedTokenizerFast:
+def trained_tokenizer(texts: Iterable[str], *, vocab_size: int, answers: int = 10_000) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer: nothing is unknown, and every answer is a single token.
 
     Args:
@@ -38,7 +38,12 @@ def trained_tokenizer(texts: Iterable[str], *, vocab_size: int, answers: int = 1
     )
     tokenizer.train_from_iterator(chain(texts, *(repeat(answer, answers) for answer in ANSWERS)), trainer)
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", model_max_length=2048
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        model_max_length=2048,
+        clean_up_tokenization_spaces=False,
     )
     if split := [answer for answer in ANSWERS if len(fast.encode(answer)) != 1]:
         raise ValueError(f"{split} are no single tokens with vocab_size={vocab_size}; raise it above 300")
@@ -56,9 +61,7 @@ def tokenized(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, chunk: i
             waiting = []
 
 
-def packed(
-    documents: Iterable[Sequence[int]], *, blocks: int, length: int, padding: int
-) -> Int[Tensor, "block token"]:
+def packed(documents: Iterable[Sequence[int]], *, blocks: int, length: int, padding: int) -> Int[Tensor, "block token"]:
     """As many documents as fit into ``blocks`` blocks, each in one block whole; a longer document is left out.
 
     >>> packed([[1, 2, 9], [3, 9], [4, 5, 6, 9], [7, 9]], blocks=2, length=5, padding=0)

@@ -1,9 +1,9 @@
 """Whose faces the training text is about: attribute sets whose statistics may be shipped.
 
-    drawn      the population of the drawn faces (``faceinsight/data/synthetic/population.py``)
-    joined     the same with an age, a gender and a race from FairFace's counts
+    drawn               the population of the drawn faces (``faceinsight/data/synthetic/population.py``)
+    joined              the same with an age, a gender and a race by FairFace's counts
     fairface, utkface   FairFace's counts of age, gender and race (CC BY 4.0), in either catalog's words
-    celeba, maad        a drawn face's attributes as odds, the catalog's other attributes free, drawn by the catalog's rules
+    celeba, maad        a drawn face's attributes as odds, the other ones free, sampled by the catalog's rules
     expw, rafdb, fh37k  the catalog's rules alone
 
 No label of CelebA or of another set of photographs enters, FairFace's counts apart. The regularities are those of

@@ -59,7 +59,7 @@ def describe(facts: Facts, subject: Subject, draw: Random, *, opening: bool = Tr
     """All of the facts in sentences; whoever is "he" or "she" is described as a man or a woman first.
 
     >>> describe({"bald": True, "smiling": False}, THE_PERSON, Random(1))
-    'Here we see a person who is bald. The person does not have a smile.'
+    'A person who is bald-headed. The person has no smile on the face.'
     """
     names = [*facts]
     sentences: list[str] = []
@@ -90,7 +90,7 @@ def claims(some: Facts, facts: Facts, subject: Subject, draw: Random) -> str:
     """Some of the facts as one sentence or two.
 
     >>> claims({"bangs": True, "smiling": True}, {}, THE_PERSON, Random(0))
-    'The person has bangs over the forehead and is seen with a smile on the face.'
+    'The person is shown with bangs over the forehead and is shown with a smile.'
     """
     found = [told(pick(name, facts, draw), value, subject, draw) for name, value in some.items()]
     start = f"{subject.words} "

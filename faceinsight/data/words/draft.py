@@ -22,7 +22,7 @@ class Answer:
         no: how no is.
         value: whether it is yes.
         why: what it follows from.
-        concept: what was asked about.
+        concept: what was asked about; "not male" where the question asks for the opposite.
     """
 
     start: int

@@ -92,14 +92,18 @@ def ask(
     """One question and its yes or no."""
     wording = pick(name, facts, draft.draw)
     draft.add(style.before + asked(wording, subject, draft.draw) + style.between)
-    answered(draft, name, facts, known, style, facts[name] == wording.positive)
+    answered(draft, wording, name, facts, known, style)
     draft.add(f", {told(wording, facts[name], subject, draft.draw)}.\n" if explained else "\n")
 
 
-def answered(draft: Draft, name: str, facts: Facts, known: Facts, style: Style, value: bool) -> None:
+def answered(draft: Draft, wording: Wording, name: str, facts: Facts, known: Facts, style: Style) -> None:
     """The yes or no alone, with why it is right."""
     why = "stated" if name in known else "implied" if name in draft.words.implied(known) else "regular"
-    draft.answer(style, value, why, name)  # type: ignore[arg-type]
+    draft.answer(style, facts[name] == wording.positive, why, asked_about(name, wording))  # type: ignore[arg-type]
+
+
+def asked_about(name: str, wording: Wording) -> str:
+    return name if wording.positive else f"not {name}"
 
 
 def checklist(draft: Draft) -> None:
@@ -114,7 +118,7 @@ def checklist(draft: Draft) -> None:
         wording = pick(name, facts, draw)
         phrase = wording.words if wording.kind == "picture" else described(wording, wording.positive, draw)
         draft.add(f"{phrase}{style.between}")
-        answered(draft, name, facts, known, style, facts[name] == wording.positive)
+        answered(draft, wording, name, facts, known, style)
         draft.add("\n")
         known[name] = facts[name]
     draft.text = draft.text.rstrip()
@@ -227,7 +231,7 @@ def ask_both(draft: Draft, wording: Wording, who: Subject, value: bool, style: S
     """A question of a comparison, of one person or of both."""
     question = fill(draft.draw.choice(phrases()["forms"][wording.kind]["question"]), wording, who, draft.draw, own=True)
     draft.add(style.before + sentence(question, "") + style.between)
-    draft.answer(style, value, "stated", name)
+    draft.answer(style, value, "stated", asked_about(name, wording))
     draft.add("\n")
 
 

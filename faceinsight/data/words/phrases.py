@@ -158,4 +158,3 @@ def joined(parts: Sequence[str], word: str = "and") -> str:
     'has bangs, is smiling and wears a hat'
     """
     return f" {word} ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-

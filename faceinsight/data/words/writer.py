@@ -30,7 +30,8 @@ class FaceWriter:
     >>> words = SchemaWords.of(RuleSet.load("synthfaces"))
     >>> faces = [words.facts({"Bald": True, "Smiling": True, "Male": True, "Eyeglasses": False})]
     >>> write = FaceWriter(populations=[Population(words, faces)])
-    >>> print(write(7).text)
+    >>> print(write(10).text)
+    The person is bald, has no eyeglasses and is shown with a smile. The person does not look like a woman.
     """
 
     def __init__(self, *, populations: Sequence[Population], seed: int = 0) -> None:
