@@ -95,7 +95,7 @@ def test_the_english_is_right(written: list[tuple[Text, list[dict[str, bool]]]])
         r"[{}\[\]|]", r"  ", r"\ba [aeiou]", r"\ban [^aeiou]", r"\bno (a|an|the|not)\b", r"\bnot (no|not)\b",
         r"\b([Tt]hey|[Bb]oth of them) (has|is|wears|looks|does|appears)\b", r"\b(Is|Does) (they|both)\b",
         r"\b(Are|Do) (the|this) person\b(?!')",
-        r"\b(\w+) \1\b", r"[,:;] ?[.?]", r"\bperson (and|who who)\b", r"[.!?] [a-z]",
+        r"\b(\w+) \1\b", r"[,:;] ?[.?]", r"\ba person(,| and)\b", r"[.!?] [a-z]",
     ]  # fmt: skip
     for text, _ in written:
         body = text.text.rpartition("?")[0] if text.kind == "choice" else text.text  # options are no sentences
@@ -207,8 +207,8 @@ def test_what_follows_is_what_the_exact_distribution_is_sure_of(drawn: list[dict
     rules = RuleSet.load("synthfaces")
     words = SchemaWords.of(rules)
     draw, count = random.Random(1), 0
-    for attributes in drawn[:25]:
-        known = {name: attributes[name] for name in draw.sample([*attributes], 6)}
+    for attributes in drawn[:40]:
+        known = {name: attributes[name] for name in draw.sample([*attributes], 12)}
         told_facts: Facts = words.facts(known)
         faces = ConstrainedBernoulli(logits=torch.zeros(len(rules.schema)), rules=rules).condition(known)
         sure = dict(zip(rules.schema.names, faces.marginals.tolist(), strict=True))

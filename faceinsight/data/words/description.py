@@ -27,8 +27,7 @@ PRONOUNS = {True: Subject("he", "his"), False: Subject("she", "her")}
 
 def subject_for(facts: Facts, draw: Random) -> Subject:
     """Who a text is about: a pronoun of the apparent gender only where the facts, which are to be told, have it."""
-    pronoun = PRONOUNS.get(facts.get("male"))  # type: ignore[arg-type]
-    return pronoun if pronoun is not None and draw.random() < 0.5 else draw.choice(SUBJECTS)
+    return PRONOUNS[facts["male"]] if "male" in facts and draw.random() < 0.5 else draw.choice(SUBJECTS)
 
 
 def fitting(concept: str, facts: Facts) -> list[Wording]:
@@ -63,11 +62,11 @@ def describe(facts: Facts, subject: Subject, draw: Random, *, opening: bool = Tr
     """
     names = [*facts]
     sentences: list[str] = []
+    modifiers: list[str] = []
     pronoun = subject in PRONOUNS.values()
     if opening and (pronoun or draw.random() < 0.6):
         names.sort(key=lambda name: name != "male" or not pronoun)
-        share, modifiers = draw.randint(1, 4), []
-        for name in names[:share]:
+        for name in names[: draw.randint(1, 4)]:
             wording = pick(name, facts, draw)
             if wording.kind != "picture":
                 modifiers.append(described(wording, facts[name], draw))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from faceinsight.data.words.description import chosen, claims, describe, fitting, pick, subject_for
-from faceinsight.data.words.draft import Draft, Style
+from faceinsight.data.words.draft import Draft, Style, Why
 from faceinsight.data.words.facts import Facts
 from faceinsight.data.words.phrases import (
     Subject,
@@ -98,8 +98,8 @@ def ask(
 
 def answered(draft: Draft, wording: Wording, name: str, facts: Facts, known: Facts, style: Style) -> None:
     """The yes or no alone, with why it is right."""
-    why = "stated" if name in known else "implied" if name in draft.words.implied(known) else "regular"
-    draft.answer(style, facts[name] == wording.positive, why, asked_about(name, wording))  # type: ignore[arg-type]
+    why: Why = "stated" if name in known else "implied" if name in draft.words.implied(known) else "regular"
+    draft.answer(style, facts[name] == wording.positive, why, asked_about(name, wording))
 
 
 def asked_about(name: str, wording: Wording) -> str:
