@@ -98,12 +98,14 @@ def test_the_english_is_right(written: list[tuple[Text, list[dict[str, bool]]]])
         r"\b(\w+) \1\b", r"[,:;] ?[.?]", r"\ba person(,| and)\b", r"[.!?] [a-z]",
     ]  # fmt: skip
     for text, _ in written:
-        body = text.text.rpartition("?")[0] if text.kind == "choice" else text.text  # options are no sentences
-        assert body[0].isupper() or text.kind == "checklist"
+        body = text.text.rpartition("?")[0] + "?" if text.kind == "choice" else text.text  # options are no sentences
+        assert body[0].isupper() or text.kind == "checklist", text
         for pattern in wrong:
             assert not re.search(pattern, body), f"{pattern} in {text.text!r}"
         claims = re.sub(r"[^.?\n]*\?", "", body)
-        assert not re.search(r"\b(person|[Hh]e|[Ss]he|[Nn]either of them) (have|are|wear|look|appear|do)\b", claims)
+        assert not re.search(r"\b(person|[Hh]e|[Ss]he|[Nn]either of them) (have|are|wear|look|appear|do)\b", claims), (
+            claims
+        )
 
 
 def test_no_description_says_what_is_not_so(written: list[tuple[Text, list[dict[str, bool]]]]) -> None:
