@@ -44,6 +44,7 @@ from experiments.tiny.words.scores import (
     read,
     read_ngrams,
 )
+from faceinsight.ablation.work import expected_warnings, silence_tips
 from faceinsight.callbacks import GradientCheck
 from faceinsight.data.words import FaceWriter, Population, Text
 from faceinsight.files import write_text
@@ -205,7 +206,8 @@ def trained(settings: Settings, data: Data, work: Path, *, progress: bool = True
         lr=settings.lr, weight_decay=settings.weight_decay,
     )  # fmt: skip
     blocks = Blocks(data.blocks.long(), rounds=settings.rounds, batch_size=settings.batch_size)
-    trainer.fit(system, datamodule=blocks, ckpt_path=newest(work), weights_only=True)
+    with expected_warnings():
+        trainer.fit(system, datamodule=blocks, ckpt_path=newest(work), weights_only=True)
     return model.cpu(), timer.time_elapsed("train")
 
 
@@ -313,4 +315,5 @@ def device_name() -> str:
 
 
 if __name__ == "__main__":
+    silence_tips()
     auto_cli(main, as_positional=False)

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from experiments.tiny.words.ngrams import NGrams
 from faceinsight.data.words import Text
+from faceinsight.metrics import auroc
 from faceinsight.modules.language_model import LanguageModel
 
 #: Documents of one forward pass.
@@ -116,7 +117,7 @@ def majority(training: Sequence[Question], questions: Sequence[Question], key: C
 def answer_scores(questions: Sequence[Question], logits: np.ndarray) -> dict[str, dict[str, float]]:
     """For each why: how many questions, the share answered right, and the area under the ROC curve.
 
-    A logit of exactly 0 counts as half right; the area is 0.5 where all answers are the same.
+    A logit of exactly 0 counts as half right; the area is nan where all answers are the same.
     """
     found = {}
     for why in ("stated", "implied", "regular"):
@@ -125,18 +126,7 @@ def answer_scores(questions: Sequence[Question], logits: np.ndarray) -> dict[str
         score = logits[rows]
         right = np.where(score == 0, 0.5, (score > 0) == truth)
         accuracy = float(right.mean()) if rows else float("nan")
-        found[why] = {"count": len(rows), "accuracy": accuracy, "auroc": auroc(truth, score)}
+        labels = torch.from_numpy(np.where(truth, 1, -1).astype(np.int8))[:, None]
+        area = float(auroc(torch.from_numpy(score)[:, None].sigmoid(), labels)) if rows else float("nan")
+        found[why] = {"count": len(rows), "accuracy": accuracy, "auroc": area}
     return found
-
-
-def auroc(truth: np.ndarray, score: np.ndarray) -> float:
-    """The chance that a yes is scored above a no; equal scores count half (the Mann-Whitney statistic).
-
-    >>> auroc(np.array([True, False, False]), np.array([0.2, 0.1, 0.2]))
-    0.75
-    """
-    positives, negatives = np.sort(score[truth]), np.sort(score[~truth])
-    if not len(positives) or not len(negatives):
-        return 0.5
-    below = np.searchsorted(negatives, positives, side="left") + np.searchsorted(negatives, positives, side="right")
-    return float(below.sum() / (2 * len(positives) * len(negatives)))

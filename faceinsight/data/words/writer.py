@@ -27,6 +27,7 @@ class FaceWriter:
         ValueError: no faces to write about.
 
     >>> from faceinsight.knowledge.rules import RuleSet
+    >>> from faceinsight.data.words.facts import SchemaWords
     >>> words = SchemaWords.of(RuleSet.load("synthfaces"))
     >>> faces = [words.facts({"Bald": True, "Smiling": True, "Male": True, "Eyeglasses": False})]
     >>> write = FaceWriter(populations=[Population(words, faces)])
