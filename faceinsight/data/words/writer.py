@@ -1,0 +1,51 @@
+"""Text about faces, written from attribute sets: the language on which a small language model can be trained.
+
+Every text is made from the facts of one or two faces by a small grammar (``phrases.yaml``) and says nothing that
+contradicts them. Text ``i`` of seed ``s`` depends on ``(s, i)`` and the faces alone. Age, gender, race and looks are
+told as impressions; what a photograph cannot show is said to be so. Choice of this library throughout; Face-MLLM
+(https://arxiv.org/abs/2410.20717) turns label sets into questions and answers likewise, with templates of its own.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+from faceinsight.data.words.draft import Draft, Text
+from faceinsight.data.words.facts import Population
+from faceinsight.data.words.kinds import KINDS
+
+__all__ = ["FaceWriter"]
+
+
+class FaceWriter:
+    """Text number ``index`` about the faces of some populations, always the same.
+
+    Args:
+        populations: whom to write about.
+        seed: of all choices.
+
+    Raises:
+        ValueError: no faces to write about.
+
+    >>> from faceinsight.knowledge.rules import RuleSet
+    >>> from faceinsight.data.words.facts import SchemaWords
+    >>> words = SchemaWords.of(RuleSet.load("synthfaces"))
+    >>> faces = [words.facts({"Bald": True, "Smiling": True, "Male": True, "Eyeglasses": False})]
+    >>> write = FaceWriter(populations=[Population(words, faces)])
+    >>> print(write(10).text)
+    The person is bald, has no eyeglasses and is shown with a smile. The person does not look like a woman.
+    """
+
+    def __init__(self, *, populations: Sequence[Population], seed: int = 0) -> None:
+        if not populations or not all(population.faces for population in populations):
+            sizes = [len(population.faces) for population in populations]
+            raise ValueError(f"every population needs faces to write about, got populations of {sizes} faces")
+        self.populations, self.seed = tuple(populations), seed
+
+    def __call__(self, index: int) -> Text:
+        draw = Random(f"{self.seed}/{index}")
+        (population,) = draw.choices(self.populations, [each.weight for each in self.populations])
+        (kind,) = draw.choices([*KINDS], [weight for weight, _ in KINDS.values()])
+        faces = tuple(draw.choice(population.faces) for _ in range(2 if kind == "comparison" else 1))
+        draft = Draft(population.words, faces, draw)
+        KINDS[kind][1](draft)
+        return Text(kind, draft.text, tuple(draft.answers), faces)
