@@ -244,7 +244,7 @@ class FaceInsight(FaceModel):
         """
         from faceinsight.modules.multimodal import QUESTION, conversation, family_of, multimodal_parts
 
-        options = {"revision": revision, "dtype": dtype, "attn_implementation": attn_implementation}
+        options: dict[str, Any] = {"revision": revision, "dtype": dtype, "attn_implementation": attn_implementation}
         given: dict[str, Any] = {**multimodal_parts(name_or_path, **options), "question": QUESTION, **parts}
         language_model = given["language_model"]
         given.setdefault("query", AttributeQuery(embed_dim=language_model.embed_dim, num_tokens=0))

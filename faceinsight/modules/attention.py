@@ -56,8 +56,10 @@ def unstable_length(config: Any) -> int | None:
     parameters = getattr(config, "rope_parameters", None) or {}
     nested = [each for each in parameters.values() if isinstance(each, dict)] or [parameters]
     changing = [each for each in nested if each.get("rope_type") in ("longrope", "dynamic")]
-    longest = config.max_position_embeddings if changing else None
-    return min((each.get("original_max_position_embeddings") or longest for each in changing), default=None)
+    lengths = [
+        int(each.get("original_max_position_embeddings") or config.max_position_embeddings) for each in changing
+    ]
+    return min(lengths, default=None)
 
 
 def additive_mask(allowed: Bool[Tensor, "token token"], dtype: torch.dtype) -> Tensor:

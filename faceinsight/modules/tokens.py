@@ -32,7 +32,7 @@ def tokens_round_image(
 def nearest_tokens(tokenizer: PreTrainedTokenizerBase, spellings: Sequence[str], count: int = 5) -> list[str]:
     """The tokens that begin one of the spellings, capital or not, the longest first; as they are to be spelled."""
     wanted = {spelling.strip().casefold() for spelling in spellings}
-    texts = {tokenizer.decode([token]) for token in tokenizer.get_vocab().values()}
+    texts = {str(tokenizer.decode([token])) for token in tokenizer.get_vocab().values()}
     begins = [
         text for text in texts if text.strip() and any(each.startswith(text.strip().casefold()) for each in wanted)
     ]
