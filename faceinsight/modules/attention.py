@@ -56,9 +56,7 @@ def unstable_length(config: Any) -> int | None:
     parameters = getattr(config, "rope_parameters", None) or {}
     nested = [each for each in parameters.values() if isinstance(each, dict)] or [parameters]
     changing = [each for each in nested if each.get("rope_type") in ("longrope", "dynamic")]
-    lengths = [
-        int(each.get("original_max_position_embeddings") or config.max_position_embeddings) for each in changing
-    ]
+    lengths = [int(each.get("original_max_position_embeddings") or config.max_position_embeddings) for each in changing]
     return min(lengths, default=None)
 
 
