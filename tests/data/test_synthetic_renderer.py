@@ -91,6 +91,20 @@ def test_an_open_mouth_shows_its_inside(drawn: list[tuple[Face, np.ndarray, np.n
     assert np.median(inside[True]) >= 8
 
 
+def test_a_necklace_lies_within_the_picture() -> None:
+    wearing = [f for f in (face(0, index) for index in range(200)) if f["Wearing_Necklace"]][:12]
+    masks = [np.asarray(render(f, 64)[1]) for f in wearing]
+    assert len(masks) == 12
+    assert np.mean([(mask == part_id("necklace")).any() for mask in masks]) > 0.8
+
+
+def test_a_hood_never_hides_earrings() -> None:
+    wearing = [f for f in (face(0, index) for index in range(600)) if f["Wearing_Hat"] and f["Wearing_Earrings"]]
+    masks = [np.asarray(render(f, 64)[1]) for f in wearing[:12]]
+    assert len(masks) >= 6
+    assert np.mean([(mask == part_id("earring")).any() for mask in masks]) > 0.8
+
+
 def test_one_attribute_alone_changes_the_picture_where_it_should() -> None:
     someone = next(f for f in (face(0, i) for i in range(50)) if not f["Eyeglasses"] and not f["Blurry"])
     wearing = dataclasses.replace(someone, attributes={**someone.attributes, "Eyeglasses": True})
