@@ -32,10 +32,10 @@ def masks() -> np.ndarray:
 @pytest.mark.parametrize("part", REAL)
 def test_a_part_lies_where_it_lies_in_aligned_photographs(part: str, masks: np.ndarray) -> None:
     where = masks == part_id(part)
-    rows = np.nonzero(where)[1] / 48 * 100
+    centres = [100 * np.nonzero(shown)[0].mean() / 48 for shown in where if shown.any()]
     row, share = REAL[part]
-    assert abs(rows.mean() - row) < 5
-    assert 0.6 * share < 100 * where.mean() < 1.5 * share
+    assert abs(np.mean(centres) - row) < 4
+    assert 0.55 * share < 100 * where.mean() < 1.7 * share
 
 
 def test_the_alignment_finds_a_known_turn_size_and_place() -> None:
@@ -58,7 +58,7 @@ def test_eyes_stay_at_their_height_however_the_head_is_turned() -> None:
         rows.append(pose.flatten(np.stack([u, v, head.surface(u, v)], 1))[:, 1].mean())
         yaws.append(abs(pose.yaw))
     assert np.std(rows) < 4
-    assert 0.1 < np.mean(np.array(yaws) > 0.4) < 0.5
+    assert 0.12 < np.mean(np.array(yaws) > 0.3) < 0.5
 
 
 def test_the_far_half_of_a_turned_face_is_narrower() -> None:
