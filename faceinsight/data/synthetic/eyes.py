@@ -18,8 +18,8 @@ _IRIS = 0.078  # an iris is 11.7 mm wide, the pupils 63 mm apart
 def eyes(canvas: Canvas, head: Head, face: Face, grid: Grid, palette: Palette, rng: Generator) -> None:
     """Both eyes: white, iris, pupil, highlight, lids and lashes."""
     shape, trait = face.person.shape, face.person.trait
-    half = (0.17 + 0.01 * shape["eye_size"]) * (1.06 if head.child else 1.0)
-    gape = 0.084 + 0.01 * shape["eye_size"] + 0.014 * head.child
+    half = (0.165 + 0.01 * shape["eye_size"]) * (1.06 if head.child else 1.0)
+    gape = 0.078 + 0.01 * shape["eye_size"] + 0.014 * head.child
     if face["Narrow_Eyes"]:
         gape *= 0.56 - 0.05 * trait["Narrow_Eyes"]
     mood = {"Surprised": 1.4, "Happy": 0.8, "Angry": 0.84, "Sad": 0.86}.get(face.expression, 1.0)
