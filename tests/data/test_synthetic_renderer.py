@@ -1,11 +1,13 @@
 """How the drawn faces look: only what can be measured; the rest was looked at."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from faceinsight.data.synthetic import hats
 from faceinsight.data.synthetic.canvas import bend, smooth
 from faceinsight.data.synthetic.head import Grid, Head, Pose
 from faceinsight.data.synthetic.population import Face, face
@@ -89,6 +91,21 @@ def test_an_open_mouth_shows_its_inside(drawn: list[tuple[Face, np.ndarray, np.n
         inside[someone["Mouth_Slightly_Open"]].append((mask == part_id("mouth")).sum())
     assert max(inside[False]) == 0
     assert np.median(inside[True]) >= 8
+
+
+def test_a_necklace_lies_within_the_picture() -> None:
+    wearing = [f for f in (face(0, index) for index in range(200)) if f["Wearing_Necklace"]][:12]
+    masks = [np.asarray(render(f, 64)[1]) for f in wearing]
+    assert len(masks) == 12
+    assert np.mean([(mask == part_id("necklace")).any() for mask in masks]) > 0.8
+
+
+def test_a_hood_never_hides_earrings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hats, "_KINDS", {"hood": 1.0})
+    wearing = (f for f in (face(0, index) for index in range(4000)) if f["Wearing_Hat"] and f["Wearing_Earrings"])
+    masks = [np.asarray(render(f, 64)[1]) for f in itertools.islice(wearing, 6)]
+    assert len(masks) == 6
+    assert sum((mask == part_id("earring")).any() for mask in masks) >= 5
 
 
 def test_one_attribute_alone_changes_the_picture_where_it_should() -> None:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 from faceinsight.data.synthetic.head import Array, Number
 from faceinsight.knowledge.face_parts import part_id
 
-__all__ = ["Canvas", "Colour", "bend", "noise", "smooth", "tint"]
+__all__ = ["Canvas", "Colour", "bend", "blend", "noise", "smooth", "tint"]
 
 Colour = tuple[int, int, int]
 Points = Sequence[tuple[Number, Number]] | Sequence[Number]
@@ -74,6 +74,11 @@ def bend(start: Array, middle: Array, end: Array, points: int = 8) -> Array:
     """Many quadratic Bezier curves at once: three ``[curve, axis]`` give ``[curve, point, axis]``."""
     t = np.linspace(0, 1, points)[None, :, None]
     return (1 - t) ** 2 * start[:, None] + 2 * t * (1 - t) * middle[:, None] + t**2 * end[:, None]
+
+
+def blend(sheet: Array, where: Array, colour: Array, strength: Number) -> None:
+    """Bring colours ``[height, width, 3]`` towards one colour, in place, by ``strength * where``."""
+    sheet += (strength * where)[..., None] * (colour.astype(np.float32) - sheet)
 
 
 def noise(rng: Generator, size: tuple[int, int], cell: Number) -> Array:

@@ -61,17 +61,17 @@ class Head:
         who, shape, trait = face.person, face.person.shape, face.person.trait
         child = who.age == "Child"
         fat = np.clip(trait["Chubby"] + 0.8, -0.8, 2.6) if trait["Chubby"] > 0 else 0.12 * trait["Chubby"]
-        self.width = 0.95 + 0.035 * shape["width"] + 0.02 * who.male + 0.055 * fat
+        self.width = 0.92 + 0.04 * shape["width"] + 0.02 * who.male + 0.055 * fat
         self.chin = 1.5 + 0.06 * shape["length"] + 0.06 * who.male - 0.16 * child
         self.top = -1.42 - 0.04 * shape["length"] - 0.05 * child
-        self.jaw = 2.55 + 0.25 * shape["jaw"] + 0.35 * who.male + 0.45 * fat
-        self.taper = 1.85 + 0.12 * shape["chin"] + 0.12 * who.male + 0.08 * fat
-        self.eyes = 0.4 + 0.018 * shape["eyes"]
+        self.jaw = 2.25 + 0.25 * shape["jaw"] + 0.35 * who.male + 0.45 * fat
+        self.taper = 1.62 + 0.14 * shape["chin"] + 0.12 * who.male + 0.08 * fat
+        self.eyes = 0.4 + 0.02 * shape["eyes"]
         self.nose = float(
             np.clip(1.0 + 0.07 * shape["nose"] - 0.12 * child + 0.2 * (trait["Big_Nose"] + 0.5), 0.72, 1.6)
         )
-        self.nose_tip = 0.52 + 0.03 * shape["length"] - 0.05 * child + 0.04 * (trait["Big_Nose"] > 0)
-        self.mouth = 0.97 + 0.035 * shape["length"] - 0.07 * child
+        self.nose_tip = 0.51 + 0.03 * shape["length"] - 0.05 * child + 0.04 * (trait["Big_Nose"] > 0)
+        self.mouth = 0.91 + 0.035 * shape["length"] - 0.07 * child
         self.fat = float(fat)
         self.male, self.child = who.male, child
         self.smile = 1.0 if face["Happy"] else 0.45 * face["Smiling"]
@@ -109,7 +109,7 @@ class Head:
         )
         z = z + (0.07 if self.male else 0.035) * bump(side, v, (0.32, -0.24), (0.3, 0.09))
         cheek = 0.05 + 0.05 * self.smile + 0.035 * self.fat
-        z = z + cheek * bump(side, v, (0.52, 0.42 - 0.06 * self.smile), (0.24, 0.22))
+        z = z + cheek * bump(side, v, (0.5, 0.4 - 0.06 * self.smile), (0.24, 0.22))
         z = (
             z
             + 0.07 * bump(u, v, (0.0, self.mouth), (0.36, 0.17))

@@ -1,27 +1,36 @@
 """From a face of the population to a picture and its exact parsing mask."""
 
 import numpy as np
-from numpy.random import SeedSequence, default_rng
+from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from faceinsight.data.synthetic import features, wear
+from faceinsight.data.synthetic import hair
+from faceinsight.data.synthetic.background import background, occlude
 from faceinsight.data.synthetic.body import body
 from faceinsight.data.synthetic.camera import photograph
 from faceinsight.data.synthetic.canvas import Canvas
-from faceinsight.data.synthetic.hair import Haircut
+from faceinsight.data.synthetic.ears import ears
+from faceinsight.data.synthetic.eyes import brows, eyes
+from faceinsight.data.synthetic.framing import draw_pose
+from faceinsight.data.synthetic.glasses import glasses
+from faceinsight.data.synthetic.haircut import Haircut
+from faceinsight.data.synthetic.hats import hat
 from faceinsight.data.synthetic.head import Array, Grid, Head, Pose
+from faceinsight.data.synthetic.jewellery import earrings
+from faceinsight.data.synthetic.mouth import mouth, nose
+from faceinsight.data.synthetic.palette import Palette, draw_palette
 from faceinsight.data.synthetic.population import Face
-from faceinsight.data.synthetic.scene import background, draw_light, draw_palette, draw_pose, occlude
-from faceinsight.data.synthetic.shading import shade
+from faceinsight.data.synthetic.shading import Light, draw_light, shade
 from faceinsight.data.synthetic.skin import skin
 
 __all__ = ["VERSION", "render"]
 
 #: Raised whenever a picture would change, so that caches of another version are never mixed with this one's.
-VERSION = 4
+VERSION = 5
 
 _FINER = 3  # drawn this many times larger than asked for
+_SHEET = 0.8  # pixels of the flat face for each of the large drawing: it is made smaller in the end
 
 
 def render(face: Face, image_size: int = 96) -> tuple[Image.Image, Image.Image]:
@@ -38,46 +47,49 @@ def render(face: Face, image_size: int = 96) -> tuple[Image.Image, Image.Image]:
     # one stream per concern: a change in how hats are drawn moves no pose and no light
     streams = (default_rng(child) for child in SeedSequence(face.seed).spawn(9))
     scene_rng, back_rng, skin_rng, feature_rng, hair_rng, wear_rng, thing_rng, hat_rng, camera_rng = streams
-    pose, light, palette = draw_pose(face, scene_rng, size), draw_light(scene_rng), draw_palette(face, scene_rng)
-    head = Head(face)
-    haircut = Haircut.draw(face, head, palette, light, hair_rng)
+    head, light, palette = Head(face), draw_light(scene_rng), draw_palette(face, scene_rng)
+    pose = draw_pose(head, face, scene_rng, size)
+    cut = Haircut.draw(face, head, palette, light, hair_rng)
     canvas = Canvas(background(back_rng, size, palette), Image.new("L", (size, size)))
 
-    haircut.behind(canvas, pose, hair_rng)
+    hair.behind(canvas, pose, cut, hair_rng)
     body(canvas, head, face, pose, palette, light, wear_rng)
-    haircut.cap(canvas, pose, hair_rng)
-    wear.ears(canvas, head, face, pose, palette, light)
-    grid = Grid(pose.scale)
+    hair.crown(canvas, pose, cut, hair_rng)
+    ears(canvas, head, face, pose, palette, light)
+    _front(canvas, head, face, pose, palette, light, cut, (skin_rng, feature_rng, hair_rng))
+    hair.locks(canvas, pose, cut, hair_rng)
+    if face["Wearing_Earrings"]:
+        earrings(canvas, head, pose, palette, wear_rng)
+    if face["Eyeglasses"]:
+        glasses(canvas, head, pose, wear_rng)
+    if face["Wearing_Hat"]:
+        hat(canvas, head, face, pose, cut.volume, hat_rng)
+    occlude(canvas, thing_rng, size)
+    picture = photograph(canvas.picture, image_size, face["Blurry"], camera_rng)
+    return picture, Image.fromarray(np.asarray(canvas.mask)[_FINER // 2 :: _FINER, _FINER // 2 :: _FINER])
+
+
+def _front(
+    canvas: Canvas, head: Head, face: Face, pose: Pose, palette: Palette, light: Light, cut: Haircut,
+    streams: tuple[Generator, Generator, Generator],
+) -> None:  # fmt: skip
+    """Paint the front of the head flat, let light fall on it, turn it, and put it into the picture."""
+    skin_rng, feature_rng, hair_rng = streams
+    grid = Grid(_SHEET * pose.scale)
     colours = skin(head, face, grid, palette, skin_rng)
     sheet = Canvas(Image.fromarray(np.clip(colours, 0, 255).astype(np.uint8)), Image.new("L", grid.size, 1))
-    features.nose(sheet, head, face, grid, palette)
-    features.mouth(sheet, head, face, grid, palette, feature_rng)
-    features.eyes(sheet, head, face, grid, palette, feature_rng)
-    features.brows(sheet, head, face, grid, palette, feature_rng)
-    grown = haircut.growth(sheet, grid, hair_rng)
+    nose(sheet, head, face, grid, palette)
+    mouth(sheet, head, face, grid, palette, feature_rng)
+    eyes(sheet, head, face, grid, palette, feature_rng)
+    brows(sheet, head, face, grid, palette, feature_rng)
+    grown = hair.growth(sheet, grid, cut, hair_rng)
     u, v = grid.axes()
     z = head.surface(u, v) + 0.05 * grown
     tone = np.asarray(sheet.picture, dtype=np.float32) * _shadows(face, grid, grown, feature_rng)[..., None]
     lit = shade(tone, z, grid, light, pose.to_head(light.direction).astype(np.float32))
     outline = np.clip((head.half_width(v) - np.abs(u)) * grid.density, 0, 1)
-    _place(
-        canvas,
-        pose,
-        grid,
-        z,
-        np.dstack([lit, 255 * outline]).astype(np.float32),
-        np.asarray(sheet.mask) * (outline > 0.5),
-    )
-    haircut.locks(canvas, pose, hair_rng)
-    if face["Wearing_Earrings"]:
-        wear.earrings(canvas, head, face, pose, palette, wear_rng)
-    if face["Eyeglasses"]:
-        wear.glasses(canvas, head, pose, wear_rng)
-    if face["Wearing_Hat"]:
-        wear.hat(canvas, head, pose, haircut.volume, hat_rng)
-    occlude(canvas, thing_rng, size)
-    picture = photograph(canvas.picture, image_size, face["Blurry"], camera_rng)
-    return picture, Image.fromarray(np.asarray(canvas.mask)[_FINER // 2 :: _FINER, _FINER // 2 :: _FINER])
+    painted = np.dstack([lit, 255 * outline]).astype(np.float32)
+    _place(canvas, pose, grid, z, painted, np.asarray(sheet.mask) * (outline > 0.5))
 
 
 def _shadows(face: Face, grid: Grid, grown: Array, rng: np.random.Generator) -> Array:
@@ -87,10 +99,10 @@ def _shadows(face: Face, grid: Grid, grown: Array, rng: np.random.Generator) -> 
     fall = np.asarray(soft.filter(ImageFilter.BoxBlur(0.06 * grid.density)), dtype=np.float32) / 255
     light = 1 - 0.38 * fall * (1 - grown)
     stray = rng.random()
-    where, width, strength = rng.uniform(-0.7, -0.35), rng.uniform(0.05, 0.3), rng.uniform(0.25, 0.6)
+    where, width, strength = rng.uniform(-0.7, -0.35), rng.uniform(0.2, 0.6), rng.uniform(0.2, 0.5)
     if face["Wearing_Hat"]:
         where, width, strength = -0.4, 0.25, 0.45
-    if stray < 0.1 or face["Wearing_Hat"]:
+    if stray < 0.06 or face["Wearing_Hat"]:
         light = light * (1 - strength / (1 + np.exp(np.clip((v - where) / (0.12 * width), -40, 40))))
     return light.astype(np.float32)
 

@@ -1,11 +1,41 @@
 """Light on the height field of a face: soft Lambert light, cast shadow, hollows and gloss."""
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.random import Generator
 
-from faceinsight.data.synthetic.head import Array, Grid
-from faceinsight.data.synthetic.scene import Light
+from faceinsight.data.synthetic.head import Array, Grid, Number
 
-__all__ = ["shade"]
+__all__ = ["Light", "draw_light", "shade"]
+
+
+@dataclass(frozen=True)
+class Light:
+    """A key light: direction to it in view coordinates (right, down, to the viewer), how much is ambient, colour."""
+
+    direction: Array
+    ambient: float
+    colour: Array
+    gloss: float
+
+    def falls(self, side: Array | Number) -> Array | Number:
+        """How bright a thing is that faces ``side`` (-1 left to 1 right of the picture)."""
+        turn = np.clip(0.62 + 0.5 * np.asarray(side) * self.direction[0], 0, 1.15)
+        return self.ambient + (1.1 - self.ambient) * turn
+
+
+def draw_light(rng: Generator) -> Light:
+    """Mostly from above and before, as a flash or a sky; now and then hard and from one side."""
+    side, up = rng.normal(0, 0.6), rng.uniform(-0.2, 0.95)
+    direction = np.array([np.sin(side), -np.sin(up), np.cos(side) * np.cos(up) + 0.15])
+    warm = rng.normal(0, 0.06)
+    return Light(
+        direction=direction / np.linalg.norm(direction),
+        ambient=float(rng.uniform(0.4, 0.88)),
+        colour=np.array([1 + warm, 1.0, 1 - warm], dtype=np.float32),
+        gloss=float(rng.uniform(0.02, 0.26)),
+    )
 
 
 def _box(values: Array, radius: int) -> Array:
@@ -20,19 +50,21 @@ def _box(values: Array, radius: int) -> Array:
 def shade(colours: Array, z: Array, grid: Grid, light: Light, direction: Array) -> Array:
     """Light falls on ``colours`` ``[height, width, 3]`` over the surface ``z``.
 
-    ``direction`` points to the light, in head coordinates.
+    ``direction`` points to the light, in head coordinates. Shadows on skin are redder than the light, for blood.
     """
     slope_v, slope_u = np.gradient(z * grid.density)
     length = np.sqrt(slope_u**2 + slope_v**2 + 1)
     facing = (-slope_u * direction[0] - slope_v * direction[1] + direction[2]) / length
-    lit = np.clip((facing + 0.18) / 1.18, 0, 1) * (1 - 0.7 * _cast(z, grid, direction))
-    hollow = np.clip(2.2 * (z - _box(z, max(int(0.12 * grid.density), 1))), -0.22, 0.06)
+    lit = np.clip((facing + 0.25) / 1.25, 0, 1) * (1 - 0.6 * _cast(z, grid, direction))
+    hollow = np.clip(2.6 * (z - _box(z, max(int(0.12 * grid.density), 1))), -0.26, 0.07)
     amount = (light.ambient + (1.07 - light.ambient) * lit) * (1 + hollow)
     half = direction + np.array([0, 0, 1.0])
     half = half / np.linalg.norm(half)
-    gleam = np.clip((-slope_u * half[0] - slope_v * half[1] + half[2]) / length, 0, 1) ** 24
+    gleam = np.clip((-slope_u * half[0] - slope_v * half[1] + half[2]) / length, 0, 1)
+    gleam = gleam**24 + 0.35 * gleam**8  # skin has a sharp sheen over a broad one
     warmth = 1 + (light.colour - 1) * lit[..., None]
-    return (colours * amount[..., None] * warmth + 255 * light.gloss * (gleam * lit)[..., None]).astype(np.float32)
+    warmth = warmth + np.array([0.07, -0.01, -0.04], dtype=np.float32) * (1 - lit[..., None])
+    return (colours * amount[..., None] * warmth + 200 * light.gloss * (gleam * lit)[..., None]).astype(np.float32)
 
 
 def _cast(z: Array, grid: Grid, direction: Array) -> Array:
