@@ -9,7 +9,7 @@ ablation: $(SETUP)
 	$(BIN)/faceinsight ablate experiments/constraints.yaml --seeds 0 1 --workers 2
 
 test: $(SETUP)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 check: $(SETUP)
 	$(BIN)/ruff format --check .
