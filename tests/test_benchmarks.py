@@ -1,5 +1,6 @@
 """The benchmarks run, and what they compare is right."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -91,5 +92,7 @@ def test_the_loss_of_many_faces_fits_into_memory_and_is_a_small_part_of_a_step()
     step = loss_cost.measure_step(8).set_index("what")
     assert step.loc["step without the constraint", "% of the step"] == 100
     assert (step["ms"] > 0).all()
-    peak = loss_cost.peak_of_loss("20 attributes, 30 random clauses", 2048)
-    assert 0 <= peak < 200
+    (few,) = loss_cost.measure_memory(64, "20 attributes")["peak, MB"]
+    (many,) = loss_cost.measure_memory(65536, "20 attributes")["peak, MB"]
+    if sys.platform == "linux":
+        assert few + 20 < many < 2000
