@@ -47,7 +47,7 @@ class LoRA(Frozen):
         *,
         module: nn.Module,
         rank: int = 16,
-        alpha: float = 32.0,
+        alpha: int = 32,
         dropout: float = 0.0,
         targets: str | list[str] | None = None,
     ) -> None:
@@ -100,7 +100,7 @@ class LoRA(Frozen):
         return model.eval()
 
 
-def inject(backbone: Any, *, rank: int, alpha: float, dropout: float, targets: str | list[str] | None) -> None:
+def inject(backbone: Any, *, rank: int, alpha: int, dropout: float, targets: str | list[str] | None) -> None:
     """Put peft's layers in the place of the targets, in place."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -110,7 +110,8 @@ def inject(backbone: Any, *, rank: int, alpha: float, dropout: float, targets: s
             f"LoRA needs the package peft ({error}); install it: pip install 'faceinsight[lora]'"
         ) from error
     if targets is None:
-        targets = BY_FAMILY.get(backbone.config.get_text_config().model_type, "all-linear")
+        known: dict[str, Any] = dict(BY_FAMILY)
+        targets = known.get(backbone.config.get_text_config().model_type, "all-linear")
     linear = sorted({name.rpartition(".")[2] for name, each in backbone.named_modules() if isinstance(each, nn.Linear)})
     config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets)
     try:
@@ -132,7 +133,7 @@ def adapted_layers(module: nn.Module) -> dict[str, Any]:
     return {name: each for name, each in module.named_modules() if isinstance(each, BaseTunerLayer)}
 
 
-def with_shared_tensors(model: LanguageModel) -> LanguageModel:
+def with_shared_tensors(model: Any) -> LanguageModel:
     """A copy of the modules round the very same parameters, buffers and tokenizer."""
     shared = [*chain(model.parameters(), model.buffers()), model.tokenizer]
     return copy.deepcopy(model, {id(each): each for each in shared})

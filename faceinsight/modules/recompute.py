@@ -6,7 +6,7 @@ gradient that passes through to the projector. Here torch's checkpointing is put
 without re-entrance, so that it does not matter either whether a layer's input or only a weight inside wants a gradient.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -17,7 +17,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 __all__ = ["layers_of", "recomputed"]
 
 
-def layers_of(backbone: nn.Module) -> list[nn.Module]:
+def layers_of(backbone: nn.Module) -> Sequence[nn.Module]:
     """The layers that transformers means to be checkpointed, in their order.
 
     Raises:
@@ -33,15 +33,15 @@ def layers_of(backbone: nn.Module) -> list[nn.Module]:
 
 
 @contextmanager
-def recomputed(layers: list[nn.Module]) -> Iterator[None]:
+def recomputed(layers: Sequence[nn.Module]) -> Iterator[None]:
     """Within it, a forward pass keeps each layer's input alone; the rest is computed again when it is needed."""
     before = [each.__dict__.get("forward") for each in layers]  # accelerate puts one of its own there
     for layer in layers:
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)  # type: ignore[method-assign]
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     try:
         yield
     finally:
         for layer, own in zip(layers, before, strict=True):
             del layer.forward
             if own is not None:
-                layer.forward = own  # type: ignore[method-assign]
+                layer.forward = own

@@ -48,7 +48,7 @@ def test_it_begins_as_its_base_which_is_left_as_it_was_and_shares_its_weights() 
 
 
 def test_an_adapted_layer_adds_alpha_over_rank_times_the_product() -> None:
-    model = moved(LoRA(module=base(), rank=2, alpha=6.0, targets=["q_proj"]))
+    model = moved(LoRA(module=base(), rank=2, alpha=6, targets=["q_proj"]))
     layer: Any = model.backbone.model.layers[1].self_attn.q_proj
     inputs = torch.randn(3, 16)
     product = inputs @ layer.lora_A.default.weight.T @ layer.lora_B.default.weight.T
@@ -103,8 +103,8 @@ def test_a_configuration_can_name_it() -> None:
     module = {"class_path": "faceinsight.modules.LanguageModel.from_config", "init_args": {"embed_dim": 16, "depth": 1}}
     given = {"module": module, "rank": 2, "alpha": 4, "targets": ["o_proj"]}
     config = parser.parse_object({"part": {"class_path": "faceinsight.modules.LoRA", "init_args": given}})
-    part = parser.instantiate_classes(config).part
-    assert (type(part), part.alpha, part.targets) == (LoRA, 4.0, ["o_proj"])
+    part = parser.instantiate(config).part
+    assert (type(part), part.alpha, part.targets) == (LoRA, 4, ["o_proj"])
 
 
 def test_what_cannot_have_an_adapter_is_refused() -> None:

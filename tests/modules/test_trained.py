@@ -49,6 +49,12 @@ def test_a_part_that_is_not_built_may_be_named() -> None:
     assert trained_parts(network) == {"projector"}
 
 
+def test_the_weights_beside_a_named_part_of_a_part_do_not_train() -> None:
+    network = freeze_all_but(full(), ["segmentation.route.projector"])
+    trained = {name for name, each in network.named_parameters() if each.requires_grad}
+    assert {name.rpartition(".layers")[0] for name in trained} == {"encoder.segmentation.route.projector"}
+
+
 def test_a_module_that_is_no_argument_can_be_named_too() -> None:
     network = freeze_all_but(no_llm(), ["head"])
     assert {name for name, each in network.named_parameters() if each.requires_grad} == {"head.weight", "head.bias"}
