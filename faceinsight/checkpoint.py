@@ -82,9 +82,13 @@ def load_model(kind: type[nn.Module], directory: str | os.PathLike[str], given: 
     try:
         check_given(saved, given, kind)
         model = kind(**build_arguments(saved.model, given=given, knowledge=saved.knowledge))
-        for file, held in zip((TRAINED, FROZEN), split_state(model), strict=True):
-            if file in saved.tensors:
-                fill(model, held, saved.tensors[file])
+        try:
+            for file, held in zip((TRAINED, FROZEN), split_state(model), strict=True):
+                if file in saved.tensors:
+                    fill(model, held, saved.tensors[file])
+        except ValueError:
+            check_same(saved.model, told_of(model))  # another base says more than tensors that do not fit
+            raise
         check_same(saved.model, told_of(model))
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{directory} cannot be loaded as a {kind.__name__}: {error}") from error
@@ -162,8 +166,11 @@ def check_same(saved: Mapping[str, Any], built: Mapping[str, Any]) -> None:
     differing = list(differences(saved, built))
     for name, there, here in differing:
         if name.endswith(".fingerprint"):
+            place = name.removesuffix(".fingerprint")
+            part = dict(parts_in(saved)).get(place)
+            what = "" if part is None else f", {label(unwrapped(part))}"
             raise ValueError(
-                f"{name.removesuffix('.fingerprint')} is not the frozen part that the model was trained with: SHA-256 "
+                f"{place} is not the frozen part that the model was trained with{what}: SHA-256 "
                 f"{there} there, {here} here; give the one it was trained with, or train anew on this one"
             )
     if differing:

@@ -21,6 +21,7 @@ from faceinsight.checkpoint import load_model, save_model
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
+from faceinsight.modules.answers import answer_sum_and_count
 from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraphrases
 from faceinsight.modules.description import described
 from faceinsight.modules.frozen import Frozen, fingerprint
@@ -66,7 +67,9 @@ class FaceEncoder(nn.Module):
     @property
     def frozen(self) -> bool:
         """Whether the same image always gives the same features, so that they can be cached."""
-        return isinstance(self.image_encoder, Frozen) and (self.segmentation is None or self.segmentation.frozen)
+        segmentation = self.segmentation
+        still = segmentation is None or isinstance(segmentation, Frozen) or segmentation.frozen
+        return isinstance(self.image_encoder, Frozen) and still
 
     def forward(self, images: Images, masks: Masks | None = None) -> Features:
         features: Features = {}
@@ -282,12 +285,33 @@ class FaceInsight(FaceModel):
                 f"the features hold {found} image tokens for each face, this model's image encoder gives {wanted}; "
                 "encode the images with it again"
             )
+        tokens = self.image_tokens(features)
+        before, shared, _ = self.words()
+        faces = len(tokens)
+        return torch.cat([before.expand(faces, -1, -1), tokens, shared.expand(faces, -1, -1)], dim=1)
+
+    def image_tokens(self, features: Features) -> Float[Tensor, "batch token dim"]:
+        """What the language model sees of each face: the projected image tokens, then the segmentation tokens."""
         tokens = [self.projector(features["image"])]
         if self.encoder.segmentation is not None:
             tokens.append(self.encoder.segmentation(features["segmentation"]))
-        before, shared, _ = self.words()
-        faces = len(tokens[0])
-        return torch.cat([before.expand(faces, -1, -1), *tokens, shared.expand(faces, -1, -1)], dim=1)
+        return torch.cat(tokens, dim=1)
+
+    def answer_sum_and_count(
+        self, features: Features, texts: Sequence[tuple[str, str] | None]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """The next-token loss of the faces' answers, summed over the answers' tokens, and their number.
+
+        Args:
+            features: of the faces, as :meth:`encode` made them.
+            texts: question and answer for each face; faces with None are left out.
+        """
+        asked = [number for number, text in enumerate(texts) if text is not None]
+        tokens = self.image_tokens(features)
+        if not asked:
+            return 0 * tokens.sum(), tokens.new_zeros(())
+        chosen = [text for text in texts if text is not None]
+        return answer_sum_and_count(self.language_model, tokens[asked], self.instruction, chosen)
 
     def forward(
         self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None

@@ -26,6 +26,7 @@ from faceinsight.metrics import attribute_metrics
 from faceinsight.modules.bce import bce_sum_and_count
 from faceinsight.modules.frozen import frozen_names
 from faceinsight.modules.logical import LogicalConstraint, broken_components
+from faceinsight.modules.trained import freeze_all_but
 from faceinsight.processes import gathered, mean_over_processes
 
 __all__ = [
@@ -119,6 +120,8 @@ class TrainingSystem(lightning.LightningModule):
 
     Args:
         network: what is trained.
+        trained: the parts that train, by name (:func:`~faceinsight.modules.trained.freeze_all_but`); all others are
+            put into Frozen, in place. None leaves the network as it is given: what is in Frozen stays, the rest trains.
         lr: highest learning rate.
         part_lr: learning rates of single parts, see :func:`parameter_groups`.
         weight_decay: of weight matrices; vectors and scalars have none.
@@ -131,13 +134,14 @@ class TrainingSystem(lightning.LightningModule):
         self,
         *,
         network: nn.Module,
+        trained: list[str] | None = None,
         lr: float = 1e-3,
         part_lr: dict[str, float] | None = None,
         weight_decay: float = 0.05,
         warmup: float = 0.1,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network = network if trained is None else freeze_all_but(network, trained)
         self.lr, self.part_lr, self.weight_decay, self.warmup = lr, part_lr or {}, weight_decay, warmup
         self.groups: list[dict[str, Any]] = []
 
@@ -181,7 +185,9 @@ class TrainingSystem(lightning.LightningModule):
 
 
 class AttributeSystem(TrainingSystem):
-    """Attributes from faces: masked BCE plus the logical constraint.
+    """Attributes from faces: masked BCE plus the logical constraint, and what the network says of them.
+
+    Any face of a batch may have labels, a text, or both: undefined labels and missing texts count nowhere.
 
     The conditional constraint leaves to BCE what labels break (:func:`~faceinsight.modules.logical.conditional_loss`);
     ``train/broken_faces`` in the log is the number of such faces in each epoch.
@@ -197,7 +203,12 @@ class AttributeSystem(TrainingSystem):
         logical_weight: its weight.
         bce_weight: weight of the BCE; 0 for the conditional objective alone.
         class_weight: ``balanced`` weighs each attribute's positives by negatives / positives of the training split.
-        options: of :class:`TrainingSystem`.
+        text_weight: weight of the mean next-token loss over the answers in the batch's texts; 0 reads no text.
+        gradient_checkpointing: compute the language model's layers again in the backward pass rather than keep what is
+            in them; it holds for a frozen language model (:mod:`faceinsight.modules.recompute`).
+
+    Raises:
+        ValueError: texts, or gradient checkpointing, for a network without a language model.
     """
 
     pos_weight: Tensor | None
@@ -211,12 +222,25 @@ class AttributeSystem(TrainingSystem):
         logical_weight: float = 1.0,
         bce_weight: float = 1.0,
         class_weight: ClassWeight = "none",
+        text_weight: float = 0.0,
+        gradient_checkpointing: bool = False,
+        trained: list[str] | None = None,
         lr: float = 1e-3,
         part_lr: dict[str, float] | None = None,
         weight_decay: float = 0.05,
         warmup: float = 0.1,
     ) -> None:
-        super().__init__(network=network, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup)
+        super().__init__(
+            network=network, trained=trained, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup
+        )
+        if (text_weight or gradient_checkpointing) and not hasattr(network, "answer_sum_and_count"):
+            raise ValueError(
+                f"a {type(network).__name__} has no language model that says anything: text_weight and "
+                "gradient_checkpointing are for a FaceInsight"
+            )
+        if gradient_checkpointing:
+            self.network.language_model.checkpoint_layers()
+        self.text_weight = text_weight
         self.rules, self.logical = rules, logical
         self.logical_weight, self.bce_weight, self.class_weight = logical_weight, bce_weight, class_weight
         self.register_buffer("pos_weight", None, persistent=False)
@@ -239,7 +263,8 @@ class AttributeSystem(TrainingSystem):
         return self.network(batch.images, masks=batch.masks, features=batch.features).logits
 
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
-        logits, labels = self(batch)[batch.counted], batch.labels[batch.counted]
+        output = self.network(batch.images, masks=batch.masks, features=batch.features)
+        logits, labels = output.logits[batch.counted], batch.labels[batch.counted]
         terms = {"bce": mean_over_processes(*bce_sum_and_count(logits, labels, self.pos_weight))}
         loss = self.bce_weight * terms["bce"]
         if self.logical is not None:
@@ -248,8 +273,20 @@ class AttributeSystem(TrainingSystem):
             if self.logical.kind == "conditional":
                 broken = broken_components(labels, self.logical.rules).any(-1).sum().float()
                 self.log("train/broken_faces", broken, **PER_EPOCH, batch_size=len(batch))
+        if self.text_weight:
+            terms["text"] = self.text_loss(batch, output.features)
+            loss = loss + self.text_weight * terms["text"]
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))
         return self.finite(loss, terms)
+
+    def text_loss(self, batch: FaceBatch, features: dict[str, Tensor]) -> Float[Tensor, ""]:
+        """The mean next-token loss over all answers' tokens of all processes; 0 where no face has a text."""
+        if batch.texts is None:
+            raise ValueError(
+                "text_weight is not 0, but the batch has no texts; give the data module texts: "
+                "faceinsight.data.FaceTexts(rules=...)"
+            )
+        return mean_over_processes(*self.network.answer_sum_and_count(features, batch.texts))
 
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
         logits, labels = self(batch)[batch.counted], batch.labels[batch.counted]

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import decoding, logic, loss_cost
+from benchmarks import decoding, logic, loss_cost, one_pass, training_step
 from benchmarks.timing import Timing, interleaved
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -96,3 +96,27 @@ def test_the_loss_of_many_faces_fits_into_memory_and_is_a_small_part_of_a_step()
     (many,) = loss_cost.measure_memory(65536, "20 attributes")["peak, MB"]
     if sys.platform == "linux":
         assert few + 20 < many < 2000
+
+
+def test_the_ways_to_read_all_attributes_agree_and_one_pass_takes_fewer_operations(tmp_path: Path) -> None:
+    sizes = ["--batch", "2", "--attributes", "5", "--prefix", "12", "--question", "4", "--pooled", "3"]
+    one_pass.main(["--shape", "tiny", "--rounds", "3", *sizes, "--output", str(tmp_path / "rows.csv")])
+    rows = pd.read_csv(tmp_path / "rows.csv").set_index("contender")
+    assert (rows["difference"].dropna() < 1e-5).tolist() == [True] * 3
+    assert rows.loc["separate prompts", "fewer FLOP"] == 1
+    assert rows.loc["one packed pass", "fewer FLOP"] > 2
+    assert rows["images/s"].gt(0).all()
+
+
+def test_each_way_to_train_saves_what_it_should(tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    sizes = ["--batch", "2", "--grid", "4", "--width", "12"]
+    training_step.main(["--shape", "tiny", "--rounds", "3", *sizes, "--output", str(tmp_path / "rows.csv")])
+    rows = pd.read_csv(tmp_path / "rows.csv").set_index("contender")
+    assert list(rows.index) == list(training_step.CONTENDERS)
+    base, kept = "both encoders each step", rows["kept, MiB"]
+    assert kept["cached, checkpointing"] < kept["cached features"]
+    assert kept["cached, LoRA, checkpointing"] < kept["cached, LoRA"]
+    assert kept["cached, pooled"] < kept["cached features"]
+    assert rows.loc["cached features", "GFLOP"] < rows.loc[base, "GFLOP"]
+    assert rows.loc["cached, LoRA", "trained"] > rows.loc["cached features", "trained"] == rows.loc[base, "trained"]

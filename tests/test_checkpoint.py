@@ -149,7 +149,7 @@ def test_the_directory_is_plain_text_but_for_the_tensors_and_holds_only_what_was
     fixed = {"correlation.edge_index", "correlation.edge_weight"}
     assert load_file(folder / "model.safetensors").keys() == trained | fixed
     config = json.loads((folder / "config.json").read_text())
-    assert config["model"]["projector"] == {"class": "Projector", "in_dim": 12, "out_dim": 16}
+    assert config["model"]["projector"] == {"class": "Projector", "in_dim": 12, "out_dim": 16, "pool": 1}
     assert config["model"]["language_model"]["fingerprint"] == fingerprint(language_model())
     assert config["model"]["image_encoder"]["module"]["preprocessing"] == encoder().preprocessing
     assert yaml.safe_load((folder / "rules.yaml").read_text())["rules"]["logical"][0]["rule"] == RULES.texts[0]

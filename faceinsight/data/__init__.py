@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from faceinsight.data.celebamask import CelebAMask
     from faceinsight.data.datamodule import FaceDataModule
     from faceinsight.data.degraded import DegradedLabels
+    from faceinsight.data.face_texts import FaceTexts
     from faceinsight.data.graph_from_data import label_prior, training_graph
     from faceinsight.data.ridge import pixel_ridge
     from faceinsight.data.synthfaces import SynthFaces
@@ -24,6 +25,7 @@ __all__ = [
     "FaceBatch",
     "FaceDataModule",
     "FaceTable",
+    "FaceTexts",
     "SynthFaces",
     "label_prior",
     "pixel_ridge",
@@ -40,6 +42,7 @@ __getattr__, __dir__ = lazy(
         "FaceBatch": "faceinsight.data.batch",
         "FaceDataModule": "faceinsight.data.datamodule",
         "FaceTable": "faceinsight.data.table",
+        "FaceTexts": "faceinsight.data.face_texts",
         "SynthFaces": "faceinsight.data.synthfaces",
         "label_prior": "faceinsight.data.graph_from_data",
         "pixel_ridge": "faceinsight.data.ridge",

@@ -5,7 +5,7 @@ caller's. Pictures and parsing masks are changed alike.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from einops import rearrange, reduce
@@ -71,7 +71,7 @@ def augment(batch: FaceBatch, amount: Augmentation, generator: torch.Generator) 
         images = turn(images, angle=angle, scale=size)
         masks = masks if masks is None else turn(masks, angle=angle, scale=size)
     images = jitter(images, brightness=amount.brightness * brighter, contrast=1 + amount.contrast * stronger)
-    return FaceBatch(images=images, labels=batch.labels, index=batch.index, masks=masks)
+    return replace(batch, images=images, masks=masks)
 
 
 def flip_images(

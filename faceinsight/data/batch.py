@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ class FaceBatch:
             processes of a distributed run as many faces.
         masks: parsing masks in CelebAMask-HQ's class ids; None where the data set has none.
         features: cached tokens of frozen encoders by name, ``[batch, ...]`` each; None where images are given.
+        texts: for each face a question and its answer, or None; None where the data module writes no texts.
 
     >>> one = FaceBatch(torch.rand(1, 3, 8, 8), torch.ones(1, 2, dtype=torch.int8), torch.tensor([7]))
     >>> len(FaceBatch.cat([one, one])), FaceBatch.cat([one, one]).index.tolist()
@@ -33,6 +35,7 @@ class FaceBatch:
     index: Int64[Tensor, " batch"]
     masks: UInt8[Tensor, "batch height width"] | None = None
     features: dict[str, Tensor] | None = None
+    texts: list[tuple[str, str] | None] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,10 +68,12 @@ class FaceBatch:
 def _mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, dict):
         return {name: function(tensor) for name, tensor in value.items()}
-    return None if value is None else function(value)
+    return function(value) if isinstance(value, Tensor) else value
 
 
 def _joined(values: list[Any]) -> Any:
     if isinstance(values[0], dict):
         return {name: torch.cat([value[name] for value in values]) for name in values[0]}
+    if isinstance(values[0], list):
+        return [*chain(*values)]
     return None if values[0] is None else torch.cat(values)

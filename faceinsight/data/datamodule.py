@@ -17,6 +17,7 @@ from faceinsight.data.augment import Augmentation, augment
 from faceinsight.data.batch import FaceBatch
 from faceinsight.data.check import constant_attributes
 from faceinsight.data.dataset import FaceDataset, FaceReader, without_broken
+from faceinsight.data.face_texts import FaceTexts
 from faceinsight.data.images import Crop
 from faceinsight.data.table import FaceSource, FaceTable
 from faceinsight.knowledge.schema import Schema
@@ -45,6 +46,7 @@ class FaceDataModule(lightning.LightningDataModule):
         limit_train: train on this many faces only: whole identities in a fixed order, the same for every seed, so
             that a smaller limit's faces are among a larger one's.
         crop: which part of each picture; the centred square by default.
+        texts: writes what a network is to learn to say of each training face; None for no text.
         memory_mb: room for decoded pictures in MiB.
         seed: of order and augmentation; None takes torch's own (``seed_everything``).
     """
@@ -60,6 +62,7 @@ class FaceDataModule(lightning.LightningDataModule):
         augment: Augmentation | None = None,
         limit_train: int | None = None,
         crop: Crop | None = None,
+        texts: FaceTexts | None = None,
         memory_mb: int = 1024,
         seed: int | None = None,
     ) -> None:
@@ -68,6 +71,7 @@ class FaceDataModule(lightning.LightningDataModule):
             raise ValueError(f"batch_size and limit_train must be at least 1, got {batch_size} and {limit_train}")
         self.source, self.batch_size, self.num_workers = source, batch_size, num_workers
         self.broken, self.augment, self.limit_train, self.seed = broken, augment, limit_train, seed
+        self.texts = texts
         # each worker would keep a copy of its own
         self.reader = FaceReader(image_size=image_size, crop=crop, memory_mb=0 if num_workers else memory_mb)
         self._table: FaceTable | None = None
@@ -139,7 +143,9 @@ class FaceDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[FaceBatch]:
         rows = self.train_rows()
         world = self.trainer.world_size if self.trainer else 1
-        return self._shared(rows, shuffle=True, drop_last=len(rows) >= self.batch_size * world)
+        if self.texts is not None:
+            self.schema.check_names(self.texts.rules.schema.names, "the texts' rules")
+        return self._shared(rows, shuffle=True, drop_last=len(rows) >= self.batch_size * world, texts=self.texts)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
         return self._shared(self.table.rows("val"))
@@ -162,12 +168,14 @@ class FaceDataModule(lightning.LightningDataModule):
         generator = torch.Generator().manual_seed(self._draw(1, self.trainer.global_rank, number))
         return augment(batch, self.augment, generator)
 
-    def _faces(self, rows: Tensor) -> FaceDataset:
-        return FaceDataset(table=self.table, reader=self.reader, rows=rows, features=self.features)
+    def _faces(self, rows: Tensor, texts: FaceTexts | None = None) -> FaceDataset:
+        return FaceDataset(table=self.table, reader=self.reader, rows=rows, features=self.features, texts=texts)
 
-    def _shared(self, rows: Tensor, *, shuffle: bool = False, drop_last: bool = False) -> DataLoader[FaceBatch]:
+    def _shared(
+        self, rows: Tensor, *, shuffle: bool = False, drop_last: bool = False, texts: FaceTexts | None = None
+    ) -> DataLoader[FaceBatch]:
         """The faces that this process takes of some rows."""
-        faces = self._faces(rows)
+        faces = self._faces(rows, texts)
         world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         sampler = ProcessSampler(
             faces, num_replicas=world, rank=rank, shuffle=shuffle, seed=self._draw(0), drop_last=drop_last

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.data.face_texts import FaceTexts
 from faceinsight.data.images import BrokenImageError, Crop, path_within, read_image, read_mask
 from faceinsight.data.table import FaceTable
 
@@ -89,6 +90,7 @@ class FaceDataset(Dataset[FaceBatch]):
         reader: makes their pictures; not used with ``features``.
         rows: which of them; all by default.
         features: cached tokens by name, ``[face, ...]`` for every row of the table; they stand in for the pictures.
+        texts: writes a question and its answer for each face.
     """
 
     def __init__(
@@ -98,8 +100,9 @@ class FaceDataset(Dataset[FaceBatch]):
         reader: FaceReader,
         rows: Tensor | None = None,
         features: dict[str, Tensor] | None = None,
+        texts: FaceTexts | None = None,
     ) -> None:
-        self.table, self.reader, self.features = table, reader, features
+        self.table, self.reader, self.features, self.texts = table, reader, features, texts
         self.rows = torch.arange(len(table)) if rows is None else rows
 
     def __len__(self) -> int:
@@ -118,14 +121,19 @@ class FaceDataset(Dataset[FaceBatch]):
         rows = self.rows[places]
         index = rows.where(places >= 0, -1)
         labels = self.table.labels[rows]
+        texts = None
+        if self.texts is not None:
+            texts = [
+                self.texts(own, row) if row >= 0 else None for own, row in zip(labels, index.tolist(), strict=True)
+            ]
         if self.features is not None:
             features = {name: whole(tensor[rows]) for name, tensor in self.features.items()}
-            return FaceBatch(images=None, labels=labels, index=index, features=features)
+            return FaceBatch(images=None, labels=labels, index=index, features=features, texts=texts)
         images = torch.stack([self.reader.image(self.table, row) for row in rows.tolist()])
         masks = None
         if self.table.mask_root is not None:
             masks = torch.stack([self.reader.mask(self.table, row) for row in rows.tolist()])
-        return FaceBatch(images=images.float() / 255, labels=labels, index=index, masks=masks)
+        return FaceBatch(images=images.float() / 255, labels=labels, index=index, masks=masks, texts=texts)
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from faceinsight.modules.image_encoder import ImageEncoder
     from faceinsight.modules.language_model import LanguageModel
     from faceinsight.modules.logical import LogicalConstraint
+    from faceinsight.modules.lora import LoRA
     from faceinsight.modules.projector import Projector
     from faceinsight.modules.segmentation import MapTokens, RegionTokens, SegmentationEncoder
     from faceinsight.modules.shield import ShieldLayer
@@ -30,6 +31,7 @@ __all__ = [
     "ImageEncoder",
     "LanguageModel",
     "LearnedText",
+    "LoRA",
     "LogicalConstraint",
     "MapTokens",
     "Projector",
@@ -53,6 +55,7 @@ __getattr__, __dir__ = lazy(
         "ImageEncoder": "faceinsight.modules.image_encoder",
         "LanguageModel": "faceinsight.modules.language_model",
         "LearnedText": "faceinsight.modules.text_encoder",
+        "LoRA": "faceinsight.modules.lora",
         "LogicalConstraint": "faceinsight.modules.logical",
         "MapTokens": "faceinsight.modules.segmentation",
         "Projector": "faceinsight.modules.projector",

@@ -31,6 +31,9 @@ SOURCES = ("weights", "pretrained")
 #: Arguments, also among a trunk's options, that would make a part read files or the network.
 READING = (*SOURCES, "checkpoint_path", "pretrained_cfg", "encoder_weights")
 
+#: Wrappers that keep their ``module`` as it is; it is told, given and named as if they were not there.
+KEEPING = ("Frozen", "LoRA")
+
 #: What is told of a part beside its arguments.
 BESIDE = ("class", "preprocessing", "fingerprint")
 
@@ -49,12 +52,14 @@ def described(part: nn.Module) -> dict[str, Any]:
 
     >>> from faceinsight.modules.projector import Projector
     >>> described(Projector(in_dim=12, out_dim=32))
-    {'class': 'Projector', 'in_dim': 12, 'out_dim': 32}
+    {'class': 'Projector', 'in_dim': 12, 'out_dim': 32, 'pool': 1}
     >>> described(nn.Identity())  # no class of this library
     {'given': 'torch.nn.modules.linear.Identity'}
     """
     if isinstance(part, Frozen):
-        return {"class": "Frozen", "fingerprint": fingerprint(part), "module": described(part.module)}
+        kind = type(part) if builder(type(part).__name__) is type(part) else Frozen
+        own = {name: plain(getattr(part, name)) for name in inspect.signature(kind).parameters if name != "module"}
+        return {"class": kind.__name__, **own, "fingerprint": fingerprint(part), "module": described(part.module)}
     if builder(type(part).__name__) is not type(part):
         return {"given": full_name(part)}
     if (origin := getattr(part, "origin", None)) is not None:  # built by another way than its constructor
@@ -107,9 +112,8 @@ def build_part(told: Any, *, given: Mapping[str, Any], knowledge: Mapping[str, A
     Raises:
         ValueError: a part that this library does not have, or one that cannot be built so; it is named.
     """
-    frozen = isinstance(told, dict) and told.get("class") == "Frozen"
     if name in given:
-        return as_told(given[name], frozen, name)
+        return as_told(given[name], told if isinstance(told, dict) else {}, name)
     if not isinstance(told, dict) or not told.keys() & {"class", "file"}:
         return told
     if "file" in told:
@@ -149,15 +153,22 @@ def reads(told: Mapping[str, Any]) -> Iterator[str]:
             yield from reads(value)
 
 
-def as_told(part: Any, frozen: bool, name: str) -> Any:
-    """A given part, in Frozen where the description says so."""
-    if isinstance(part, Frozen) and not frozen:
+def as_told(part: Any, told: Mapping[str, Any], name: str) -> Any:
+    """A given part, in the wrapper that the description tells of."""
+    kind = told.get("class")
+    if isinstance(part, Frozen) and kind not in KEEPING:
         raise ValueError(f"{name} was trained, but is given in Frozen; give it without, and freeze it after loading")
-    return Frozen(part) if frozen and not isinstance(part, Frozen) else part
+    if kind not in KEEPING or type(part).__name__ == kind:
+        return part
+    if kind == "Frozen":  # of another wrapper only where it stood round one
+        around = told["module"].get("class") in KEEPING
+        return Frozen(part) if around or not isinstance(part, Frozen) else part
+    arguments = {key: value for key, value in told.items() if key not in (*BESIDE, "module")}
+    return builder(kind)(module=part, **arguments)  # type: ignore[misc]  # it is one of this library
 
 
 def parts_in(told: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each part below ``told`` by its name: the dotted path of arguments, with nothing for a Frozen on the way.
+    """Each part below ``told`` by its name: the dotted path of arguments, with nothing for a wrapper on the way.
 
     >>> parser = {"class": "Frozen", "module": {"class": "FaceParser"}}
     >>> told = {"segmentation": {"class": "SegmentationEncoder", "parser": parser, "route": {"class": "RegionTokens"}}}
@@ -171,14 +182,14 @@ def parts_in(told: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, dic
 
 
 def unwrapped(told: dict[str, Any]) -> dict[str, Any]:
-    """What is told of the part itself, where it stands in Frozen."""
-    inner: dict[str, Any] = told["module"] if told.get("class") == "Frozen" else told
+    """What is told of the part itself, where it stands in a wrapper."""
+    inner: dict[str, Any] = told["module"] if told.get("class") in KEEPING else told
     return inner
 
 
 def below(name: str, key: str, told: Mapping[str, Any]) -> str:
     """The name of an argument of the part called ``name``."""
-    if told.get("class") == "Frozen":
+    if told.get("class") in KEEPING and key == "module":
         return name
     return f"{name}.{key}" if name else key
 

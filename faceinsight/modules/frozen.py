@@ -47,6 +47,10 @@ class Frozen(nn.Module):
         """Call the module."""
         return self.module(*args, **kwargs)
 
+    def kept(self) -> dict[str, str]:
+        """What stays as it is: its name in this wrapper's state, and in the state of the part alone."""
+        return {f"module.{name}": name for name in self.module.state_dict()}
+
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
@@ -61,7 +65,7 @@ def fingerprint(module: nn.Module) -> str:
     """SHA-256 of a module's state: the names, dtypes, shapes and bytes of its parameters and saved buffers.
 
     Equal before and after training means that the part did not drift. A part has the same fingerprint inside a
-    :class:`Frozen` as alone, and on every device.
+    :class:`Frozen` as alone, and on every device; what trains inside one (low-rank adapters) does not count.
 
     >>> part = nn.Linear(2, 2)
     >>> before = fingerprint(part)
@@ -71,9 +75,10 @@ def fingerprint(module: nn.Module) -> str:
     >>> fingerprint(part) == before
     False
     """
-    bare = module.module if isinstance(module, Frozen) else module
+    state = module.state_dict()
+    kept = module.kept() if isinstance(module, Frozen) else {name: name for name in state}
     digest = hashlib.sha256()
-    for name, value in sorted(bare.state_dict().items()):
+    for name, value in sorted((alone, state[here]) for here, alone in kept.items()):
         digest.update(f"{name} ".encode())
         if isinstance(value, Tensor):
             digest.update(f"{value.dtype} {list(value.shape)}\n".encode())
@@ -85,12 +90,10 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def frozen_names(module: nn.Module) -> set[str]:
-    """The names in a module's ``state_dict`` that belong to what stands in :class:`Frozen`.
+    """The names in a module's ``state_dict`` of what stays as it is in a :class:`Frozen`.
 
     >>> sorted(frozen_names(nn.ModuleDict({"trunk": Frozen(nn.Linear(2, 3)), "head": nn.Linear(3, 1)})))
     ['trunk.module.bias', 'trunk.module.weight']
     """
-    frozen = tuple(
-        f"{name}." for name, part in module.named_modules(remove_duplicate=False) if isinstance(part, Frozen)
-    )
-    return {name for name in module.state_dict() if name.startswith(frozen)}
+    wrappers = ((name, part) for name, part in module.named_modules(remove_duplicate=False) if isinstance(part, Frozen))
+    return {f"{name}.{each}" if name else each for name, part in wrappers for each in part.kept()}

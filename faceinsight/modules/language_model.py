@@ -29,6 +29,7 @@ from transformers import (
 from faceinsight.modules.attention import attention_masks, check_layers, unstable_length
 from faceinsight.modules.one_pass_check import check_one_pass
 from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
+from faceinsight.modules.recompute import layers_of, recomputed
 from faceinsight.modules.tokens import nearest_tokens, tokens_round_image
 
 __all__ = ["LanguageModel", "byte_tokenizer"]
@@ -70,6 +71,9 @@ class LanguageModel(nn.Module):
     >>> model(tokens[None]).shape
     torch.Size([1, 32, 32])
     """
+
+    #: whether layers are computed again in the backward pass, see :meth:`checkpoint_layers`
+    gradient_checkpointing = False
 
     #: how :meth:`from_config` or :meth:`from_pretrained` built it, told as in :mod:`faceinsight.modules.description`
     origin: dict[str, Any] | None = None
@@ -238,7 +242,8 @@ class LanguageModel(nn.Module):
             cache: of the tokens before these, for the model's own causal attention; these are added to it.
 
         Raises:
-            ValueError: a pattern or a cache at a length where the model's rotary embedding depends on the length.
+            ValueError: a pattern or a cache at a length where the model's rotary embedding depends on the length; or a
+                cache to be trained through while layers are computed again.
         """
         batch, length, _ = embeddings.shape
         pattern: dict[str, Any] = {}
@@ -249,12 +254,31 @@ class LanguageModel(nn.Module):
             masks = attention_masks(self.config, allowed, positions, batch=batch, dtype=self.backbone.dtype)
             pattern = {"attention_mask": masks, "position_ids": positions.expand(batch, length)}
         elif cache is not None:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                raise ValueError(
+                    "layers that are computed again in the backward pass cannot fill a cache; with gradient "
+                    "checkpointing read with form='packed'"
+                )
             self._check_length(lambda: cache.get_seq_length() + length)
             pattern = {"past_key_values": cache}
-        output = self.backbone.base_model(
-            inputs_embeds=embeddings.to(self.backbone.dtype), use_cache=cache is not None, **pattern
-        )
+        recompute = self.gradient_checkpointing and torch.is_grad_enabled()
+        with recomputed(layers_of(self.backbone) if recompute else []):
+            output = self.backbone.base_model(
+                inputs_embeds=embeddings.to(self.backbone.dtype), use_cache=cache is not None, **pattern
+            )
         return output.last_hidden_state.to(embeddings.dtype)
+
+    def checkpoint_layers(self, on: bool = True) -> None:
+        """From now on keep only each layer's input for the backward pass, frozen or not: less memory, more time.
+
+        Choice of this library: see :mod:`faceinsight.modules.recompute` for why transformers' own switch is not used.
+
+        Raises:
+            ValueError: the family has no layers for it.
+        """
+        if on:
+            layers_of(self.backbone)
+        self.gradient_checkpointing = on
 
     def remember(self, prefix: Float[Tensor, "batch token dim"]) -> DynamicCache:
         """The keys and values of a prefix, to be given as ``cache`` with what follows it."""

@@ -210,7 +210,7 @@ class SegmentationEncoder(nn.Module):
         """
         return self.route.encode(self.parse(images, masks), image_tokens, grid)
 
-    def forward(self, features: Float[Tensor, "batch token feature"]) -> Float[Tensor, "batch token dim"]:
+    def forward(self, features: Float[Tensor, "batch token feature"]) -> Float[Tensor, "batch _ dim"]:
         """The trained step: what :meth:`encode` gave, to tokens."""
         return self.route(features)
 

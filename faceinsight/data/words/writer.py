@@ -22,9 +22,10 @@ class FaceWriter:
     Args:
         populations: whom to write about.
         seed: of all choices.
+        kinds: of text, of those in :mod:`faceinsight.data.words.kinds`; all by default.
 
     Raises:
-        ValueError: no faces to write about.
+        ValueError: no faces to write about, or an unknown kind of text.
 
     >>> from faceinsight.knowledge.rules import RuleSet
     >>> from faceinsight.data.words.facts import SchemaWords
@@ -35,16 +36,20 @@ class FaceWriter:
     The person is bald, has no eyeglasses and is shown with a smile. The person does not look like a woman.
     """
 
-    def __init__(self, *, populations: Sequence[Population], seed: int = 0) -> None:
+    def __init__(
+        self, *, populations: Sequence[Population], seed: int = 0, kinds: Sequence[str] = tuple(KINDS)
+    ) -> None:
         if not populations or not all(population.faces for population in populations):
             sizes = [len(population.faces) for population in populations]
             raise ValueError(f"every population needs faces to write about, got populations of {sizes} faces")
-        self.populations, self.seed = tuple(populations), seed
+        if not kinds or not KINDS.keys() >= {*kinds}:
+            raise ValueError(f"kinds of text must be some of {', '.join(KINDS)}; got {', '.join(kinds) or 'none'}")
+        self.populations, self.seed, self.kinds = tuple(populations), seed, tuple(kinds)
 
     def __call__(self, index: int) -> Text:
         draw = Random(f"{self.seed}/{index}")
         (population,) = draw.choices(self.populations, [each.weight for each in self.populations])
-        (kind,) = draw.choices([*KINDS], [weight for weight, _ in KINDS.values()])
+        (kind,) = draw.choices(self.kinds, [KINDS[kind][0] for kind in self.kinds])
         faces = tuple(draw.choice(population.faces) for _ in range(2 if kind == "comparison" else 1))
         draft = Draft(population.words, faces, draw)
         KINDS[kind][1](draft)
