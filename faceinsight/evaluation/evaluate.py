@@ -127,8 +127,8 @@ def remarks(readings: Readings, said: TextAnswers | None) -> list[str]:
     ]
     if said is not None:
         lines.append(
-            f"{said.refused:.2%} of the texts refuse to answer, {said.unclear:.2%} are unclear. Without an answer an "
-            "attribute is undecided at one half, which counts as no, and as wrong under 'strict'."
+            f"{100 * said.refused:.2f} % of the texts refuse to answer, {100 * said.unclear:.2f} % are unclear. An "
+            "attribute without an answer is undecided at one half, which is wrong whatever its label says."
         )
     return lines
 

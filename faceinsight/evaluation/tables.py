@@ -30,7 +30,6 @@ METRIC_TITLES = {
 SHARE_TITLES = {
     "calibration_error": "ECE ↓",
     "brier": "Brier ↓",
-    "strict_accuracy": "strict ↑",
     "refused": "refused",
     "unclear": "unclear",
 }

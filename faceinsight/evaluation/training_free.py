@@ -5,7 +5,9 @@ The rows of the table are read from the same faces in the same prompts:
 - *yes/no logits*: ``sigmoid(z_yes - z_no)``, where the answer's first token would stand.
 - *calibrated*: the same after what the model answers without having seen anybody was taken off.
 - *text answers*: the answer that the model writes, parsed (:mod:`faceinsight.parsing`). A text that answers neither yes
-  nor no leaves the attribute undecided at one half; how many refuse, and how many are unclear, stands beside.
+  nor no leaves the attribute undecided at one half, which is wrong whatever the label says: else a model that refuses
+  everything would be as accurate as "no" is frequent. How many refuse, and how many are unclear, stands beside. A rule
+  is broken by the attributes that were answered yes.
 - *+ rules*: decoded to the most probable face that keeps the rules (:mod:`faceinsight.modules.decoder`).
 - controls: the *blank image*'s own answers for everybody, and the *majority class* of the training labels.
 
@@ -17,9 +19,9 @@ by ``sigmoid``, where the paper puts a softmax over the divided probabilities; w
 Subtracting one number from all faces moves no ranking: AP and AUROC are those of the logits.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int8
@@ -29,7 +31,7 @@ from faceinsight import metrics
 from faceinsight.data.table import FaceTable
 from faceinsight.evaluation.readings import Readings
 from faceinsight.evaluation.results import Report, VariantResult
-from faceinsight.evaluation.statistics import paired_bootstrap
+from faceinsight.evaluation.statistics import Bootstrap, paired_bootstrap
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.modules.decoder import ConsistentDecoder
 from faceinsight.parsing import is_refusal, parse_yes_no
@@ -38,9 +40,9 @@ __all__ = [
     "Reading",
     "TextAnswers",
     "calibrated",
-    "strict_accuracy",
     "text_answers",
     "training_free_report",
+    "undecided_is_wrong",
     "variants",
 ]
 
@@ -56,6 +58,9 @@ LOGITS, CALIBRATED, TEXT, BLANK, MAJORITY = (
 
 #: What each row is compared with; those of the rules are compared with the row they decode.
 REFERENCES = {CALIBRATED: LOGITS, TEXT: LOGITS, BLANK: LOGITS, MAJORITY: LOGITS}
+
+#: The metrics of decisions, in which what is undecided is wrong.
+GRADED = ("accuracy", "balanced_accuracy", "exact_match")
 
 GROUPS = {BLANK: "control", MAJORITY: "control"}
 
@@ -108,16 +113,15 @@ def text_answers(texts: Sequence[Sequence[str]], counts: Sequence[int]) -> TextA
     )
 
 
-def strict_accuracy(
+def undecided_is_wrong(
     probability: Float[Tensor, "face attr"], labels: Int8[Tensor, "face attr"]
-) -> Float[Tensor, " attr"]:
-    """Accuracy in which an attribute that is left undecided, at exactly one half, is wrong whatever the label says.
+) -> Float[Tensor, "face attr"]:
+    """The probabilities, with the wrong decision wherever one is left undecided at exactly one half.
 
-    >>> strict_accuracy(torch.tensor([[0.5, 0.2]]), torch.tensor([[-1, -1]], dtype=torch.int8)).tolist()
-    [0.0, 1.0]
+    >>> undecided_is_wrong(torch.tensor([[0.5, 0.5, 0.2]]), torch.tensor([[-1, 1, 1]], dtype=torch.int8))
+    tensor([[1.0000, 0.0000, 0.2000]])
     """
-    right = (metrics.decisions(probability) == labels) & (probability != 0.5)
-    return metrics.share(right, labels != 0, None)
+    return probability.where(probability != 0.5, (labels == -1).to(probability))
 
 
 def variants(
@@ -171,9 +175,7 @@ def training_free_report(
     references = {name: REFERENCES.get(name, name.removesuffix(" + rules")) for name in rows if name != LOGITS}
     clusters = table.identity if len(table.identity.unique()) < len(table) else None
     named = {"rules": rules if rules else None, "clusters": clusters, "names": table.schema.names}
-    bootstrap = paired_bootstrap(
-        {name: {0: each} for name, each in rows.items()}, table.labels, references, resamples=resamples, **named
-    )
+    bootstrap = bootstrapped(rows, table.labels, references, resamples=resamples, **named)
     results = tuple(
         VariantResult(
             name=name,
@@ -197,6 +199,35 @@ def training_free_report(
     )
 
 
+def bootstrapped(
+    rows: Mapping[str, Float[Tensor, "face attr"]],
+    labels: Int8[Tensor, "face attr"],
+    references: Mapping[str, str],
+    **options: Any,
+) -> Bootstrap:
+    """Every row estimated and compared; where the texts leave it undecided they are wrong, and of no logical accuracy."""
+    silent = {TEXT} if TEXT in rows and bool((rows[TEXT] == 0.5).any()) else set()
+    found = paired_bootstrap({name: {0: each} for name, each in rows.items()}, labels, references, **options)
+    if not silent:
+        return found
+    wrong = {**rows, TEXT: undecided_is_wrong(rows[TEXT], labels)}
+    graded = paired_bootstrap({name: {0: each} for name, each in wrong.items()}, labels, references, **options)
+    estimates = {
+        name: {
+            metric: graded.estimates[name][metric] if metric in GRADED else plain
+            for metric, plain in by_metric.items()
+            if metric != "logical_accuracy" or name not in silent
+        }
+        for name, by_metric in found.estimates.items()
+    }
+    comparisons = [each for each in graded.comparisons if each.metric in GRADED]
+    comparisons += [each for each in found.comparisons if each.metric not in GRADED]
+    attributes = [each for each in graded.attributes if each.metric in GRADED]
+    attributes += [each for each in found.attributes if each.metric not in GRADED]
+    kept = [each for each in comparisons if each.metric != "logical_accuracy" or each.variant not in silent]
+    return replace(found, estimates=estimates, comparisons=tuple(kept), attributes=tuple(attributes))
+
+
 def shares(
     probability: Float[Tensor, "face attr"], labels: Int8[Tensor, "face attr"], said: TextAnswers | None
 ) -> dict[str, float]:
@@ -204,7 +235,6 @@ def shares(
     of_attributes = {
         "calibration_error": metrics.calibration_error(probability, labels),
         "brier": metrics.brier(probability, labels),
-        "strict_accuracy": strict_accuracy(probability, labels),
     }
     values = {name: float(each.nanmean()) for name, each in of_attributes.items()}
     return values if said is None else {**values, "refused": said.refused, "unclear": said.unclear}

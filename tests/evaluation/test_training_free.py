@@ -19,7 +19,6 @@ from faceinsight.evaluation.predictions import read_predictions
 from faceinsight.evaluation.readings import Readings, asked, read_faces
 from faceinsight.evaluation.training_free import (
     calibrated,
-    strict_accuracy,
     text_answers,
     training_free_report,
     variants,
@@ -195,11 +194,6 @@ def test_texts_become_shares_of_yes_and_silence_is_counted_apart() -> None:
     assert (said.refused, said.unclear) == (2 / 8, 1 / 8)
 
 
-def test_an_undecided_attribute_is_never_right_under_strict() -> None:
-    labels = torch.tensor([[-1, 1], [-1, 0]], dtype=torch.int8)
-    assert strict_accuracy(torch.tensor([[0.5, 0.9], [0.1, 0.5]]), labels).tolist() == [0.5, 1.0]
-
-
 def made_up(texts: tuple[tuple[str, ...], ...] | None) -> Readings:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(FACES, 3, generator=generator) + 2
@@ -237,10 +231,33 @@ def test_calibrating_moves_no_ranking_but_decisions(faces: FaceTable) -> None:
     assert scores["calibrated"]["auroc"].value == scores["yes/no logits"]["auroc"].value
     assert scores["calibrated"]["accuracy"].value != scores["yes/no logits"]["accuracy"].value
     assert by_name["calibrated + rules"].reference == "calibrated"
-    text = by_name["text answers"].shares
-    assert (text["refused"], text["unclear"]) == (0.25, 0.25)
-    assert text["strict_accuracy"] < scores["text answers"]["accuracy"].value
+    assert by_name["text answers"].shares["refused"] == by_name["text answers"].shares["unclear"] == 0.25
     assert "refused" not in by_name["calibrated"].shares
+
+
+def test_silence_is_never_right(faces: FaceTable) -> None:
+    texts = tuple(("Yes" if face < 3 else "", "No", "Hat", "I cannot tell") for face in range(FACES))
+    rows, said = variants(made_up(texts), COUNTS, rules=RULES)
+    report = training_free_report(rows, said, faces, rules=RULES, seconds={}, resamples=50)
+    by_name = {each.name: each for each in report.variants}
+    text = by_name["text answers"]
+    bald, bangs = (faces.labels[:, column] for column in (0, 1))
+    right = [int((bald[:3] == 1).sum()) / FACES, int((bangs == -1).sum()) / FACES, 0]
+    assert text.estimates["accuracy"].value == pytest.approx(sum(right) / 3)
+    assert text.estimates["exact_match"].value == 0
+    difference = text.estimates["accuracy"].value - by_name["yes/no logits"].estimates["accuracy"].value
+    assert text.comparisons["accuracy"].difference == pytest.approx(difference)
+    hats = next(
+        each
+        for each in report.attributes
+        if (each.variant, each.metric, each.attribute) == ("text answers", "accuracy", "Hat")
+    )
+    assert hats.value == 0
+    assert "logical_accuracy" not in text.estimates.keys() | text.comparisons.keys()
+    decided, _ = variants(made_up(None), COUNTS, rules=RULES)
+    alone = training_free_report(decided, None, faces, rules=RULES, seconds={}, resamples=50)
+    for each in alone.variants:
+        assert each.estimates == by_name[each.name].estimates
 
 
 # --- what is written ---------------------------------------------------------------------------------------------
@@ -274,7 +291,7 @@ def test_the_folder_holds_table_plot_predictions_and_answers(
     assert set(answers["attribute"]) == {*SCHEMA.names}
     assert (answers["answer"] == "unclear").mean() == pytest.approx(metrics["rows"]["text answers"]["unclear"])
     text = (tmp_path / "table.md").read_text()
-    assert "strict ↑ | refused | unclear" in text
+    assert "Brier ↓ | refused | unclear" in text
     assert "seeds" not in text
     with Image.open(tmp_path / "plot.png") as picture:
         assert len(picture.convert("L").getcolors()) > 20
