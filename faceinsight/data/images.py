@@ -172,10 +172,12 @@ def image_batch(
     options: dict[str, Any] = {"image_size": image_size, "crop": crop, "interpolation": interpolation}
     squares = []
     for picture in pictures:
-        if not isinstance(picture, Tensor):
-            make = square_image if isinstance(picture, Image.Image) else read_image
-            picture = make(picture, **options).float() / 255
-        squares.append(picture)
+        if isinstance(picture, Tensor):
+            squares.append(picture)
+        elif isinstance(picture, Image.Image):
+            squares.append(square_image(picture, **options).float() / 255)
+        else:
+            squares.append(read_image(picture, **options).float() / 255)
     return torch.stack(squares)
 
 

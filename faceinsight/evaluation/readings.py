@@ -138,7 +138,7 @@ def of_shards(
     for rows in torch.arange(len(table)).split(SHARD):
         some = shown.select(rows)
         faces = FaceDataset(table=some, reader=reader)
-        known = []
+        known: list[int] = []
 
         def compute(faces: FaceDataset = faces, known: list[int] = known) -> dict[str, Any]:
             began, values = time.perf_counter(), []
@@ -170,7 +170,7 @@ def texts_of(model: FaceInsight, max_new_tokens: int) -> Read:
 
     @torch.no_grad()
     def read(batch: FaceBatch) -> list[Any]:
-        return answers(model, model.encode(batch.images, batch.masks), questions, max_new_tokens=max_new_tokens)
+        return answers(model, model.encoder(batch.images, batch.masks), questions, max_new_tokens=max_new_tokens)
 
     return read
 

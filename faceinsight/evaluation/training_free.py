@@ -205,7 +205,7 @@ def bootstrapped(
     references: Mapping[str, str],
     **options: Any,
 ) -> Bootstrap:
-    """Every row estimated and compared; where the texts leave it undecided they are wrong, and of no logical accuracy."""
+    """Every row estimated and compared; texts that decide nothing are wrong, and have no logical accuracy."""
     silent = {TEXT} if TEXT in rows and bool((rows[TEXT] == 0.5).any()) else set()
     found = paired_bootstrap({name: {0: each} for name, each in rows.items()}, labels, references, **options)
     if not silent:

@@ -74,4 +74,5 @@ def generate(
 
 def shared_cache(cache: DynamicCache) -> DynamicCache:
     """A cache that goes on from the same keys and values and leaves the given one as it is, without a copy."""
-    return type(cache)([(layer.keys, layer.values) for layer in cache.layers])
+    layers: list[Any] = cache.layers
+    return type(cache)([(layer.keys, layer.values) for layer in layers])
