@@ -1,4 +1,4 @@
-"""The command line: ``faceinsight ablate | fit | validate | test | data | lint | mine``.
+"""The command line: ``faceinsight ablate | fit | validate | test | evaluate | data | lint | mine``.
 
 A command's libraries are imported when it runs, so that ``faceinsight --help`` answers at once. ``fit``, ``validate``
 and ``test`` are LightningCLI's own (:class:`~faceinsight.configure.FaceCLI`).
@@ -36,7 +36,17 @@ EXIT_CODES = """exit codes:
 """
 
 #: Where users' files and settings are read: a ValueError that comes from there is about them.
-READERS = tuple(f"faceinsight.{room}" for room in ("ablation", "configure", "data", "evaluation", "knowledge"))
+READERS = tuple(
+    f"faceinsight.{room}"
+    for room in (
+        *("ablation", "configure", "data", "evaluation", "knowledge"),
+        # a checkpoint is a user's file too
+        *(
+            f"modules.{part}"
+            for part in ("language_model", "multimodal", "one_pass_check", "pretrained", "vision_tower")
+        ),
+    )
+)
 
 
 def ablate(*, file: Path, settings: Path | None, output: Path | None, seeds: list[int] | None, workers: int) -> int:
@@ -47,6 +57,50 @@ def ablate(*, file: Path, settings: Path | None, output: Path | None, seeds: lis
     if any(variant.waiting for variant in report.variants):
         return 130
     return int(any(variant.errors for variant in report.variants))
+
+
+def evaluate(
+    *,
+    setting: str,
+    model: str,
+    data: list[str],
+    output: Path | None,
+    split: Literal["train", "val", "test"],
+    readings: list[Literal["logits", "calibrated", "text"]],
+    rules: str | None,
+    limit: int | None,
+    batch_size: int,
+    max_new_tokens: int,
+    revision: str | None,
+    dtype: str | None,
+    device: str | None,
+) -> int:
+    """Measure a multimodal checkpoint as it is; ``setting`` has one value as yet."""
+    import torch
+
+    from faceinsight.data.sources import source
+    from faceinsight.evaluation.evaluate import evaluate_training_free
+    from faceinsight.knowledge.rules import RuleSet
+    from faceinsight.model import FaceInsight
+
+    name, root = data
+    faces = source(name, root)
+    faces.prepare()
+    table = faces.table()
+    kept = None if rules == "none" else RuleSet.load(rules or table.schema.name, schema=table.schema)
+    network = FaceInsight.from_llava(model, schema=table.schema, revision=revision, dtype=dtype)
+    evaluate_training_free(
+        network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        table,
+        output or Path("runs", setting, f"{Path(model).resolve().name}-{name}"),
+        split=split,
+        show=readings,
+        rules=kept,
+        limit=limit,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+    )
+    return 0
 
 
 def check(*, name: str, root: Path, read_images: bool) -> int:
@@ -162,11 +216,42 @@ def parser() -> ArgumentParser:
     one.add_argument("--workers", type=int, default=1, metavar="N", help="processes that carry out runs side by side")
     for name, says in LIGHTNING.items():
         commands.add_parser(name, help=says, add_help=False)
+    add_evaluate_options(command(commands, "evaluate", evaluate, "measure a multimodal checkpoint as it is, untrained"))
     add_data_commands(command(commands, "data", None, "look at a data set: data check, data sheet"))
 
     add_lint_options(command(commands, "lint", lint, "check rules against each other, and against labels"))
     add_mine_options(command(commands, "mine", mine, "propose statistical rules from the regularities of labels"))
     return top
+
+
+def add_evaluate_options(one: ArgumentParser) -> None:
+    """Which model ``evaluate`` measures, on which faces, and how its answers are read."""
+    one.add_argument("--setting", required=True, choices=("training-free",), help="training-free: nothing is trained")
+    one.add_argument("--model", required=True, metavar="DIR_OR_ID", help="a LLaVA or InternVL checkpoint")
+    one.add_argument("--data", required=True, nargs=2, metavar=("NAME", "ROOT"), help="a data set and its folder")
+    one.add_argument("--output", type=Path, metavar="DIR", help="default: runs/SETTING/MODEL-NAME")
+    one.add_argument("--split", choices=("train", "val", "test"), default="test", help="default: test")
+    one.add_argument(
+        "--readings",
+        nargs="+",
+        choices=("logits", "calibrated", "text"),
+        default=["logits", "calibrated"],
+        help="text: also let the model write its answers, and parse them; default: logits calibrated",
+    )
+    one.add_argument("--rules", metavar="CATALOG_OR_FILE", help="at the output; the data set's own by default, or none")
+    one.add_argument("--limit", type=positive, metavar="N", help="only the first N faces of the split")
+    one.add_argument("--batch-size", type=positive, default=16, metavar="N", help="faces at a time; default: 16")
+    one.add_argument("--max-new-tokens", type=positive, default=16, metavar="N", help="of a text answer; default: 16")
+    one.add_argument("--revision", metavar="COMMIT", help="of a hub model")
+    one.add_argument("--dtype", metavar="TYPE", help="of the weights, e.g. bfloat16; as they were saved by default")
+    one.add_argument("--device", metavar="NAME", help="default: cuda if there is one, else cpu")
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1; argparse words the error."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
 
 
 def add_lint_options(one: ArgumentParser) -> None:

@@ -11,13 +11,15 @@ can be computed once for each face and cached; ``forward`` also takes what ``enc
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float, UInt8
+from PIL.Image import Image
 from torch import Tensor, nn
 
 from faceinsight.checkpoint import load_model, save_model
+from faceinsight.data.images import Picture, image_batch
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -26,6 +28,7 @@ from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraph
 from faceinsight.modules.description import described
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.modules.prompt import check_asked, embedded_words
+from faceinsight.speaking import DESCRIBE, ask
 
 __all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "FaceModel"]
 
@@ -136,6 +139,16 @@ class FaceModel(nn.Module):
     @property
     def segmentation(self) -> Any:
         return self.encoder.segmentation
+
+    def images(self, pictures: Sequence[Picture] | Images) -> Images:
+        """Files, PIL images or tensors as this model takes them: centred squares of its size, RGB in [0, 1].
+
+        Raises:
+            BrokenImageError: a file that is missing, or no 8-bit picture.
+        """
+        wanted = self.image_encoder.preprocessing
+        made = image_batch(pictures, image_size=wanted["image_size"], interpolation=wanted["interpolation"])
+        return made.to(next(self.parameters()).device)
 
     def encode(self, images: Images, masks: Masks | None = None) -> Features:
         """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
@@ -273,8 +286,8 @@ class FaceInsight(FaceModel):
         leave = 1 if self.text_encoder is None else 0  # the answer is read at a token of the question's own
         return embedded_words(self.language_model, self.instruction, questions, leave)
 
-    def prefix(self, features: Features) -> Float[Tensor, "batch token dim"]:
-        """What all attributes share: instruction, image tokens, segmentation tokens, the questions' common beginning.
+    def face_tokens(self, features: Features) -> Float[Tensor, "batch token dim"]:
+        """What the language model sees of each face: its image tokens, then its segmentation tokens.
 
         Raises:
             ValueError: features with another number of image tokens than the image encoder gives.
@@ -285,17 +298,21 @@ class FaceInsight(FaceModel):
                 f"the features hold {found} image tokens for each face, this model's image encoder gives {wanted}; "
                 "encode the images with it again"
             )
-        tokens = self.image_tokens(features)
-        before, shared, _ = self.words()
-        faces = len(tokens)
-        return torch.cat([before.expand(faces, -1, -1), tokens, shared.expand(faces, -1, -1)], dim=1)
-
-    def image_tokens(self, features: Features) -> Float[Tensor, "batch token dim"]:
-        """What the language model sees of each face: the projected image tokens, then the segmentation tokens."""
         tokens = [self.projector(features["image"])]
         if self.encoder.segmentation is not None:
             tokens.append(self.encoder.segmentation(features["segmentation"]))
         return torch.cat(tokens, dim=1)
+
+    def prefix(self, features: Features) -> Float[Tensor, "batch token dim"]:
+        """What all attributes share: instruction, image tokens, segmentation tokens, the questions' common beginning.
+
+        Raises:
+            ValueError: as :meth:`face_tokens`.
+        """
+        tokens = self.face_tokens(features)
+        before, shared, _ = self.words()
+        faces = len(tokens)
+        return torch.cat([before.expand(faces, -1, -1), tokens, shared.expand(faces, -1, -1)], dim=1)
 
     def answer_sum_and_count(
         self, features: Features, texts: Sequence[tuple[str, str] | None]
@@ -307,11 +324,44 @@ class FaceInsight(FaceModel):
             texts: question and answer for each face; faces with None are left out.
         """
         asked = [number for number, text in enumerate(texts) if text is not None]
-        tokens = self.image_tokens(features)
+        tokens = self.face_tokens(features)
         if not asked:
             return 0 * tokens.sum(), tokens.new_zeros(())
         chosen = [text for text in texts if text is not None]
         return answer_sum_and_count(self.language_model, tokens[asked], self.instruction, chosen)
+
+    @overload
+    def ask(self, image: str | os.PathLike[str] | Image, question: str, **options: Any) -> str: ...
+    @overload
+    def ask(self, image: list[Any] | tuple[Any, ...], question: str, **options: Any) -> list[str]: ...
+    @overload
+    def ask(self, image: Tensor, question: str, **options: Any) -> Any: ...
+    def ask(self, image: Any, question: str, **options: Any) -> str | list[str]:
+        """What the language model answers to a question about a face; for several images, a list of its answers.
+
+        Greedy unless asked otherwise, through transformers' own ``generate``.
+
+        Args:
+            image: a file, a PIL image, or a tensor ``[3, height, width]`` of the encoder's size, RGB in [0, 1]; or
+                several, as a list or a tensor ``[batch, 3, height, width]``.
+            options: ``masks`` for a segmentation encoder without a parser, ``max_new_tokens`` (128), and whatever
+                transformers' ``generate`` takes: ``do_sample=True, temperature=0.7``, ...
+
+        Raises:
+            ValueError: an empty question, or an option that is filled in here.
+            BrokenImageError: a file that is missing, or no 8-bit picture.
+        """
+        return ask(self, image, question, **options)
+
+    @overload
+    def describe(self, image: str | os.PathLike[str] | Image, **options: Any) -> str: ...
+    @overload
+    def describe(self, image: list[Any] | tuple[Any, ...], **options: Any) -> list[str]: ...
+    @overload
+    def describe(self, image: Tensor, **options: Any) -> Any: ...
+    def describe(self, image: Any, **options: Any) -> str | list[str]:
+        """What the language model says when it is asked to describe a face; arguments as for :meth:`ask`."""
+        return ask(self, image, DESCRIBE, **options)
 
     def forward(
         self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None

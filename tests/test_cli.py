@@ -20,6 +20,7 @@ from faceinsight.data.sources import source
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
+from tests.modules.checkpoints import write_llava
 
 pytestmark = pytest.mark.filterwarnings("ignore:constant on the 14 training faces")
 
@@ -69,7 +70,7 @@ def test_every_command_is_listed_with_a_line_of_its_own(words: list[str], capsys
         assert cli.main(words) == 0
     shown = capsys.readouterr().out.split("commands:")[1].split("exit codes:")[0].splitlines()
     listed = {line.split()[0]: len(line.split()) for line in shown if line.startswith("    ")}
-    assert list(listed) == ["ablate", "fit", "validate", "test", "data", "lint", "mine"]
+    assert list(listed) == ["ablate", "fit", "validate", "test", "evaluate", "data", "lint", "mine"]
     assert min(listed.values()) > 4
 
 
@@ -137,6 +138,43 @@ def test_a_set_of_drawn_faces_is_read_as_it_is_and_another_folder_is_drawn_in(dr
     assert isinstance(source("synthfaces", drawn), CelebA)
     assert len(source("synthfaces", drawn).table()) == FACES["count"]
     assert isinstance(source("synthfaces", tmp_path), SynthFaces)
+
+
+def test_a_checkpoint_is_measured_as_it_is_and_the_same_command_finds_its_readings(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["evaluate", "--setting", "training-free", "--model", str(write_llava(tmp_path / "llava"))]
+    words += ["--data", "synthfaces", str(drawn), "--split", "train", "--limit", "3", "--output", str(tmp_path / "out")]
+    words += ["--readings", "calibrated", "text", "--max-new-tokens", "2"]
+    assert cli.main(words) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("yes/no logits + rules", "calibrated + rules", "text answers", "ECE ↓"))
+    assert len(list((tmp_path / "out" / "predictions").iterdir())) == 7
+    written = {path: path.read_bytes() for path in (tmp_path / "out" / "readings").iterdir()}
+    assert len(written) == 3
+    shutil.rmtree(tmp_path / "out" / "predictions")
+    assert cli.main([*words, "--batch-size", "2", "--rules", "none"]) == 0
+    assert {path: path.read_bytes() for path in (tmp_path / "out" / "readings").iterdir()} == written
+    assert len(list((tmp_path / "out" / "predictions").iterdir())) == 5
+    assert "rules" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--model", "/nowhere", "--data", "synthfaces", "{drawn}"],
+            "no directory /nowhere; give a checkpoint's direc",
+        ),
+        (["--model", "{drawn}", "--data", "synthfaces", "{drawn}"], "no config.json in {drawn}: this is no checkpoint"),
+        (["--model", "/nowhere", "--data", "celebra", "{drawn}"], "no data set named 'celebra'; known are celeba,"),
+    ],
+)
+def test_a_checkpoint_or_a_data_set_that_is_not_there_is_told_in_one_message(
+    words: list[str], message: str, drawn: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["evaluate", "--setting", "training-free", *(word.format(drawn=drawn) for word in words)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message.format(drawn=drawn)}")
 
 
 @pytest.mark.parametrize(

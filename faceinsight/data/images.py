@@ -3,21 +3,34 @@
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from faceinsight.knowledge.face_parts import FACE_PARTS
 
-__all__ = ["BrokenImageError", "Crop", "path_within", "read_image", "read_mask"]
+__all__ = [
+    "BrokenImageError",
+    "Crop",
+    "Picture",
+    "image_batch",
+    "path_within",
+    "read_image",
+    "read_mask",
+    "square_image",
+]
+
+#: One picture: its file, or what stands in it; a tensor is taken as it is.
+Picture = str | os.PathLike[str] | Image.Image | Tensor
 
 #: Parsing masks hold CelebAMask-HQ's class ids 0 to 18.
 MASK_CLASSES = len(FACE_PARTS)
@@ -92,28 +105,80 @@ def path_within(root: str | os.PathLike[str], name: str) -> Path:
 
 
 def read_image(
-    path: str | os.PathLike[str], *, image_size: int, crop: Crop | None = None
+    path: str | os.PathLike[str], *, image_size: int, crop: Crop | None = None, interpolation: str = "bilinear"
 ) -> UInt8[Tensor, "3 height width"]:
-    """Read a picture as RGB, cropped and resized to a square with an antialiasing filter (bilinear).
-
-    Grey and palette pictures become RGB, transparency is dropped, a camera's rotation mark is obeyed.
+    """Read a picture as RGB, cropped and resized to a square, see :func:`square_image`.
 
     Args:
         image_size: side of the square in pixels.
         crop: which part of the picture; the centred square by default.
+        interpolation: the antialiasing filter by Pillow's name.
 
     Raises:
         BrokenImageError: the file is missing, truncated or no 8-bit picture.
     """
     with _reading(path), Image.open(path) as picture:
-        upright = ImageOps.exif_transpose(picture)
-        if upright.mode.startswith(("I", "F")):
-            raise BrokenImageError(f"{path}: {upright.mode!r} is not an 8-bit picture; save it with 8 bits a channel")
-        if "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-        box = (crop or Crop()).box(*upright.size)
-        square = upright.convert("RGB").resize((image_size, image_size), Image.Resampling.BILINEAR, box=box)
+        return square_image(picture, image_size=image_size, crop=crop, interpolation=interpolation, name=str(path))
+
+
+def square_image(
+    picture: Image.Image,
+    *,
+    image_size: int,
+    crop: Crop | None = None,
+    interpolation: str = "bilinear",
+    name: str = "the picture",
+) -> UInt8[Tensor, "3 height width"]:
+    """A picture as RGB, cropped and resized to a square with an antialiasing filter.
+
+    Grey and palette pictures become RGB, transparency is dropped, a camera's rotation mark is obeyed.
+
+    Raises:
+        BrokenImageError: no 8-bit picture; ``name`` begins the message.
+    """
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith(("I", "F")):
+        raise BrokenImageError(f"{name}: {upright.mode!r} is not an 8-bit picture; save it with 8 bits a channel")
+    if "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    box = (crop or Crop()).box(*upright.size)
+    square = upright.convert("RGB").resize((image_size, image_size), resampling(interpolation), box=box)
     return rearrange(torch.from_numpy(np.array(square)), "height width channel -> channel height width").contiguous()
+
+
+def resampling(name: str) -> Image.Resampling:
+    """Pillow's filter by name, small or large."""
+    if name.upper() not in Image.Resampling.__members__:
+        known = ", ".join(Image.Resampling.__members__).lower()
+        raise ValueError(f"no interpolation named {name!r}; Pillow has {known}")
+    return Image.Resampling[name.upper()]
+
+
+def image_batch(
+    pictures: Sequence[Picture] | Float[Tensor, "batch 3 height width"],
+    *,
+    image_size: int,
+    crop: Crop | None = None,
+    interpolation: str = "bilinear",
+) -> Float[Tensor, "batch 3 height width"]:
+    """Files and PIL images as one batch, RGB in [0, 1], see :func:`square_image`; tensors are taken as they are.
+
+    Raises:
+        BrokenImageError: a file that is missing or truncated, or no 8-bit picture.
+
+    >>> image_batch([Image.new("L", (4, 6), 255)], image_size=2).shape
+    torch.Size([1, 3, 2, 2])
+    """
+    options: dict[str, Any] = {"image_size": image_size, "crop": crop, "interpolation": interpolation}
+    squares = []
+    for picture in pictures:
+        if isinstance(picture, Tensor):
+            squares.append(picture)
+        elif isinstance(picture, Image.Image):
+            squares.append(square_image(picture, **options).float() / 255)
+        else:
+            squares.append(read_image(picture, **options).float() / 255)
+    return torch.stack(squares)
 
 
 def read_mask(

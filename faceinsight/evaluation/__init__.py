@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
+    from faceinsight.evaluation.evaluate import evaluate_training_free
     from faceinsight.evaluation.groups import group_metrics
     from faceinsight.evaluation.heat_map import plot_attributes, save_attributes
     from faceinsight.evaluation.per_attribute import AttributeComparison
     from faceinsight.evaluation.plot import plot_report, save_plot
     from faceinsight.evaluation.predictions import Predictions, read_predictions, write_predictions
+    from faceinsight.evaluation.readings import blank_images, blank_logits
     from faceinsight.evaluation.report import Report, VariantResult, print_report, to_frame, write_report
     from faceinsight.evaluation.statistics import Bootstrap, Comparison, Estimate, holm, paired_bootstrap
+    from faceinsight.parsing import parse_choice, parse_yes_no
 
 __all__ = [
     "AttributeComparison",
@@ -21,9 +24,14 @@ __all__ = [
     "Predictions",
     "Report",
     "VariantResult",
+    "blank_images",
+    "blank_logits",
+    "evaluate_training_free",
     "group_metrics",
     "holm",
     "paired_bootstrap",
+    "parse_choice",
+    "parse_yes_no",
     "plot_attributes",
     "plot_report",
     "print_report",
@@ -45,9 +53,14 @@ __getattr__, __dir__ = lazy(
         "Predictions": "faceinsight.evaluation.predictions",
         "Report": "faceinsight.evaluation.report",
         "VariantResult": "faceinsight.evaluation.report",
+        "blank_images": "faceinsight.evaluation.readings",
+        "blank_logits": "faceinsight.evaluation.readings",
+        "evaluate_training_free": "faceinsight.evaluation.evaluate",
         "group_metrics": "faceinsight.evaluation.groups",
         "holm": "faceinsight.evaluation.statistics",
         "paired_bootstrap": "faceinsight.evaluation.statistics",
+        "parse_choice": "faceinsight.parsing",
+        "parse_yes_no": "faceinsight.parsing",
         "plot_attributes": "faceinsight.evaluation.heat_map",
         "plot_report": "faceinsight.evaluation.plot",
         "print_report": "faceinsight.evaluation.report",

@@ -58,7 +58,7 @@ def plot_report(
         style_panel(panel, PANEL_TITLES[metric])
         fill_panel(panel, report, metric, heights, reference)
     label_rows(panels[0], report, heights, groups)
-    legend = "bar: 95 % interval over faces   small dots: seeds"
+    legend = "bar: 95 % interval over faces" + ("   small dots: seeds" if report.trained else "")
     if any(each.comparisons for each in report.variants):
         legend += f"   filled: differs from its reference (Holm-corrected p < {ALPHA})   hollow: not shown to differ"
     figure.supxlabel(legend, fontsize=7.5, color=SOFT)
@@ -110,7 +110,7 @@ def fill_panel(panel: Axes, report: Report, metric: str, heights: Sequence[float
             panel.axvline(100 * variant.estimates[metric].value, color=REFERENCE, linewidth=0.8, alpha=0.55, zorder=1)
         colour = REFERENCE if variant.name == reference else POINT
         if low <= 100 * variant.estimates[metric].value <= high:
-            draw_variant(panel, variant, metric, height, colour)
+            draw_variant(panel, variant, metric, height, colour, seeds=report.trained)
         else:
             draw_outside(panel, 100 * variant.estimates[metric].value, height, colour)
     truth = None if report.bootstrap is None else report.bootstrap.label_violation_rate
@@ -147,12 +147,14 @@ def width(variants: Sequence[VariantResult], metric: str) -> float:
     return high - low
 
 
-def draw_variant(panel: Axes, variant: VariantResult, metric: str, height: float, colour: str) -> None:
+def draw_variant(
+    panel: Axes, variant: VariantResult, metric: str, height: float, colour: str, *, seeds: bool = True
+) -> None:
     """A point, its interval, and its seeds as small dots beneath."""
     estimate, comparison = variant.estimates[metric], variant.comparisons.get(metric)
     filled = comparison is None or comparison.significant
-    seeds = [100 * value for value in estimate.by_seed.values()]
-    panel.scatter(seeds, [height + 0.27] * len(seeds), s=7, color=colour, alpha=0.5, linewidths=0, zorder=2)
+    dots = [100 * value for value in estimate.by_seed.values()] if seeds else []
+    panel.scatter(dots, [height + 0.27] * len(dots), s=7, color=colour, alpha=0.5, linewidths=0, zorder=2)
     panel.plot([100 * estimate.low, 100 * estimate.high], [height, height], color=colour, linewidth=1.3, zorder=3)
     panel.plot(100 * estimate.value, height, "o", color=colour, markersize=4.8, zorder=4, markeredgewidth=1.2,
                markerfacecolor=colour if filled else "white")  # fmt: skip

@@ -58,6 +58,7 @@ def to_frame(report: Report) -> pd.DataFrame:
                     ("detectable", "detectable"),
                 )
             }
+        row |= {name: variant.shares.get(name) for name in report.shares}
         row |= {"parameters": variant.parameters, "seconds": variant.seconds}
         row["error"] = "; ".join(f"seed {seed}: {first_line(text)}" for seed, text in variant.errors.items())
         rows.append(row)

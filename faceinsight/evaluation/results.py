@@ -27,6 +27,8 @@ class VariantResult:
         comparisons: metric -> difference from the reference.
         parameters: trained parameters.
         seconds: mean wall time of a finished run.
+        shares: further numbers of the row, without interval, by the names of
+            :data:`~faceinsight.evaluation.tables.SHARE_TITLES`.
     """
 
     name: str
@@ -39,6 +41,7 @@ class VariantResult:
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     parameters: int | None = None
     seconds: float | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:
@@ -56,6 +59,7 @@ class Report:
         compared: the metrics whose differences are shown; the first is the primary one.
         constant: names of the attributes that no ranking metric could include.
         remarks: further lines for the notes, such as how well the trunks do.
+        trained: whether its rows are trained runs; without, nothing is said of seeds and trained parameters.
     """
 
     variants: tuple[VariantResult, ...]
@@ -63,6 +67,7 @@ class Report:
     compared: tuple[str, ...] = ("accuracy", "average_precision", "violation_rate")
     constant: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
+    trained: bool = True
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.compared if name not in METRICS]:
@@ -77,3 +82,8 @@ class Report:
     def measured(self) -> list[str]:
         """The metrics that some variant has."""
         return [name for name in METRICS if any(name in each.estimates for each in self.variants)]
+
+    @property
+    def shares(self) -> list[str]:
+        """The further numbers that some variant has."""
+        return [*dict.fromkeys(name for each in self.variants for name in each.shares)]

@@ -4,6 +4,7 @@ The sheets show per cent and points, to two digits. Variants that failed or have
 say so.
 """
 
+import math
 from statistics import median
 
 from faceinsight.evaluation.discoveries import attribute_facts
@@ -12,7 +13,7 @@ from faceinsight.evaluation.results import Report, VariantResult
 from faceinsight.evaluation.sheet import Sheet
 from faceinsight.evaluation.statistics import Bootstrap, Comparison
 
-__all__ = ["METRIC_TITLES", "comparisons_sheet", "first_line", "notes", "scores_sheet"]
+__all__ = ["METRIC_TITLES", "SHARE_TITLES", "comparisons_sheet", "first_line", "notes", "scores_sheet"]
 
 #: How each metric is called in a sheet, and which way is better.
 METRIC_TITLES = {
@@ -25,17 +26,28 @@ METRIC_TITLES = {
     "exact_match": "exact ↑",
 }
 
+#: The same for numbers without an interval.
+SHARE_TITLES = {
+    "calibration_error": "ECE ↓",
+    "brier": "Brier ↓",
+    "refused": "refused",
+    "unclear": "unclear",
+}
+
 
 def scores_sheet(report: Report) -> Sheet:
     """Every variant's scores in per cent."""
-    header = ("variant", "seeds", *(METRIC_TITLES[name] for name in report.measured), "trained", "seconds")
+    titles = [METRIC_TITLES[name] for name in report.measured] + [SHARE_TITLES[name] for name in report.shares]
+    header = ("variant", *(("seeds",) * report.trained), *titles, *(("trained",) * report.trained), "seconds")
     rows = []
     for variant in report.variants:
         scores = [
             percent(variant.estimates[name].value) if name in variant.estimates else "–" for name in report.measured
         ]
-        cost = (count(variant.parameters), "–" if variant.seconds is None else f"{variant.seconds:,.0f}")
-        rows.append((variant.group, (variant.name, seeds_cell(variant), *scores, *cost)))
+        scores += [percent(variant.shares.get(name, math.nan)) for name in report.shares]
+        seeds, trained = ((each,) * report.trained for each in (seeds_cell(variant), count(variant.parameters)))
+        seconds = "–" if variant.seconds is None else f"{variant.seconds:,.0f}"
+        rows.append((variant.group, (variant.name, *seeds, *scores, *trained, seconds)))
     return Sheet("Scores in %", header, tuple(rows))
 
 

@@ -111,6 +111,7 @@ def causal_part(whole: PreTrainedModel) -> PreTrainedModel:
     setattr(causal, causal.base_model_prefix, whole.model.language_model)
     causal.set_output_embeddings(whole.get_output_embeddings())
     causal.config = whole.model.language_model.config  # one configuration for both, not a copy
+    causal.generation_config = whole.generation_config  # where its answers end
     if getattr(causal.config, "final_logit_softcapping", None):
         causal.config.final_logit_softcapping = None  # multimodal models give their head's logits as they are
     if unfilled := [name for name, weight in causal.named_parameters() if weight.is_meta]:
