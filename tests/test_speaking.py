@@ -204,7 +204,7 @@ def test_the_readmes_lines_take_a_directory_to_probabilities_and_words(
     checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readme = (Path(__file__).resolve().parent.parent / "README.md").read_text()
-    (block,) = (each for each in readme.split("```")[1::2] if "from_llava(" in each)
+    (block,) = (each for each in readme.split("```")[1::2] if "model.ask(" in each)
     shutil.copytree(checkpoint("LLaVA"), tmp_path / "llava-1.5-7b-hf")
     Image.new("RGB", (20, 24), "peru").save(tmp_path / "photo.jpg")
     monkeypatch.chdir(tmp_path)
