@@ -27,7 +27,7 @@ from faceinsight.modules.answers import answer_sum_and_count
 from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraphrases
 from faceinsight.modules.description import described
 from faceinsight.modules.frozen import Frozen, fingerprint
-from faceinsight.modules.prompt import check_asked, embedded_words
+from faceinsight.modules.prompt import between_words, check_asked, embedded_words
 from faceinsight.speaking import DESCRIBE, ask
 
 __all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "FaceModel"]
@@ -309,10 +309,8 @@ class FaceInsight(FaceModel):
         Raises:
             ValueError: as :meth:`face_tokens`.
         """
-        tokens = self.face_tokens(features)
         before, shared, _ = self.words()
-        faces = len(tokens)
-        return torch.cat([before.expand(faces, -1, -1), tokens, shared.expand(faces, -1, -1)], dim=1)
+        return between_words(before, self.face_tokens(features), shared)
 
     def answer_sum_and_count(
         self, features: Features, texts: Sequence[tuple[str, str] | None]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from faceinsight.modules.attention import unstable_length
 from faceinsight.modules.generation import generate, shared_cache
-from faceinsight.modules.prompt import embedded_words, whole_prompt
+from faceinsight.modules.prompt import between_words, embedded_words, whole_prompt
 
 __all__ = ["DESCRIBE", "answers", "ask"]
 
@@ -56,7 +56,7 @@ def answers(
         raise ValueError(f"a model is asked by at least one question with words in it, got {list(questions)}")
     language_model, faces = model.language_model, model.face_tokens(features)
     before, shared, own = embedded_words(language_model, model.instruction, questions, leave=1)
-    prefix = torch.cat([before.expand(len(faces), -1, -1), faces, shared.expand(len(faces), -1, -1)], dim=1)
+    prefix = between_words(before, faces, shared)
     longest = prefix.shape[1] + max(map(len, own)) + max_new_tokens
     cache = language_model.remember(prefix) if reads_once(language_model, len(questions), longest, options) else None
     columns = []

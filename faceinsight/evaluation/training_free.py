@@ -104,7 +104,12 @@ def text_answers(texts: Sequence[Sequence[str]], counts: Sequence[int]) -> TextA
     votes = torch.tensor([[0 if answer is None else 1 if answer else -1 for answer in row] for row in parsed])
     by_attribute = votes.float().split(list(counts), dim=1)
     means = [each.sum(1) / each.abs().sum(1).clamp(min=1) for each in by_attribute]
-    silent = [text for row in texts for text in row if parse_yes_no(text) is None]
+    silent = [
+        text
+        for row, answers in zip(texts, parsed, strict=True)
+        for text, answer in zip(row, answers, strict=True)
+        if answer is None
+    ]
     refused = sum(map(is_refusal, silent))
     return TextAnswers(
         probability=(1 + torch.stack(means, dim=1)) / 2,

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["check_asked", "common_length", "embedded_words", "whole_prompt"]
+__all__ = ["between_words", "check_asked", "common_length", "embedded_words", "whole_prompt"]
 
 Words = Float[Tensor, "_ dim"]
 
@@ -54,6 +54,14 @@ def embedded_words(
     ids = torch.tensor([*chain(*words)], dtype=torch.long, device=language_model.device)
     first, second, *own = language_model.embed_tokens(ids).split([len(each) for each in words])
     return first, second, own
+
+
+def between_words(
+    before: Words, tokens: Float[Tensor, "batch token dim"], after: Words
+) -> Float[Tensor, "batch sequence dim"]:
+    """Each face's own tokens between the same words."""
+    faces = len(tokens)
+    return torch.cat([before.expand(faces, -1, -1), tokens, after.expand(faces, -1, -1)], dim=1)
 
 
 def check_asked(
