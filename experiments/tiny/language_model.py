@@ -27,7 +27,6 @@ from lightning.pytorch.callbacks import RichProgressBar, Timer
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
@@ -48,6 +47,7 @@ from faceinsight.ablation.work import expected_warnings, silence_tips
 from faceinsight.callbacks import GradientCheck
 from faceinsight.data.words import FaceWriter, Population, Text
 from faceinsight.files import write_text
+from faceinsight.modules.answers import next_token_sum_and_count
 from faceinsight.modules.language_model import LanguageModel
 from faceinsight.resume import WholeCheckpoints, newest, saved_every_epoch
 from faceinsight.system import TrainingSystem
@@ -98,9 +98,8 @@ class LanguageSystem(TrainingSystem):
     def training_step(self, tokens: Tensor, batch_index: int) -> Tensor:
         places = positions_of(tokens, self.end)
         logits = self.network(input_ids=tokens, position_ids=places, use_cache=False).logits[:, :-1]
-        loss = F.cross_entropy(
-            logits.flatten(0, 1).float(), targets_of(tokens, self.end, self.padding).flatten(), ignore_index=-100
-        )
+        total, count = next_token_sum_and_count(logits.float(), targets_of(tokens, self.end, self.padding))
+        loss = total / count.clamp(min=1)
         self.log("train/perplexity", loss.detach().exp(), prog_bar=True)
         return self.finite(loss, {"cross_entropy": loss})
 

@@ -53,7 +53,11 @@ def label_prior(data: FaceDataModule) -> Tensor:
 
     The shape is said in words because a configuration's class path needs a plain type.
     """
-    labels = train_labels(data)
+    return positive_share(train_labels(data))
+
+
+def positive_share(labels: Tensor) -> Tensor:
+    """The share of positives ``[attr]`` among the defined labels ``[face, attr]``; 0.5 where none is defined."""
     positive, defined = (labels == 1).sum(0), (labels != 0).sum(0)
     return torch.where(defined > 0, positive / defined.clamp(min=1), 0.5)
 

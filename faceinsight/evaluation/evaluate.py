@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from faceinsight.data.graph_from_data import positive_share
 from faceinsight.data.table import FaceTable, Split
 from faceinsight.evaluation.plot import save_plot
 from faceinsight.evaluation.predictions import Predictions, write_predictions
@@ -101,7 +102,7 @@ def evaluate_training_free(
     counts = [len(paraphrases) for paraphrases in model.questions()]
     rows, said = variants(readings, counts, rules=rules, show=show)
     if "train" in table.split:
-        rows[MAJORITY] = prevalence(table).expand(len(faces), -1).contiguous()
+        rows[MAJORITY] = positive_share(table.labels[table.rows("train")]).expand(len(faces), -1).contiguous()
     seconds = {LOGITS: readings.seconds["logits"]} | ({TEXT: readings.seconds["texts"]} if wants_texts else {})
     report = training_free_report(
         rows, said, faces, rules=rules, seconds=seconds, remarks=remarks(readings, said), resamples=resamples
@@ -110,12 +111,6 @@ def evaluate_training_free(
     print_report(report, Console(file=console.file, width=max(console.width, TABLE_WIDTH), quiet=console.quiet))
     console.print(f"Table, plot, predictions and readings: {folder}", soft_wrap=True)
     return report
-
-
-def prevalence(table: FaceTable) -> Float[Tensor, " attr"]:
-    """How often the training faces have each attribute; one half where none says."""
-    labels = table.labels[table.rows("train")]
-    return ((labels == 1).sum(0) / (labels != 0).sum(0)).nan_to_num(0.5)
 
 
 def remarks(readings: Readings, said: TextAnswers | None) -> list[str]:

@@ -10,6 +10,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from faceinsight.modules.answers import UNCOUNTED
+
 #: Each is one token, so that an answer can be read from two rows of the head.
 ANSWERS = ("yes", "no", "Yes", "No", " yes", " no")
 
@@ -109,7 +111,7 @@ def targets_of(tokens: Int[Tensor, "block token"], end: int, padding: int) -> In
     tensor([[   6,    1, -100,    1, -100]])
     """
     following = tokens[:, 1:]
-    return following.masked_fill((tokens[:, :-1] == end) | (following == padding), -100)
+    return following.masked_fill((tokens[:, :-1] == end) | (following == padding), UNCOUNTED)
 
 
 def hash_of(*parts: bytes) -> str:
