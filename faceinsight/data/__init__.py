@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from faceinsight.data.datamodule import FaceDataModule
     from faceinsight.data.degraded import DegradedLabels
     from faceinsight.data.face_texts import FaceTexts
+    from faceinsight.data.fairface import FairFace
     from faceinsight.data.graph_from_data import label_prior, training_graph
     from faceinsight.data.ridge import pixel_ridge
     from faceinsight.data.synthfaces import SynthFaces
@@ -26,6 +27,7 @@ __all__ = [
     "FaceDataModule",
     "FaceTable",
     "FaceTexts",
+    "FairFace",
     "SynthFaces",
     "label_prior",
     "pixel_ridge",
@@ -43,6 +45,7 @@ __getattr__, __dir__ = lazy(
         "FaceDataModule": "faceinsight.data.datamodule",
         "FaceTable": "faceinsight.data.table",
         "FaceTexts": "faceinsight.data.face_texts",
+        "FairFace": "faceinsight.data.fairface",
         "SynthFaces": "faceinsight.data.synthfaces",
         "label_prior": "faceinsight.data.graph_from_data",
         "pixel_ridge": "faceinsight.data.ridge",

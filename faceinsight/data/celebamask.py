@@ -4,14 +4,14 @@ Source: "MaskGAN", https://arxiv.org/abs/1907.11922, https://github.com/switchab
 non-commercial research. A parser that was trained on these photographs is not shipped.
 """
 
-import hashlib
 import os
 from pathlib import Path
 
 import torch
 
 from faceinsight.data.celeba_lists import counted
-from faceinsight.data.table import FaceTable, Split
+from faceinsight.data.hashed_split import hashed_split
+from faceinsight.data.table import FaceTable
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["CelebAMask"]
@@ -73,7 +73,7 @@ class CelebAMask:
             root=self.images,
             files=tuple(files),
             labels=torch.zeros(len(files), len(self.schema), dtype=torch.int8),
-            split=tuple(split_of(name) for name in files),
+            split=tuple(hashed_split(name, train=0.8, val=0.05) for name in files),
             identity=torch.arange(len(files)),
             mask_root=self.masks,
         )
@@ -81,13 +81,3 @@ class CelebAMask:
     def notes(self) -> list[str]:
         """What a report should say beside the counts."""
         return ["no attribute labels: all are undefined", "who is shown is not known: each picture is its own identity"]
-
-
-def split_of(name: str) -> Split:
-    """The split of a picture by a hash of its name: 80 % train, 5 % val, 15 % test.
-
-    >>> [split_of(f"{number}.jpg") for number in range(6)]
-    ['train', 'train', 'val', 'train', 'train', 'test']
-    """
-    share = int.from_bytes(hashlib.sha256(Path(name).stem.encode()).digest()[:8]) / 2**64
-    return "train" if share < 0.8 else "val" if share < 0.85 else "test"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from faceinsight.data.celeba import CelebA
 from faceinsight.data.celebamask import CelebAMask
+from faceinsight.data.fairface import FairFace
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.data.table import FaceSource
 
@@ -16,7 +17,8 @@ def source(name: str, root: str | os.PathLike[str]) -> FaceSource:
     """The data set ``name`` in the folder ``root``.
 
     Args:
-        name: ``celeba`` (its owners' layout), ``celebamask`` (photographs and class-index masks), or ``synthfaces``.
+        name: ``celeba`` (its owners' layout), ``celebamask`` (photographs and class-index masks),
+            ``fairface``, or ``synthfaces``.
         root: for drawn faces the folder of one set (``v.../synthfaces.json`` lies in it), which is read as it is; or
             the folder for all sets, in which the default one is drawn if it is not there yet.
 
@@ -36,6 +38,10 @@ def _celebamask(root: Path) -> FaceSource:
     return CelebAMask(root=root)
 
 
+def _fairface(root: Path) -> FaceSource:
+    return FairFace(root=root)
+
+
 def _synthfaces(root: Path) -> FaceSource:
     if (root / "synthfaces.json").is_file():
         return CelebA(root=root, schema="synthfaces", split="official", mask_folder="masks")
@@ -45,5 +51,6 @@ def _synthfaces(root: Path) -> FaceSource:
 _SOURCES: dict[str, Callable[[Path], FaceSource]] = {
     "celeba": _celeba,
     "celebamask": _celebamask,
+    "fairface": _fairface,
     "synthfaces": _synthfaces,
 }

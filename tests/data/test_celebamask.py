@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from faceinsight.data.celebamask import CelebAMask, split_of
+from faceinsight.data.celebamask import CelebAMask
 from faceinsight.data.datamodule import FaceDataModule
+from faceinsight.data.hashed_split import hashed_split
 from faceinsight.data.sources import source
 from tests.conftest import real_data
 
@@ -37,10 +38,10 @@ def test_fitting_on_faces_without_labels_warns_of_nothing(root: Path) -> None:
 
 def test_the_split_is_a_property_of_the_name_alone() -> None:
     names = [f"{number:05}" for number in range(4000)]
-    splits = [split_of(f"{name}.jpg") for name in names]
+    splits = [hashed_split(f"{name}.jpg", train=0.8, val=0.05) for name in names]
     shares = [splits.count(split) / len(names) for split in ("train", "val", "test")]
     torch.testing.assert_close(torch.tensor(shares), torch.tensor([0.8, 0.05, 0.15]), atol=0.02, rtol=0)
-    assert [split_of(f"folder/{name}.png") for name in names] == splits
+    assert [hashed_split(f"folder/{name}.png", train=0.8, val=0.05) for name in names] == splits
 
 
 def test_missing_masks_and_folders_are_named(root: Path) -> None:
