@@ -4,7 +4,8 @@ The keys of a file are ``question``, ``seeds``, ``base`` (a whole configuration:
 ``variants`` and, if wanted, ``trunks`` (variants without a row, on which others rest), ``compared`` (metrics) and
 ``settings``: named values that the rest of the file uses as ``${NAME}``, so that another data set can be swapped in.
 A variant has a ``section`` of the table, a variant it is compared ``against``, and the ``change`` it makes to the base,
-or to the variant that it is made ``from``: dotted keys with new values.
+or to the variant that it is made ``from``: dotted keys with new values. A trunk with a ``seed`` of its own is trained
+once, and every seed's runs rest on that one, as on weights that somebody has published.
 
 A file that ``extends`` another one asks a further question of the same base: it takes over whatever it does not say
 itself, its variants may be made from the other's, and what both need is run once.
@@ -26,6 +27,7 @@ __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_ru
 
 KEYS = {"extends", "question", "settings", "seeds", "compared", "base", "trunks", "variants"}
 VARIANT_KEYS = {"section", "against", "from", "change"}
+TRUNK_KEYS = {"from", "change", "seed"}
 KEYS_OF_A_WHOLE_FILE = {"question", "seeds", "base", "variants"}
 REFERENCE = re.compile(r"\$\{run:([^}]+)\}")
 SETTING = re.compile(r"\$\{(\w+)\}")
@@ -44,12 +46,14 @@ class Variant:
         config: the whole configuration; strings may hold ``${run:NAME}``, the folder of that variant's run.
         section: heading in the table; None for a trunk, which has no row.
         against: the variant that it is compared with.
+        seed: of a trunk that is the same for every seed of the table.
     """
 
     name: str
     config: Mapping[str, Any]
     section: str | None = None
     against: str | None = None
+    seed: int | None = None
 
     @property
     def needs(self) -> list[str]:
@@ -179,7 +183,7 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
         for name, entry in (data.get(kind) or {}).items():
             if name in variants and name not in data["extended"]:
                 raise PlanError(f"{path}: two variants are named {name!r}")
-            variants[name] = read_variant(str(path), name, entry or {}, data["base"], variants, row=kind == "variants")
+            variants[name] = read_variant(str(path), name, entry or {}, data["base"], variants, kind=kind)
     for variant in variants.values():
         named = [*variant.needs, *([variant.against] if variant.against else [])]
         if missing := [name for name in named if name not in variants]:
@@ -246,23 +250,27 @@ def read_variant(
     base: Mapping[str, Any],
     above: Mapping[str, Variant],
     *,
-    row: bool,
+    kind: str,
 ) -> Variant:
     """One entry of the file as a variant.
 
     Args:
         above: the variants that it can be made from.
-        row: whether it has a row in the table; trunks and the variants of an extended file have none.
+        kind: "variants" have a row in the table; "trunks", and what is "extended" from another file, have none.
     """
-    if unknown := entry.keys() - VARIANT_KEYS:
-        raise PlanError(f"{path}: variant {name!r} has unknown keys {sorted(unknown)}; known: {sorted(VARIANT_KEYS)}")
+    known = {"variants": VARIANT_KEYS, "trunks": TRUNK_KEYS, "extended": VARIANT_KEYS | TRUNK_KEYS}[kind]
+    if unknown := entry.keys() - known:
+        raise PlanError(f"{path}: variant {name!r} has unknown keys {sorted(unknown)}; known: {sorted(known)}")
+    if not isinstance(seed := entry.get("seed"), int | None):
+        raise PlanError(f"{path}: trunk {name!r}: a seed is a whole number, got {seed!r}")
     if (origin := entry.get("from")) is not None and origin not in above:
         raise PlanError(f"{path}: variant {name!r} is made from {origin!r}, which is none of those above it")
     try:
         config = changed(base if origin is None else above[origin].config, entry.get("change") or {})
     except PlanError as error:
         raise PlanError(f"{path}: variant {name!r}: {error}") from None
-    return Variant(name, config, str(entry.get("section", "variants")) if row else None, entry.get("against"))
+    section = str(entry.get("section", "variants")) if kind == "variants" else None
+    return Variant(name, config, section, entry.get("against"), seed)
 
 
 def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | None = None) -> list[Run]:
@@ -279,8 +287,9 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
     def plan(name: str, seed: int, waiting: tuple[str, ...]) -> Run:
         if name in waiting:
             raise PlanError(f"variants need each other in a circle: {' -> '.join([*waiting, name])}")
+        variant = ablation.variants[name]
+        seed = seed if variant.seed is None else variant.seed
         if (name, seed) not in runs:
-            variant = ablation.variants[name]
             needs = tuple(plan(each, seed, (*waiting, name)) for each in variant.needs)
             config = {**variant.config, "seed_everything": seed}
             shown = replaced(config, {run.variant.name: run.folder.name for run in needs})

@@ -39,7 +39,7 @@ def summarise(ablation: AblationFile, runs: Sequence[Run], errors: Mapping[tuple
     faces = test_faces(min(finished, key=lambda run: size(results[run.variant.name, run.seed]))) if finished else None
     bootstrap = compared(ablation, finished, faces) if faces else None
     constant = [faces.rules.schema.names[each] for each in bootstrap.constant_attributes] if faces and bootstrap else []
-    seeds = sorted({run.seed for run in runs})
+    seeds = sorted({run.seed for run in runs if run.variant.section is not None})
     rows = tuple(row(variant, seeds, results, errors, bootstrap) for variant in ablation.rows)
     remarks = [trunk_line(name, results) for name in ablation.variants if ablation.variants[name].section is None]
     return Report(rows, bootstrap, ablation.compared, constant=tuple(constant), remarks=tuple(filter(None, remarks)))

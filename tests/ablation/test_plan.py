@@ -62,6 +62,19 @@ def test_trunks_run_before_what_rests_on_them_and_have_no_row(tmp_path: Path) ->
     assert runs[1].config["seed_everything"] == 0
 
 
+def test_a_trunk_with_a_seed_of_its_own_is_one_run_for_all_seeds(tmp_path: Path) -> None:
+    trunk = {"change": {"model.network": {"class_path": "ViT"}}}
+    runs = planned_runs(read_ablation(write(tmp_path, trunks={"trunk": {**trunk, "seed": 7}})), tmp_path)
+    assert [(run.variant.name, run.seed) for run in runs] == [
+        ("trunk", 7), ("full", 0), ("full - graph", 0), ("full", 1), ("full - graph", 1),
+    ]  # fmt: skip
+    assert all(run.needs == (runs[0],) for run in runs[1:])
+    with pytest.raises(PlanError, match="trunk 'trunk': a seed is a whole number, got 'seven'"):
+        read_ablation(write(tmp_path, trunks={"trunk": {**trunk, "seed": "seven"}}))
+    with pytest.raises(PlanError, match=r"variant 'full' has unknown keys \['seed'\]"):
+        read_ablation(write(tmp_path, variants={"full": {"seed": 1}}))
+
+
 def test_a_folder_changes_when_the_run_or_its_trunk_changes_and_only_then(tmp_path: Path) -> None:
     before = [run.folder for run in planned_runs(read_ablation(write(tmp_path)), tmp_path)]
     again = [run.folder for run in planned_runs(read_ablation(write(tmp_path, question="Other words?")), tmp_path)]
