@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from faceinsight.data.face_texts import FaceTexts
     from faceinsight.data.fairface import FairFace
     from faceinsight.data.graph_from_data import label_prior, training_graph
+    from faceinsight.data.joined import JoinedFaces
     from faceinsight.data.ridge import pixel_ridge
     from faceinsight.data.synthfaces import SynthFaces
     from faceinsight.data.table import FaceTable
@@ -28,6 +29,7 @@ __all__ = [
     "FaceTable",
     "FaceTexts",
     "FairFace",
+    "JoinedFaces",
     "SynthFaces",
     "label_prior",
     "pixel_ridge",
@@ -46,6 +48,7 @@ __getattr__, __dir__ = lazy(
         "FaceTable": "faceinsight.data.table",
         "FaceTexts": "faceinsight.data.face_texts",
         "FairFace": "faceinsight.data.fairface",
+        "JoinedFaces": "faceinsight.data.joined",
         "SynthFaces": "faceinsight.data.synthfaces",
         "label_prior": "faceinsight.data.graph_from_data",
         "pixel_ridge": "faceinsight.data.ridge",
