@@ -8,30 +8,24 @@ model card ``README.md`` and ``metrics.json``. A run that was killed goes on aft
 stands in the card.
 """
 
-import datetime
 import json
-import os
-import platform
-import shlex
 import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
 import torch
 from jsonargparse import auto_cli
-from lightning.pytorch.callbacks import RichProgressBar, Timer
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
+from experiments.tiny.training import circumstances, fitted, hash_of, publish, work_folder
 from experiments.tiny.words.card import card, table
-from experiments.tiny.words.corpus import hash_of, packed, positions_of, targets_of, tokenized, trained_tokenizer
+from experiments.tiny.words.corpus import packed, positions_of, targets_of, tokenized, trained_tokenizer
 from experiments.tiny.words.ngrams import NGrams
 from experiments.tiny.words.populations import HELD_OUT, populations, split
 from experiments.tiny.words.scores import (
@@ -43,13 +37,10 @@ from experiments.tiny.words.scores import (
     read,
     read_ngrams,
 )
-from faceinsight.ablation.work import expected_warnings, silence_tips
-from faceinsight.callbacks import GradientCheck
+from faceinsight.ablation.work import silence_tips
 from faceinsight.data.words import FaceWriter, Population, Text
-from faceinsight.files import write_text
 from faceinsight.modules.answers import next_token_sum_and_count
 from faceinsight.modules.language_model import LanguageModel
-from faceinsight.resume import WholeCheckpoints, newest, saved_every_epoch
 from faceinsight.system import TrainingSystem
 
 #: Before the number of a held-out text, so that it is none of the training's.
@@ -186,28 +177,12 @@ def random_model(settings: Settings, tokenizer: PreTrainedTokenizerBase) -> Lang
 def trained(settings: Settings, data: Data, work: Path, *, progress: bool = True) -> tuple[LanguageModel, float]:
     """The trained model and the seconds that it took, interruptions left out."""
     model = random_model(settings, data.tokenizer)
-    timer = Timer(verbose=False)
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        devices=1,
-        precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
-        max_epochs=settings.rounds,
-        reload_dataloaders_every_n_epochs=1,
-        gradient_clip_val=1.0,
-        callbacks=[saved_every_epoch(work), timer, GradientCheck(), *([RichProgressBar()] if progress else [])],
-        logger=False,
-        enable_model_summary=False,
-        enable_progress_bar=progress,
-    )
-    trainer.strategy.checkpoint_io = WholeCheckpoints()
     system = LanguageSystem(
         network=model.backbone, end=data.tokenizer.eos_token_id, padding=data.tokenizer.pad_token_id,
         lr=settings.lr, weight_decay=settings.weight_decay,
     )  # fmt: skip
     blocks = Blocks(data.blocks.long(), rounds=settings.rounds, batch_size=settings.batch_size)
-    with expected_warnings():
-        trainer.fit(system, datamodule=blocks, ckpt_path=newest(work), weights_only=True)
-    return model.cpu(), timer.time_elapsed("train")
+    return model, fitted(system, blocks, work, epochs=settings.rounds, progress=progress)
 
 
 def measured(model: LanguageModel, settings: Settings, data: Data) -> dict[str, dict[str, object]]:
@@ -253,20 +228,10 @@ def documents_in(blocks: Tensor, end: int) -> Iterator[list[int]]:
                 document = []
 
 
-def publish(folder: Path, model: LanguageModel, texts: dict[str, str]) -> None:
-    """Put the model into ``folder``, with ``texts`` as files beside it; another one that stood there is replaced."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as made:
-        whole, before = Path(made) / "whole", Path(made) / "before"
-        model.backbone.save_pretrained(whole)
-        model.tokenizer.save_pretrained(whole)
-        for name, text in texts.items():
-            write_text(whole / name, text)
-        for file in whole.iterdir():
-            file.chmod(0o644)
-        if folder.exists():
-            folder.rename(before)
-        whole.rename(folder)
+def saved(model: LanguageModel, folder: Path) -> None:
+    """The model and its tokenizer as transformers keeps them."""
+    model.backbone.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
 
 
 def main(output: Path, settings: Settings = Settings(), progress: bool = True) -> None:
@@ -279,19 +244,12 @@ def main(output: Path, settings: Settings = Settings(), progress: bool = True) -
     """
     output = Path(output)
     data = written(settings, progress=progress)
-    # named by what it depends on: another training never goes on from this one's state
-    work = output.parent / f".{output.name}-{hash_of(data.key.encode(), json.dumps(asdict(settings)).encode())[:12]}"
+    work = work_folder(output, data.key, settings)
     model, seconds = trained(settings, data, work, progress=progress)
     model.backbone.half().float()  # measured as it is kept
     scores = measured(model, settings, data)
     told = {
-        "command": "python -m experiments.tiny.language_model " + shlex.join(sys.argv[1:]),
-        "date": datetime.date.today().isoformat(),
-        "device": device_name(),
-        "minutes": seconds / 60,
-        "seed": settings.seed,
-        "settings": asdict(settings),
-        "data_hash": data.key,
+        **circumstances("experiments.tiny.language_model", settings, data.key, seconds),
         "tokens": data.blocks.numel(),
         "documents": int((data.blocks == data.tokenizer.eos_token_id).sum()),
         "held_texts": len(data.held),
@@ -301,16 +259,9 @@ def main(output: Path, settings: Settings = Settings(), progress: bool = True) -
     }
     model.backbone.half()
     metrics = json.dumps({**told, "scores": scores}, indent=1)
-    publish(output, model, {"README.md": card(told, scores), "metrics.json": metrics})
+    publish(output, lambda folder: saved(model, folder), {"README.md": card(told, scores), "metrics.json": metrics})
     shutil.rmtree(work, ignore_errors=True)
     Console().print(table(scores))
-
-
-def device_name() -> str:
-    """What it was trained on, in words."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores ({platform.machine()}), torch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -23,9 +24,17 @@ __all__ = ["load_part", "load_weights", "save_weights"]
 METADATA_KEY = "faceinsight"
 
 
-def save_weights(path: str | os.PathLike[str], module: nn.Module) -> None:
-    """Write a module's parameters and saved buffers with its description, whole or not at all."""
+def save_weights(path: str | os.PathLike[str], module: nn.Module, dtype: torch.dtype | None = None) -> None:
+    """Write a module's parameters and saved buffers with its description, whole or not at all.
+
+    Args:
+        dtype: what floating-point numbers are stored as. The module's own are rounded to it first, in place: so what
+            is measured afterwards is what the file holds.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    if dtype is not None:
+        state = {name: each.to(dtype) if each.is_floating_point() else each for name, each in state.items()}
+        module.load_state_dict(state)
     with replacing(path) as temporary:
         save_file(state, temporary, metadata={METADATA_KEY: json.dumps(described(module))})
 

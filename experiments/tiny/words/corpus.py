@@ -1,6 +1,5 @@
 """From texts to blocks of tokens: a tokenizer of their own, and documents packed whole."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat
 
@@ -112,11 +111,3 @@ def targets_of(tokens: Int[Tensor, "block token"], end: int, padding: int) -> In
     """
     following = tokens[:, 1:]
     return following.masked_fill((tokens[:, :-1] == end) | (following == padding), UNCOUNTED)
-
-
-def hash_of(*parts: bytes) -> str:
-    """A SHA-256 over several parts."""
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(hashlib.sha256(part).digest())
-    return total.hexdigest()
