@@ -6,21 +6,19 @@ non-commercial research. The labels are annotators' impressions of photographs, 
 
 import hashlib
 import os
-import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
+from faceinsight.data.absent import MissingImages, absent_files, images_left_out, left_out_notes
 from faceinsight.data.celeba_lists import (
     aligned,
     counted,
     read_attributes,
     read_pairs,
 )
-from faceinsight.data.images import path_within
 from faceinsight.data.label_files import read_splits
 from faceinsight.data.table import FaceTable
 from faceinsight.knowledge.schema import Schema
@@ -65,7 +63,7 @@ class CelebA:
         split: Literal["auto", "official", "subset"] = "auto",
         image_folder: str = "img_align_celeba",
         mask_folder: str | None = None,
-        missing_images: Literal["refuse", "skip"] = "refuse",
+        missing_images: MissingImages = "refuse",
     ) -> None:
         self.root = Path(root)
         self.schema = Schema.load(schema) if isinstance(schema, str) else schema
@@ -104,9 +102,8 @@ class CelebA:
         splits = read_splits(self._find(SUBSET if self.takes_subset else PARTITION))
         identities = read_pairs(self._find(IDENTITY))
         images = self._find(self.image_folder)
-        absent = absent_files(images, list(splits.index))
-        self.left_out = self._judge(absent, f"of {len(splits):,} listed images are not in {images}")
-        files = splits.index.drop(list(absent))
+        self.left_out = images_left_out(images, list(splits.index), missing_images=self.missing_images, how=self._how())
+        files = splits.index.drop(list(self.left_out))
         masks = None if self.mask_folder is None else self._find(self.mask_folder)
         table = FaceTable(
             schema=self.schema,
@@ -130,9 +127,7 @@ class CelebA:
             notes.append(f"{ATTRIBUTES} {same} the public annotation of CelebA (md5 {digest})")
         if self.unused_columns:
             notes.append(f"columns that schema {self.schema.name!r} does not have: {', '.join(self.unused_columns)}")
-        if self.left_out:
-            notes.append(f"listed images that are not on disk, left out: {counted(self.left_out)}")
-        return notes
+        return notes + left_out_notes(self.left_out)
 
     def _find(self, name: str) -> Path:
         places = [self.root / folder / name for folder in FOLDERS]
@@ -140,17 +135,3 @@ class CelebA:
 
     def _how(self) -> str:
         return HOW if self.schema.name == "celeba" else "The layout is that of CelebA, see faceinsight.data.celeba"
-
-    def _judge(self, absent: Sequence[str], what: str) -> tuple[str, ...]:
-        if absent and self.missing_images == "refuse":
-            raise FileNotFoundError(f"{counted(absent)} {what}. {self._how()}; missing_images='skip' leaves them out")
-        if absent:
-            warnings.warn(f"{counted(absent)} {what}; they are left out", stacklevel=3)
-        return tuple(absent)
-
-
-def absent_files(folder: Path, files: Sequence[str]) -> list[str]:
-    """The files that are not in ``folder``; a name that leads out of it is refused."""
-    present = set(os.listdir(folder))
-    absent = [name for name in files if name not in present]
-    return [name for name in absent if "/" not in name or not path_within(folder, name).is_file()]

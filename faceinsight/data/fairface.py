@@ -5,19 +5,14 @@ may be passed on, with attribution. The labels are what crowd workers saw in a p
 """
 
 import os
-import warnings
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Int8
-from torch import Tensor
 
-from faceinsight.data.celeba_lists import counted
+from faceinsight.data.absent import MissingImages, images_left_out, left_out_notes
+from faceinsight.data.categories import category_labels, named_values, unknown_notes
 from faceinsight.data.hashed_split import hashed_split
-from faceinsight.data.images import path_within
 from faceinsight.data.table import FaceTable
 from faceinsight.knowledge.schema import Schema
 
@@ -52,7 +47,7 @@ class FairFace:
         *,
         root: str | os.PathLike[str],
         schema: Schema | str = "fairface",
-        missing_images: Literal["refuse", "skip"] = "refuse",
+        missing_images: MissingImages = "refuse",
     ) -> None:
         self.root = Path(root)
         self.schema = Schema.load(schema) if isinstance(schema, str) else schema
@@ -83,14 +78,13 @@ class FairFace:
         lists = [read_list(self.root / list_name(split)) for split in ("train", "val")]
         self.repaired = sum(repaired for _, repaired in lists)
         faces = pd.concat([faces for faces, _ in lists])
-        there = np.array([path_within(self.root, name).is_file() for name in faces.index])
-        self.left_out = self._judge(tuple(faces.index[~there]), len(faces))
-        faces = faces[there]
+        self.left_out = images_left_out(self.root, list(faces.index), missing_images=self.missing_images, how=HOW)
+        faces = faces.drop(index=list(self.left_out))
         return FaceTable(
             schema=self.schema,
             root=self.root,
             files=tuple(faces.index),
-            labels=labels_of(faces, self.schema),
+            labels=category_labels(faces, Schema.load("fairface"), self.schema),
             split=tuple(
                 "test" if name.startswith("val/") else hashed_split(name, train=1 - VAL_SHARE, val=VAL_SHARE)
                 for name in faces.index
@@ -104,22 +98,10 @@ class FairFace:
             "the test faces are the owners' validation faces",
             "who is shown is not known: each picture is its own identity",
         ]
-        known = Schema.load("fairface").names
-        if unknown := [name for name in self.schema.names if name not in known]:
-            notes.append(f"attributes that FairFace does not know are undefined: {', '.join(unknown)}")
+        notes += unknown_notes("FairFace", Schema.load("fairface"), self.schema)
         if self.repaired:
             notes.append(f"ages that a spreadsheet had turned into dates, repaired: {self.repaired:,}")
-        if self.left_out:
-            notes.append(f"listed images that are not on disk, left out: {counted(self.left_out)}")
-        return notes
-
-    def _judge(self, absent: tuple[str, ...], listed: int) -> tuple[str, ...]:
-        what = f"of {listed:,} listed images are not in {self.root}"
-        if absent and self.missing_images == "refuse":
-            raise FileNotFoundError(f"{counted(absent)} {what}. {HOW}; missing_images='skip' leaves them out")
-        if absent:
-            warnings.warn(f"{counted(absent)} {what}; they are left out", stacklevel=3)
-        return absent
+        return notes + left_out_notes(self.left_out)
 
 
 def list_name(split: str) -> str:
@@ -142,20 +124,5 @@ def read_list(path: Path) -> tuple[pd.DataFrame, int]:
     count = int((repaired != faces["age"]).sum())
     faces = faces.assign(age=repaired)
     for name, group in Schema.load("fairface").groups.items():
-        if (wrong := ~faces[name].isin(list(group.labels))).any():
-            raise ValueError(
-                f"{path}: {name} of {faces.index[wrong][0]} is {faces[name][wrong].iloc[0]!r}; "
-                f"known are {', '.join(group.labels)}"
-            )
+        named_values(path, faces[name], {label: label for label in group.labels})
     return faces, count
-
-
-def labels_of(faces: pd.DataFrame, schema: Schema) -> Int8[Tensor, "face attr"]:
-    """1 for the named value of each category, -1 for its others, 0 for attributes of no category of FairFace."""
-    labels = torch.zeros(len(faces), len(schema), dtype=torch.int8)
-    for name, group in Schema.load("fairface").groups.items():
-        for value in group.labels:
-            if value in schema:
-                told = torch.from_numpy((faces[name] == value).to_numpy(copy=True))
-                labels[:, schema.index(value)] = told.to(torch.int8) * 2 - 1
-    return labels
