@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.data.face_box import Edges
 from faceinsight.data.face_texts import FaceTexts
 from faceinsight.data.images import BrokenImageError, Crop, path_within, read_image, read_mask
 from faceinsight.data.table import FaceTable
@@ -47,30 +48,35 @@ class FaceReader:
             raise ValueError(f"image_size must be at least 1 and memory_mb at least 0, got {image_size}, {memory_mb}")
         self.image_size, self.crop, self.interpolation = image_size, crop or Crop(), interpolation
         self._room = memory_mb * 2**20
-        self._kept: dict[tuple[Path, str], Tensor] = {}
+        self._kept: dict[tuple[Path, str, Edges | None], Tensor] = {}
 
     def image(self, table: FaceTable, row: int) -> UInt8[Tensor, "3 height width"]:
         """The picture of one face; raises :class:`BrokenImageError`."""
-        place = table.root, table.files[row]
+        file, edges = table.picture(row)
         options: dict[str, Any] = {
             "image_size": self.image_size,
             "crop": self.crop,
             "interpolation": self.interpolation,
+            "edges": edges,
         }
-        return self._kept_or(place, lambda path: read_image(path, **options))
+        return self._kept_or((table.root, file, edges), lambda path: read_image(path, **options))
 
     def mask(self, table: FaceTable, row: int) -> UInt8[Tensor, "height width"]:
         """The parsing mask of one face; raises :class:`BrokenImageError`."""
         if table.mask_root is None:
             raise ValueError(f"the faces of {table.root} have no parsing masks")
-        place = table.mask_root, table.mask_name(row)
-        return self._kept_or(place, lambda path: read_mask(path, image_size=self.image_size, crop=self.crop))
+        _, edges = table.picture(row)
+        place = table.mask_root, table.mask_name(row), edges
+        return self._kept_or(
+            place, lambda path: read_mask(path, image_size=self.image_size, crop=self.crop, edges=edges)
+        )
 
-    def _kept_or(self, place: tuple[Path, str], read: Callable[[Path], Tensor]) -> Tensor:
+    def _kept_or(self, place: tuple[Path, str, Edges | None], read: Callable[[Path], Tensor]) -> Tensor:
         """What was read before, or what is read now, kept while there is room."""
         if (kept := self._kept.get(place)) is not None:
             return kept
-        pixels = read(path_within(*place))
+        root, file, _ = place
+        pixels = read(path_within(root, file))
         if self._room >= pixels.nbytes:
             self._room -= pixels.nbytes
             self._kept[place] = pixels
@@ -91,11 +97,13 @@ class FaceReader:
         """
         files: list[tuple[str, ...]] = []
         for row, name in enumerate(table.files):
-            paths = [path_within(table.root, name)]
+            paths = [path_within(table.root, table.picture(row)[0])]
             if table.mask_root is not None:
                 paths.append(path_within(table.mask_root, table.mask_name(row)))
             files.append((name, *map(digest, paths)))
-        return hashlib.sha256(json.dumps([self.settings, files], sort_keys=True).encode()).hexdigest()
+        # left unsaid where there is none, so that features cached before faces could be boxes are still found
+        settings = {**self.settings, "margin": table.margin} if table.margin else self.settings
+        return hashlib.sha256(json.dumps([settings, files], sort_keys=True).encode()).hexdigest()
 
 
 class FaceDataset(Dataset[FaceBatch]):
@@ -180,11 +188,12 @@ def broken_files(table: FaceTable) -> dict[int, str]:
 
 def cause(table: FaceTable, row: int) -> str | None:
     """What is wrong with a face's files, or None."""
-    image = path_within(table.root, table.files[row])
-    if (wrong := unreadable(image, state_of(image), False)) is not None or table.mask_root is None:
+    file, edges = table.picture(row)
+    image = path_within(table.root, file)
+    if (wrong := unreadable(image, state_of(image), edges, False)) is not None or table.mask_root is None:
         return wrong
     mask = path_within(table.mask_root, table.mask_name(row))
-    return unreadable(mask, state_of(mask), True)
+    return unreadable(mask, state_of(mask), edges, True)
 
 
 #: A file's size and time of change; None where there is no such file.
@@ -201,10 +210,10 @@ def state_of(path: Path) -> State:
 
 
 @lru_cache(maxsize=2**19)
-def unreadable(path: Path, state: State, is_mask: bool) -> str | None:
-    """Why a file cannot be decoded, or None; asked once for each state of the file."""
+def unreadable(path: Path, state: State, edges: Edges | None, is_mask: bool) -> str | None:
+    """Why a file, or what lies within the edges, cannot be decoded, or None; asked once for each state of the file."""
     try:
-        read_mask(path, image_size=1) if is_mask else read_image(path, image_size=1)
+        read_mask(path, image_size=1, edges=edges) if is_mask else read_image(path, image_size=1, edges=edges)
     except BrokenImageError as error:
         return str(error)
     return None

@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from faceinsight.data.face_box import Edges
 from faceinsight.knowledge.face_parts import FACE_PARTS
 
 __all__ = [
@@ -105,7 +106,12 @@ def path_within(root: str | os.PathLike[str], name: str) -> Path:
 
 
 def read_image(
-    path: str | os.PathLike[str], *, image_size: int, crop: Crop | None = None, interpolation: str = "bilinear"
+    path: str | os.PathLike[str],
+    *,
+    image_size: int,
+    crop: Crop | None = None,
+    interpolation: str = "bilinear",
+    edges: Edges | None = None,
 ) -> UInt8[Tensor, "3 height width"]:
     """Read a picture as RGB, cropped and resized to a square, see :func:`square_image`.
 
@@ -113,12 +119,15 @@ def read_image(
         image_size: side of the square in pixels.
         crop: which part of the picture; the centred square by default.
         interpolation: the antialiasing filter by Pillow's name.
+        edges: only what lies within them, of which ``crop`` is taken then; black where that is outside the picture.
 
     Raises:
-        BrokenImageError: the file is missing, truncated or no 8-bit picture.
+        BrokenImageError: the file is missing, truncated or no 8-bit picture, or all within the edges lies outside it.
     """
     with _reading(path), Image.open(path) as picture:
-        return square_image(picture, image_size=image_size, crop=crop, interpolation=interpolation, name=str(path))
+        return square_image(
+            picture, image_size=image_size, crop=crop, interpolation=interpolation, edges=edges, name=str(path)
+        )
 
 
 def square_image(
@@ -127,6 +136,7 @@ def square_image(
     image_size: int,
     crop: Crop | None = None,
     interpolation: str = "bilinear",
+    edges: Edges | None = None,
     name: str = "the picture",
 ) -> UInt8[Tensor, "3 height width"]:
     """A picture as RGB, cropped and resized to a square with an antialiasing filter.
@@ -134,16 +144,27 @@ def square_image(
     Grey and palette pictures become RGB, transparency is dropped, a camera's rotation mark is obeyed.
 
     Raises:
-        BrokenImageError: no 8-bit picture; ``name`` begins the message.
+        BrokenImageError: no 8-bit picture, or all within the edges lies outside it; ``name`` begins the message.
     """
     upright = ImageOps.exif_transpose(picture)
     if upright.mode.startswith(("I", "F")):
         raise BrokenImageError(f"{name}: {upright.mode!r} is not an 8-bit picture; save it with 8 bits a channel")
     if "transparency" in upright.info:
         upright = upright.convert("RGBA")
-    box = (crop or Crop()).box(*upright.size)
-    square = upright.convert("RGB").resize((image_size, image_size), resampling(interpolation), box=box)
+    seen = cut_out(upright.convert("RGB"), edges, name)
+    square = seen.resize((image_size, image_size), resampling(interpolation), box=(crop or Crop()).box(*seen.size))
     return rearrange(torch.from_numpy(np.array(square)), "height width channel -> channel height width").contiguous()
+
+
+def cut_out(picture: Image.Image, edges: Edges | None, name: str) -> Image.Image:
+    """What lies within the edges; zeros where that is outside the picture, so that a face keeps its place and size."""
+    if edges is None:
+        return picture
+    left, upper, right, lower = edges
+    if right <= 0 or lower <= 0 or left >= picture.width or upper >= picture.height:
+        size = f"{picture.width} x {picture.height}"
+        raise BrokenImageError(f"{name}: the face's box {edges} (left, upper, right, lower) lies outside {size} pixels")
+    return picture.crop(edges)
 
 
 def resampling(name: str) -> Image.Resampling:
@@ -182,9 +203,11 @@ def image_batch(
 
 
 def read_mask(
-    path: str | os.PathLike[str], *, image_size: int, crop: Crop | None = None
+    path: str | os.PathLike[str], *, image_size: int, crop: Crop | None = None, edges: Edges | None = None
 ) -> UInt8[Tensor, "height width"]:
     """Read a parsing mask of class ids (one channel, 8 bits), cropped like its image and resized to the nearest pixel.
+
+    Where ``edges`` reach beyond the mask, there is background.
 
     Raises:
         BrokenImageError: the file is missing, truncated, has colours, or holds ids other than 0 to 18.
@@ -195,9 +218,9 @@ def read_mask(
         ids = np.array(picture)
     if ids.max() >= MASK_CLASSES:
         raise BrokenImageError(f"{path}: class ids are 0 to {MASK_CLASSES - 1} (CelebAMask-HQ), found {ids.max()}")
-    height, width = ids.shape
-    box = (crop or Crop()).box(width, height)
-    square = Image.fromarray(ids).resize((image_size, image_size), Image.Resampling.NEAREST, box=box)
+    seen = cut_out(Image.fromarray(ids), edges, str(path))
+    box = (crop or Crop()).box(*seen.size)
+    square = seen.resize((image_size, image_size), Image.Resampling.NEAREST, box=box)
     return torch.from_numpy(np.array(square))
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int8, Int64
 from torch import Tensor
 
+from faceinsight.data.face_box import Edges, file_and_box
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["FaceSource", "FaceTable", "Split"]
@@ -24,11 +25,13 @@ class FaceTable:
     Args:
         schema: names the columns of ``labels``.
         root: folder of the images.
-        files: names below ``root``, each once.
+        files: names below ``root``, each once; a face that is a box in its picture is named ``FILE#xywh=...``, see
+            :mod:`faceinsight.data.face_box`.
         labels: 1 positive, -1 negative, 0 undefined.
         split: "train", "val" or "test" for each face.
         identity: who is shown; faces of one person are all in one split.
         mask_root: folder of the parsing masks, named like the images but ``.png``; None where there are none.
+        margin: what is seen of a picture beyond a face's box on each side, as a share of the box's longer side.
 
     Raises:
         ValueError: no faces, lengths that differ, a file named twice, unknown splits, wrong labels, or an identity in
@@ -42,6 +45,7 @@ class FaceTable:
     split: tuple[str, ...]
     identity: Int64[Tensor, " face"]
     mask_root: Path | None = None
+    margin: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.files:
@@ -100,9 +104,15 @@ class FaceTable:
             identity=self.identity[rows],
         )
 
+    def picture(self, row: int) -> tuple[str, Edges | None]:
+        """A face's file below ``root``, and within which edges the picture is looked at; None for all of it."""
+        file, box = file_and_box(self.files[row])
+        return file, None if box is None else box.edges(self.margin)
+
     def mask_name(self, row: int) -> str:
         """The file of a face's parsing mask below ``mask_root``."""
-        return f"{self.files[row].rpartition('.')[0] or self.files[row]}.png"
+        file, _ = self.picture(row)
+        return f"{file.rpartition('.')[0] or file}.png"
 
     def describe(self) -> str:
         """Counts in one line."""
