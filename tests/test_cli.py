@@ -180,7 +180,10 @@ def test_a_checkpoint_or_a_data_set_that_is_not_there_is_told_in_one_message(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["data", "check", "celebra", "."], "no data set named 'celebra'; known are celeba, celebamask, fairface, "),
+        (
+            ["data", "check", "celebra", "."],
+            "no data set named 'celebra'; known are celeba, celebamask, expw, fairface, ",
+        ),
         (["data", "check", "celeba", "/nowhere"], "/nowhere lacks list_attr_celeba.txt, list_eval_partition.txt,"),
         (["data", "sheet", "celeba", "{drawn}"], "{drawn}/list_attr_celeba.txt: missing columns ['Attractive', "),
         (["lint", "celeba", "--labels", "/nowhere/list.txt"], "/nowhere/list.txt: No such file or directory"),

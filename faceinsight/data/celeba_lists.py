@@ -15,10 +15,13 @@ __all__ = [
     "check_header",
     "checked_values",
     "counted",
+    "label_values",
     "read_attributes",
     "read_columns",
+    "read_lines",
     "read_pairs",
     "read_partition",
+    "whole_numbers",
 ]
 
 Listed = TypeVar("Listed", pd.DataFrame, pd.Series)
@@ -67,6 +70,14 @@ def check_header(path: Path, header: Sequence[str], schema: str, names: Sequence
 
 def checked_values(path: Path, values: pd.DataFrame) -> pd.DataFrame:
     """The labels as int8; anything but -1, 0 and 1 is refused, and so are labels written as 0 and 1."""
+    labels = label_values(path, values)
+    if (labels == 0).any(axis=None) and not (labels == -1).any(axis=None):
+        raise ValueError(f"{path}: the labels are 0 and 1, but 0 means undefined here; write -1 where the answer is no")
+    return labels
+
+
+def label_values(path: Path, values: pd.DataFrame) -> pd.DataFrame:
+    """The labels as int8; anything but -1, 0 and 1 is refused."""
     whole = all(kind.kind == "i" for kind in values.dtypes)
     numbers = values if whole else values.apply(pd.to_numeric, errors="coerce")
     wrong = np.argwhere(~np.isin(numbers.to_numpy(), (-1, 0, 1)))
@@ -74,31 +85,40 @@ def checked_values(path: Path, values: pd.DataFrame) -> pd.DataFrame:
         face, attr = wrong[0]
         found, name = values.iloc[face, attr], values.columns[attr]
         raise ValueError(f"{path}: {name} of {values.index[face]} is {found}; labels are 1, -1 or 0 (undefined)")
-    if (numbers == 0).any(axis=None) and not (numbers == -1).any(axis=None):
-        raise ValueError(f"{path}: the labels are 0 and 1, but 0 means undefined here; write -1 where the answer is no")
     return numbers.astype(np.int8)
 
 
 def read_columns(path: Path, width: int, skip: int = 0, sep: str = r"\s+") -> pd.DataFrame:
     """The lines of a list as columns 1 to ``width - 1``, by the file name in column 0."""
+    frame = read_lines(path, width, skip, sep).set_index(0)
+    if (again := frame.index.duplicated()).any():
+        raise ValueError(f"{path}: {frame.index[again][0]} is listed twice")
+    return frame
+
+
+def read_lines(path: Path, width: int, skip: int = 0, sep: str = r"\s+") -> pd.DataFrame:
+    """The lines of a list as columns 0, the file name, to ``width - 1``; a file may be named on several lines."""
     try:
         frame = pd.read_csv(path, sep=sep, header=None, skiprows=skip, dtype={0: str})
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{path}: {error}") from error
     if frame.shape[1] != width:
         raise ValueError(f"{path}: each line has a file name and {width - 1} values, got {frame.shape[1] - 1}")
-    frame = frame.set_index(0)
-    if (again := frame.index.duplicated()).any():
-        raise ValueError(f"{path}: {frame.index[again][0]} is listed twice")
     return frame
 
 
 def read_pairs(path: Path) -> pd.Series:
     """A list of file names and whole numbers."""
-    pairs = read_columns(path, 2)[1]
-    numbers = pd.to_numeric(pairs, errors="coerce")
+    return whole_numbers(path, read_columns(path, 2)[1])
+
+
+def whole_numbers(path: Path, values: pd.Series) -> pd.Series:
+    """The values by file name as int64; anything but whole numbers is refused."""
+    numbers = pd.to_numeric(values, errors="coerce")
     if (wrong := numbers.isna() | (numbers % 1 != 0)).any():
-        raise ValueError(f"{path}: {pairs.index[wrong][0]} has {pairs[wrong].iloc[0]!r}, a whole number is wanted")
+        raise ValueError(
+            f"{path}: {values.index[wrong][0]} has {values[wrong].tolist()[0]!r}, a whole number is wanted"
+        )
     return numbers.astype(np.int64)
 
 

@@ -100,7 +100,7 @@ def read_csv_labels(path: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Series
 def read_csv(path: Path) -> pd.DataFrame:
     """A CSV's columns by name, and its rows by the file name in the first column."""
     with path.open(encoding="utf-8", newline="") as lines:
-        header = [name.strip() for name in next(csv.reader(lines))]
+        header = [name.strip() for name in next(csv.reader(lines), [])]
     return read_columns(path, len(header), skip=1, sep=",").set_axis(header[1:], axis="columns")
 
 

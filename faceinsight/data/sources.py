@@ -6,9 +6,13 @@ from pathlib import Path
 
 from faceinsight.data.celeba import CelebA
 from faceinsight.data.celebamask import CelebAMask
+from faceinsight.data.expw import ExpW
 from faceinsight.data.fairface import FairFace
+from faceinsight.data.maad import MAADFace
+from faceinsight.data.rafdb import RAFDB
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.data.table import FaceSource
+from faceinsight.data.utkface import UTKFace
 
 __all__ = ["source"]
 
@@ -17,8 +21,8 @@ def source(name: str, root: str | os.PathLike[str]) -> FaceSource:
     """The data set ``name`` in the folder ``root``.
 
     Args:
-        name: ``celeba`` (its owners' layout), ``celebamask`` (photographs and class-index masks),
-            ``fairface``, or ``synthfaces``.
+        name: ``celeba``, ``expw``, ``fairface``, ``maad``, ``rafdb``, ``utkface`` (their owners' layouts),
+            ``celebamask`` (photographs and class-index masks), or ``synthfaces``.
         root: for drawn faces the folder of one set (``v.../synthfaces.json`` lies in it), which is read as it is; or
             the folder for all sets, in which the default one is drawn if it is not there yet.
 
@@ -38,8 +42,20 @@ def _celebamask(root: Path) -> FaceSource:
     return CelebAMask(root=root)
 
 
+def _expw(root: Path) -> FaceSource:
+    return ExpW(root=root)
+
+
 def _fairface(root: Path) -> FaceSource:
     return FairFace(root=root)
+
+
+def _maad(root: Path) -> FaceSource:
+    return MAADFace(root=root)
+
+
+def _rafdb(root: Path) -> FaceSource:
+    return RAFDB(root=root)
 
 
 def _synthfaces(root: Path) -> FaceSource:
@@ -48,9 +64,17 @@ def _synthfaces(root: Path) -> FaceSource:
     return SynthFaces(root=root)
 
 
+def _utkface(root: Path) -> FaceSource:
+    return UTKFace(root=root)
+
+
 _SOURCES: dict[str, Callable[[Path], FaceSource]] = {
     "celeba": _celeba,
     "celebamask": _celebamask,
+    "expw": _expw,
     "fairface": _fairface,
+    "maad": _maad,
+    "rafdb": _rafdb,
     "synthfaces": _synthfaces,
+    "utkface": _utkface,
 }
