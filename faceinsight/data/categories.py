@@ -1,7 +1,8 @@
 """Labels of data sets that give each face one value of each category, such as an age, a gender or an expression."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -13,7 +14,7 @@ from faceinsight.knowledge.schema import Schema
 __all__ = ["category_labels", "named_values", "unknown_notes"]
 
 
-def named_values(path: Path, values: pd.Series, names: Mapping[Hashable, str]) -> pd.Series:
+def named_values(path: Path, values: pd.Series, names: Mapping[Any, str]) -> pd.Series:
     """What a list's values are called.
 
     Args:

@@ -144,7 +144,9 @@ def identity_folders(root: Path) -> dict[str, str]:
 
 def read_list(path: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Series, tuple[str, ...]]:
     """The schema's labels and the identities by file name, and the names of the columns left out."""
-    labels, people, unused = [], [], ()
+    labels: list[pd.DataFrame] = []
+    people: list[pd.Series] = []
+    unused: tuple[str, ...] = ()
     try:
         with pd.read_csv(path, index_col=0, dtype={IDENTITY: str}, skipinitialspace=True, chunksize=LINES) as pieces:
             for piece in pieces:
