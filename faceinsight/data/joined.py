@@ -48,11 +48,14 @@ class JoinedFaces:
         """The sources' tables below the folder that they have in common.
 
         Raises:
-            ValueError: a source knows none of the attributes, or no source knows one of them.
+            ValueError: a source knows none of the attributes, no source knows one of them, or two sources cut their
+                boxes with different margins.
         """
         tables = [source.table() for source in self.sources]
         tables += [table.select(table.rows("train")) for table in (source.table() for source in self.training)]
         self._check_known(tables)
+        if len(margins := {table.margin for table in tables} - {0.0}) > 1:
+            raise ValueError(f"one margin is wanted for the boxes of all sources, got {sorted(margins)}")
         root = common_folder([table.root for table in tables])
         first, identities = 0, []
         for table in tables:
@@ -66,6 +69,7 @@ class JoinedFaces:
             labels=torch.cat([labels_by_name(table, self.schema) for table in tables]),
             split=tuple(split for table in tables for split in table.split),
             identity=torch.cat(identities),
+            margin=max(table.margin for table in tables),
         )
 
     def notes(self) -> list[str]:

@@ -90,6 +90,18 @@ def test_what_cannot_be_learnt_or_is_of_no_use_is_refused(root: Path, names: lis
         JoinedFaces(sources=sources, schema=Schema.from_names(names)).table()
 
 
+def test_the_margin_of_boxes_is_kept_and_two_are_refused(joined: JoinedFaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined.prepare()
+    first, second = joined.sources
+    cut = replace(first.table(), margin=0.25)
+    monkeypatch.setattr(first, "table", lambda: cut)
+    assert joined.table().margin == 0.25
+    other = replace(second.table(), margin=0.5)
+    monkeypatch.setattr(second, "table", lambda: other)
+    with pytest.raises(ValueError, match=r"one margin is wanted for the boxes of all sources, got \[0.25, 0.5\]"):
+        joined.table()
+
+
 def test_no_sources_are_refused() -> None:
     with pytest.raises(ValueError, match="needs at least one source"):
         JoinedFaces(sources=[], schema=WANTED)
