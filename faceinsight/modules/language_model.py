@@ -174,10 +174,10 @@ class LanguageModel(nn.Module):
         """
         given = {"dtype": dtype, "attn_implementation": attn_implementation}
         options |= {name: value for name, value in given.items() if value is not None}
-        backbone = load_pretrained(AutoModelForCausalLM, name_or_path, revision=revision, **options)
-        model = cls(backbone=backbone, tokenizer=load_tokenizer(name_or_path, revision=revision))
+        commit = commit_of(name_or_path, revision)
+        backbone = load_pretrained(AutoModelForCausalLM, name_or_path, revision=commit, **options)
+        model = cls(backbone=backbone, tokenizer=load_tokenizer(name_or_path, revision=commit))
         called = "faceinsight.modules.LanguageModel.from_pretrained"
-        commit = commit_of(backbone, revision)
         model.origin = {"given": called, "name_or_path": str(name_or_path), "revision": commit}
         return model
 
@@ -324,7 +324,7 @@ class LanguageModel(nn.Module):
     def _single_token(self, spellings: Sequence[str]) -> Tensor:
         for spelling in spellings:
             ids = self.token_ids(spelling)
-            if len(ids) == 1 and int(ids) != self.tokenizer.unk_token_id:
+            if len(ids) == 1 and self._tokens[spelling] != [self.tokenizer.unk_token_id]:
                 return ids[0]
         raise ValueError(
             f"none of {list(spellings)} is a single token of this tokenizer; the nearest that it has: "

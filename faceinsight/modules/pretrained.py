@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -15,6 +16,12 @@ __all__ = ["commit_of", "load_pretrained", "load_tokenizer"]
 
 #: What transformers calls pickled weights.
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+#: Why pickled weights are refused, and what to do about it.
+PICKLE = (
+    "pickle can run any code and is never opened here; get the checkpoint's safetensors, or write them where you trust "
+    "the file: AutoModel...from_pretrained(directory).save_pretrained(other)"
+)
 
 
 def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: Any) -> PreTrainedModel:
@@ -37,6 +44,8 @@ def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: 
     except SafetensorError as error:
         raise ValueError(f"the weights in {name_or_path} are cut short or damaged ({error}); get them again") from error
     except OSError as error:
+        if "use_safetensors" in str(error):  # transformers' advice is to leave it out
+            raise ValueError(f"the hub's {name_or_path} has no safetensors at this revision; {PICKLE}") from error
         raise FileNotFoundError(f"{name_or_path} cannot be loaded: {error}") from error
     if missing := sorted(found["missing_keys"]):
         raise ValueError(
@@ -64,9 +73,23 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], *, revision: str | None
     return tokenizer
 
 
-def commit_of(model: PreTrainedModel, revision: str | None) -> str | None:
-    """The commit of a hub model as far as it is known."""
-    return getattr(model.config, "_commit_hash", None) or revision
+def commit_of(name_or_path: str | os.PathLike[str], revision: str | None) -> str | None:
+    """The commit that a hub model's revision is now; of a directory, what was said.
+
+    Every file is then asked for by it. Asked for a branch of pickles, transformers would have them converted, publicly.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`load_pretrained`.
+    """
+    check_directory(name_or_path)
+    if Path(name_or_path).is_dir():
+        return revision
+    try:
+        return Path(hf_hub_download(str(name_or_path), "config.json", revision=revision)).parent.name
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f"{name_or_path} is no directory here, and cannot be loaded from the hub: {error}"
+        ) from error
 
 
 def check_directory(name_or_path: str | os.PathLike[str]) -> None:
@@ -78,15 +101,16 @@ def check_directory(name_or_path: str | os.PathLike[str]) -> None:
         return
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(f"no config.json in {folder}: this is no checkpoint in the Hugging Face layout")
+    for path in sorted({*folder.glob("*config.json"), *folder.glob("*.index.json")}):
+        try:  # transformers goes on without some of them, and without a word
+            json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is cut short or damaged ({error}); get it again") from error
     if index := next(folder.glob("*.safetensors.index.json"), None):
         shards = {*json.loads(index.read_text("utf-8"))["weight_map"].values()}
         if missing := sorted(shard for shard in shards if not (folder / shard).is_file()):
             raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which {index.name} names; get them too")
     elif not any(folder.glob("*.safetensors")):
         if pickled := sorted(path.name for pattern in PICKLED for path in folder.glob(pattern)):
-            raise ValueError(
-                f"{folder} holds its weights only as pickle ({', '.join(pickled)}), which can run any code and is "
-                "never opened here; get the checkpoint's safetensors, or write them where you trust the file: "
-                "AutoModel...from_pretrained(directory).save_pretrained(other)"
-            )
+            raise ValueError(f"{folder} holds its weights only as pickle ({', '.join(pickled)}); {PICKLE}")
         raise FileNotFoundError(f"no weights (*.safetensors) in {folder}; get the whole checkpoint")

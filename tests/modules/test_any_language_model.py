@@ -1,6 +1,7 @@
 """Any family of language models, loaded from disk: one pass equals plain prompts, or it is refused."""
 
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,17 @@ from faceinsight.modules.attention import attention_masks, unstable_length
 from faceinsight.modules.attribute_query import AttributeQuery, Form
 from faceinsight.modules.language_model import LanguageModel
 from faceinsight.modules.one_pass_check import MEASURED, one_pass_error
-from tests.modules.checkpoints import FAMILIES, WINDOW, sizes, text_config, tokenizer, write_language_model
+from tests.modules.checkpoints import (
+    COMMIT,
+    FAMILIES,
+    WINDOW,
+    in_hub_cache,
+    pickled,
+    sizes,
+    text_config,
+    tokenizer,
+    write_language_model,
+)
 
 PREFIX = ["A photo of a face.", "Another one here! "]
 QUESTIONS = ["bald?", "a", "wearing a hat?", "Is it old?", "No"]
@@ -214,11 +225,47 @@ def test_a_checkpoint_that_is_not_whole_is_refused_by_name(tmp_path: Path) -> No
         LanguageModel.from_pretrained(folder)
 
 
-def test_a_checkpoint_of_pickles_is_never_opened(tmp_path: Path) -> None:
-    folder = write_language_model(tmp_path / "model", "Llama")
-    (folder / "model.safetensors").unlink()
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "model.safetensors.index.json"])
+def test_a_settings_file_that_is_cut_short_is_named_not_passed_over(name: str, checkpoint: Any, tmp_path: Path) -> None:
+    folder = shutil.copytree(checkpoint("Llama"), tmp_path / "model")
+    (folder / name).write_text('{"weight_map": {"a": ')
+    with pytest.raises(ValueError, match=rf"{name} is cut short or damaged \(Expecting value.*\); get it again$"):
+        LanguageModel.from_pretrained(folder)
+
+
+def test_a_checkpoint_of_pickles_is_never_opened(
+    checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = pickled(checkpoint("Llama"), tmp_path / "model")
+    with pytest.raises(ValueError, match=r"holds its weights only as pickle \(pytorch_model.bin\); pickle can run any"):
+        LanguageModel.from_pretrained(folder)
+    in_hub_cache(monkeypatch, tmp_path / "hub", pickled=folder)
+    with pytest.raises(
+        ValueError, match=r"^the hub's somebody/pickled has no safetensors at this revision; pickle can"
+    ):
+        LanguageModel.from_pretrained("somebody/pickled")
+    (folder / "pytorch_model.bin").unlink()
     with pytest.raises(FileNotFoundError, match=r"^no weights \(\*.safetensors\) in "):
         LanguageModel.from_pretrained(folder)
-    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
-    with pytest.raises(ValueError, match=r"holds its weights only as pickle \(pytorch_model.bin\), which can run any"):
-        LanguageModel.from_pretrained(folder)
+
+
+def test_all_of_a_hub_model_is_taken_from_the_commit_that_is_kept(
+    checkpoint: Any, loaded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_hub_cache(monkeypatch, tmp_path, llama=checkpoint("Llama"))
+    asked = []
+    load = AutoModelForCausalLM.from_pretrained
+    monkeypatch.setattr(
+        AutoModelForCausalLM,
+        "from_pretrained",
+        lambda *given, **how: asked.append(how["revision"]) or load(*given, **how),
+    )
+    model = LanguageModel.from_pretrained("somebody/llama", revision="main")
+    assert asked == [COMMIT], "of a branch, transformers would have pickles converted"
+    assert model.origin is not None
+    assert (model.origin["name_or_path"], model.origin["revision"]) == ("somebody/llama", COMMIT)
+    assert torch.equal(read(model.eval()), read(loaded("Llama")))
+    with pytest.raises(
+        FileNotFoundError, match=r"^somebody/none is no directory here, and cannot be loaded from the hub"
+    ):
+        LanguageModel.from_pretrained("somebody/none")
