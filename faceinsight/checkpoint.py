@@ -1,7 +1,7 @@
 """A model in a directory, to be published and trusted: what was trained, and the hash of what was not.
 
 The files are those of :mod:`faceinsight.model_directory`. What they lack is given again by its name: frozen parts,
-which are then held against their hash, and users' own classes, which get their trained weights. Nothing is downloaded.
+which are then held against their hash, and users' own classes, which get their trained weights.
 
 >>> import tempfile
 >>> import torch

@@ -34,10 +34,13 @@ from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.description import FILES
 
-__all__ = ["FROZEN", "TRAINED", "SavedModel", "read_directory", "write_directory"]
+__all__ = ["FROZEN", "NAMES", "TRAINED", "SavedModel", "read_directory", "write_directory"]
 
 CONFIG, TRAINED, FROZEN = "config.json", "model.safetensors", "frozen.safetensors"
 SCHEMA, RULES, GRAPH = FILES[Schema], FILES[RuleSet], FILES[LabelGraph]
+
+#: All files that a model's directory may hold.
+NAMES = (CONFIG, SCHEMA, RULES, GRAPH, TRAINED, FROZEN)
 
 #: The version of the layout; raise it when a directory can no longer be read as before.
 FORMAT = 1
@@ -135,7 +138,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def check_files(folder: Path, files: Mapping[str, str]) -> None:
     """Refuse a directory in which a file is missing, damaged, changed or unknown."""
-    known = {SCHEMA, RULES, GRAPH, TRAINED, FROZEN}
+    known = {*NAMES} - {CONFIG}
     if unknown := files.keys() - known:
         raise ValueError(f"{folder / CONFIG} names {sorted(unknown)}, which are no files of a model: {sorted(known)}")
     wanted = {SCHEMA, TRAINED, *files}
