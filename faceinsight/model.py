@@ -19,7 +19,8 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from faceinsight.checkpoint import load_model, save_model
-from faceinsight.data.images import Picture, image_batch
+from faceinsight.data.images import Crop, Picture, image_batch
+from faceinsight.hub import fetched, push
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -141,14 +142,19 @@ class FaceModel(nn.Module):
         return self.encoder.segmentation
 
     def images(self, pictures: Sequence[Picture] | Images) -> Images:
-        """Files, PIL images or tensors as this model takes them: centred squares of its size, RGB in [0, 1].
+        """Files, PIL images or tensors as this model takes them: squares of its size, RGB in [0, 1].
 
         Raises:
             BrokenImageError: a file that is missing, or no 8-bit picture.
         """
+        return image_batch(pictures, **self.picture_options).to(next(self.parameters()).device)
+
+    @property
+    def picture_options(self) -> dict[str, Any]:
+        """How pictures become this model's images: arguments of a ``FaceDataModule`` or a ``FaceReader``."""
         wanted = self.image_encoder.preprocessing
-        made = image_batch(pictures, image_size=wanted["image_size"], interpolation=wanted["interpolation"])
-        return made.to(next(self.parameters()).device)
+        crop = Crop(shape=wanted.get("shape", "square"))
+        return {"image_size": wanted["image_size"], "interpolation": wanted["interpolation"], "crop": crop}
 
     def encode(self, images: Images, masks: Masks | None = None) -> Features:
         """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
@@ -162,18 +168,44 @@ class FaceModel(nn.Module):
         """
         save_model(self, directory, include_frozen=include_frozen)
 
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        include_frozen: bool = False,
+        private: bool | None = None,
+        revision: str | None = None,
+    ) -> str:
+        """Put what :meth:`save_pretrained` writes into a repository of the hub; see :mod:`faceinsight.hub`.
+
+        Args:
+            repo_id: such as ``"user/name"``; it is made if it is not there.
+            include_frozen: as for :meth:`save_pretrained`.
+            private: of a repository that is made now; as its owner has set by default.
+            revision: the branch; ``main`` by default.
+
+        Returns:
+            The commit, by which :meth:`from_pretrained` finds this very model again.
+        """
+        return push(self, repo_id, include_frozen=include_frozen, private=private, revision=revision)
+
     @classmethod
-    def from_pretrained(cls, directory: str | os.PathLike[str], **parts: Any) -> "FaceModel":
+    def from_pretrained(
+        cls, directory: str | os.PathLike[str], *, revision: str | None = None, **parts: Any
+    ) -> "FaceModel":
         """The model of this class that :meth:`save_pretrained` wrote: the same logits to the last bit, evaluation mode.
 
         Args:
+            directory: or the id of a repository on the hub, ``"user/name"``.
+            revision: the repository's commit, branch or tag; of a directory there is none.
             parts: what the directory lacks, by the name of the argument: frozen parts and a user's own classes. A part
                 of a part goes by its path: ``**{"segmentation.parser": parser}``. The error names all that are wanted.
 
         Raises:
-            FileNotFoundError, ValueError: as :func:`faceinsight.checkpoint.load_model`.
+            FileNotFoundError, ValueError: as :func:`faceinsight.checkpoint.load_model` and
+                :func:`faceinsight.hub.fetched`.
         """
-        return load_model(cls, directory, parts)
+        return load_model(cls, fetched(directory, revision), parts)
 
 
 class FaceInsight(FaceModel):

@@ -6,18 +6,28 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer, CLIPImageProcessor
 
 import faceinsight as fi
+from faceinsight.data.images import Crop, image_batch
 from faceinsight.modules.attribute_query import AttributeQuery
 from faceinsight.modules.correlation import CorrelationConstraint
 from faceinsight.modules.multimodal import QUESTION, multimodal_parts
 from faceinsight.modules.text_encoder import TextEncoder
 from faceinsight.modules.vision_tower import VisionTower
-from tests.modules.checkpoints import write_internvl, write_language_model, write_llava
+from tests.modules.checkpoints import (
+    COMMIT,
+    in_hub_cache,
+    pickled,
+    write_internvl,
+    write_language_model,
+    write_llava,
+)
 
 SCHEMA = fi.Schema.from_dict(
     {
@@ -116,6 +126,7 @@ def test_a_tower_keeps_the_promises_of_an_image_encoder(kind: str, checkpoint: A
         "mean": pytest.approx([0.4, 0.5, 0.6]),
         "std": pytest.approx([0.2, 0.3, 0.4]),
         "interpolation": "bicubic",
+        "shape": "square" if kind == "LLaVA" else "whole",
     }
     moved = images.clone()
     moved[:, :, : size // grid[0], -size // grid[1] :] += 0.5  # the upper right cell: the last token of the first row
@@ -125,6 +136,22 @@ def test_a_tower_keeps_the_promises_of_an_image_encoder(kind: str, checkpoint: A
         tower(torch.rand(1, 3, 8, 8))
     with pytest.raises(ValueError, match=r"^images must be RGB"):
         tower(torch.rand(1, 1, size, size))
+
+
+@pytest.mark.parametrize("kind", ["LLaVA", "InternVL"])
+def test_a_picture_that_is_not_square_is_cut_or_squashed_as_the_checkpoints_own_processor_does(
+    kind: str, checkpoint: Any
+) -> None:
+    model = fi.FaceInsight.from_llava(checkpoint(kind), schema=SCHEMA)
+    rows, columns = np.mgrid[0:48, 0:24]
+    picture = Image.fromarray(np.stack([5 * rows, 10 * columns, 3 * (rows + columns)], axis=-1).astype(np.uint8))
+    processor = AutoImageProcessor.from_pretrained(checkpoint(kind))
+    pixels = processor(picture, return_tensors="pt")["pixel_values"][0]
+    whole = pixels * torch.tensor([0.2, 0.3, 0.4])[:, None, None] + torch.tensor([0.4, 0.5, 0.6])[:, None, None]
+    torch.testing.assert_close(model.images([picture])[0], whole, rtol=0, atol=0.02)
+    other = Crop(shape="whole" if kind == "LLaVA" else "square")
+    otherwise = image_batch([picture], **(model.picture_options | {"crop": other}))[0]
+    assert (otherwise - whole).abs().max() > 0.2
 
 
 def test_words_shared_by_all_questions_are_read_once(checkpoint: Any) -> None:
@@ -176,6 +203,17 @@ def test_a_saved_model_comes_back_on_its_base(kind: str, along: bool, checkpoint
     assert again.schema == SCHEMA
 
 
+def test_a_checkpoint_from_the_hub_is_told_by_its_commit(
+    checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_hub_cache(monkeypatch, tmp_path, llava=checkpoint("LLaVA"))
+    model = fi.FaceInsight.from_llava("somebody/llava", schema=SCHEMA)
+    for part in (model.image_encoder, model.language_model):
+        assert (part.origin["name_or_path"], part.origin["revision"]) == ("somebody/llava", COMMIT)
+    local = fi.FaceInsight.from_llava(checkpoint("LLaVA"), schema=SCHEMA)
+    assert torch.equal(model(faces(model)).logits, local(faces(model)).logits)
+
+
 def test_another_base_is_refused(checkpoint: Any, tmp_path: Path) -> None:
     model = fi.FaceInsight.from_llava(checkpoint("LLaVA"), schema=SCHEMA)
     model.save_pretrained(tmp_path)
@@ -222,6 +260,13 @@ def test_checkpoints_that_cannot_be_taken_apart_are_refused(tmp_path: Path) -> N
         multimodal_parts(tmp_path / "none")
     with pytest.raises(ValueError, match=r"is a 'llama' model with the vision tower 'none'; models of these families"):
         multimodal_parts(write_language_model(tmp_path / "text", "Llama"))
+    whole = write_llava(tmp_path / "whole")
+    with pytest.raises(ValueError, match=r"holds its weights only as pickle \(pytorch_model.bin\); pickle can run any"):
+        multimodal_parts(pickled(whole, tmp_path / "pickled"))
+    path = whole / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"^the weights in .* are cut short or damaged \(.*\); get them again"):
+        multimodal_parts(whole)
     with pytest.raises(ValueError, match=r"gives 10 patch tokens, which is no grid of 3 x 3"):
         multimodal_parts(write_llava(tmp_path / "with class token", vision_feature_select_strategy="full"))
     with pytest.raises(ValueError, match=r"^the tokenizer has no image token: the configuration says number 999, the"):

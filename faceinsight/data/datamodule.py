@@ -46,6 +46,8 @@ class FaceDataModule(lightning.LightningDataModule):
         limit_train: train on this many faces only: whole identities in a fixed order, the same for every seed, so
             that a smaller limit's faces are among a larger one's.
         crop: which part of each picture; the centred square by default.
+        interpolation: the filter by which pictures are resized. A model's own size, crop and filter are its
+            :attr:`~faceinsight.model.FaceModel.picture_options`.
         texts: writes what a network is to learn to say of each training face; None for no text.
         memory_mb: room for decoded pictures in MiB.
         seed: of order and augmentation; None takes torch's own (``seed_everything``).
@@ -62,6 +64,7 @@ class FaceDataModule(lightning.LightningDataModule):
         augment: Augmentation | None = None,
         limit_train: int | None = None,
         crop: Crop | None = None,
+        interpolation: str = "bilinear",
         texts: FaceTexts | None = None,
         memory_mb: int = 1024,
         seed: int | None = None,
@@ -72,8 +75,8 @@ class FaceDataModule(lightning.LightningDataModule):
         self.source, self.batch_size, self.num_workers = source, batch_size, num_workers
         self.broken, self.augment, self.limit_train, self.seed = broken, augment, limit_train, seed
         self.texts = texts
-        # each worker would keep a copy of its own
-        self.reader = FaceReader(image_size=image_size, crop=crop, memory_mb=0 if num_workers else memory_mb)
+        memory_mb = 0 if num_workers else memory_mb  # each worker would keep a copy of its own
+        self.reader = FaceReader(image_size=image_size, crop=crop, memory_mb=memory_mb, interpolation=interpolation)
         self._table: FaceTable | None = None
         self._features: dict[str, Tensor] | None = None
         self._common_seed: int | None = None

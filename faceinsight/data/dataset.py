@@ -85,8 +85,11 @@ class FaceReader:
     @property
     def settings(self) -> dict[str, object]:
         """What the squares depend on besides the files, as plain data."""
-        settings = {"image_size": self.image_size, "crop": asdict(self.crop), "pillow": PIL.__version__}
-        # left unsaid where it is the usual one, so that features cached before it could be chosen are still found
+        crop = asdict(self.crop)
+        # both left unsaid where they are the usual ones, so that features cached before they could be chosen are found
+        if crop["shape"] == "square":
+            del crop["shape"]
+        settings = {"image_size": self.image_size, "crop": crop, "pillow": PIL.__version__}
         return settings if self.interpolation == "bilinear" else {**settings, "interpolation": self.interpolation}
 
     def fingerprint(self, table: FaceTable) -> str:

@@ -5,9 +5,9 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -64,6 +64,7 @@ class Crop:
         top: share of the height cut off at the top.
         right: share of the width cut off at the right.
         bottom: share of the height cut off at the bottom.
+        shape: ``"square"``, or ``"whole"`` to take all that is left, which is then squashed to a square.
 
     Raises:
         ValueError: a share below 0, or nothing is left.
@@ -72,21 +73,30 @@ class Crop:
     (0.0, 20.0, 178.0, 198.0)
     >>> Crop(top=0.5).box(100, 100)
     (25.0, 50.0, 75.0, 100.0)
+    >>> Crop(top=0.5, shape="whole").box(100, 100)
+    (0.0, 50.0, 100.0, 100.0)
     """
 
     left: float = 0.0
     top: float = 0.0
     right: float = 0.0
     bottom: float = 0.0
+    shape: Literal["square", "whole"] = "square"
 
     def __post_init__(self) -> None:
-        if min(asdict(self).values()) < 0 or self.left + self.right >= 1 or self.top + self.bottom >= 1:
+        if (
+            min(self.left, self.top, self.right, self.bottom) < 0
+            or self.left + self.right >= 1
+            or self.top + self.bottom >= 1
+        ):
             raise ValueError(f"a crop cuts shares of at least 0 off the sides and leaves something, got {self}")
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Left, upper, right, lower edge in pixels of a picture of this size."""
         left, right = self.left * width, (1 - self.right) * width
         upper, lower = self.top * height, (1 - self.bottom) * height
+        if self.shape == "whole":
+            return left, upper, right, lower
         side = min(right - left, lower - upper)
         x, y = (left + right - side) / 2, (upper + lower - side) / 2
         return x, y, x + side, y + side

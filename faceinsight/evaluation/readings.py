@@ -131,8 +131,7 @@ def of_shards(
     tell: Tell,
 ) -> list[dict[str, Any]]:
     """All shards of one kind, those that are missing read now."""
-    wanted = model.image_encoder.preprocessing
-    reader = FaceReader(image_size=wanted["image_size"], interpolation=wanted["interpolation"], memory_mb=0)
+    reader = FaceReader(**model.picture_options, memory_mb=0)
     shown = table if model.segmentation is not None else replace(table, mask_root=None)
     shards = []
     for rows in torch.arange(len(table)).split(SHARD):

@@ -1,7 +1,9 @@
 """LLaVA and InternVL checkpoints taken apart: vision tower, projector and language model, each the checkpoint's own.
 
 Sources: LLaVA-1.5 (https://arxiv.org/abs/2310.03744), FaceInsight's base; InternVL 3 (https://arxiv.org/abs/2504.10479),
-FaceLLM's base. An image is one tile of the tower's own size: a face crop needs no cutting up.
+FaceLLM's base. An image is one tile of the tower's own size, cut or squashed to a square as the checkpoint's processor
+does: a face crop needs no cutting up into several tiles, which InternVL's does with large pictures unless told not to
+(``crop_to_patches=False``).
 """
 
 import os
@@ -21,7 +23,7 @@ from transformers import (
 
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.language_model import LanguageModel
-from faceinsight.modules.pretrained import check_directory, commit_of, load_pretrained, load_tokenizer
+from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
 from faceinsight.modules.vision_tower import VisionTower
 
 __all__ = ["QUESTION", "conversation", "multimodal_parts"]
@@ -63,12 +65,13 @@ def multimodal_parts(
         FileNotFoundError, ValueError: no whole checkpoint (see :mod:`faceinsight.modules.pretrained`), none of these
             families, a processor for other images than the tower's, or a tokenizer without the image token.
     """
+    revision = commit_of(name_or_path, revision)
     family = family_of(name_or_path, revision)
     given = {"dtype": dtype, "attn_implementation": attn_implementation}
     options |= {name: value for name, value in given.items() if value is not None}
     whole = load_pretrained(AutoModelForImageTextToText, name_or_path, revision=revision, **options)
     called = "faceinsight.modules.multimodal.multimodal_parts"
-    origin = {"given": called, "name_or_path": str(name_or_path), "revision": commit_of(whole, revision)}
+    origin = {"given": called, "name_or_path": str(name_or_path), "revision": revision}
     tokenizer = load_tokenizer(name_or_path, revision=revision)
     tower = VisionTower(trunk=whole.model.vision_tower, **tower_options(whole.config, family, name_or_path, revision))
     language_model = LanguageModel(
@@ -87,7 +90,6 @@ def multimodal_parts(
 
 def family_of(name_or_path: str | os.PathLike[str], revision: str | None) -> str:
     """``llava`` or ``internvl``, before any weight is read."""
-    check_directory(name_or_path)
     try:
         config = AutoConfig.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
     except OSError as error:
@@ -132,7 +134,8 @@ def tower_options(
         ) from error
     size = config.vision_config.image_size
     size = size if isinstance(size, int) else size[0]
-    made = processor.crop_size if getattr(processor, "do_center_crop", None) else processor.size
+    cropped = getattr(processor, "do_center_crop", None)
+    made = processor.crop_size if cropped else processor.size
     if (found := made.get("height") or made.get("shortest_edge")) != size:
         raise ValueError(
             f"the image processor in {name_or_path} makes images of {found} px, its vision tower takes {size} px; "
@@ -144,6 +147,7 @@ def tower_options(
         "mean": [float(value) for value in processor.image_mean] if normalised else [0.0] * 3,
         "std": [float(value) for value in processor.image_std] if normalised else [1.0] * 3,
         "interpolation": (Resampling(resample) if isinstance(resample, int) else resample).name.lower(),
+        "shape": "square" if cropped or made.get("shortest_edge") else "whole",
         "layer": None if family == "internvl" and layer == -1 else layer,
         "select": config.vision_feature_select_strategy,
         "shuffle": round(1 / config.downsample_ratio) if family == "internvl" else 1,

@@ -42,6 +42,7 @@ class VisionTower(nn.Module):
         mean: of red, green and blue in [0, 1], as the checkpoint's processor says.
         std: as ``mean``.
         interpolation: how images were resized to ``image_size`` when the tower was trained.
+        shape: what of a picture was: its centred ``"square"`` (CLIP), or the ``"whole"``, squashed (InternVL, SigLIP).
         layer: the hidden states that are taken, counted as in transformers' ``hidden_states``; those of several layers
             are laid side by side; None for the model's last states.
         select: ``"default"`` leaves out the class token that stands first, ``"full"`` takes all.
@@ -65,13 +66,14 @@ class VisionTower(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         interpolation: str = "bicubic",
+        shape: Literal["square", "whole"] = "square",
         layer: int | Sequence[int] | None = -2,
         select: Literal["default", "full"] = "default",
         shuffle: int = 1,
     ) -> None:
         super().__init__()
         self.trunk = trunk
-        self.image_size, self.interpolation = image_size, interpolation
+        self.image_size, self.interpolation, self.shape = image_size, interpolation, shape
         self.layer, self.select, self.shuffle = layer, select, shuffle
         self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1))
@@ -91,6 +93,7 @@ class VisionTower(nn.Module):
             "mean": self.mean.flatten().tolist(),
             "std": self.std.flatten().tolist(),
             "interpolation": self.interpolation,
+            "shape": self.shape,
         }
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch patch dim"]:

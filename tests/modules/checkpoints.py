@@ -1,15 +1,21 @@
 """Tiny random checkpoints, written to disk in the layout in which they are published."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
+import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import CLIPImageProcessor, CLIPVisionConfig, PreTrainedTokenizerFast
+from transformers import CLIPImageProcessor, CLIPVisionConfig, GotOcr2ImageProcessor, PreTrainedTokenizerFast
 
 WINDOW = 4
 SPECIAL = ["<s>", "</s>", "<pad>", "<image>", "<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>"]
+
+COLOURS = {"image_mean": [0.4, 0.5, 0.6], "image_std": [0.2, 0.3, 0.4]}
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 #: each family's classes, and what its configuration needs beside the sizes; windows wherever the family has them
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -102,7 +108,8 @@ def write_llava(folder: Path, family: str = "Llama", *, chat_template: str | Non
         text_config=text_config(family),
         **{"image_token_index": tokenizer().convert_tokens_to_ids("<image>"), "image_seq_length": 9, **changes},
     )
-    return write_multimodal(folder, transformers.LlavaForConditionalGeneration(config), 12, chat_template)
+    processor = CLIPImageProcessor(size={"shortest_edge": 12}, crop_size={"height": 12, "width": 12}, **COLOURS)
+    return write_multimodal(folder, transformers.LlavaForConditionalGeneration(config), processor, chat_template)
 
 
 def write_internvl(folder: Path, *, chat_template: str | None = None, **changes: Any) -> Path:
@@ -115,18 +122,34 @@ def write_internvl(folder: Path, *, chat_template: str | None = None, **changes:
         text_config=text_config("Qwen2"),
         **{"image_token_id": tokenizer().convert_tokens_to_ids("<IMG_CONTEXT>"), "image_seq_length": 4, **changes},
     )
-    return write_multimodal(folder, transformers.InternVLForConditionalGeneration(config), 16, chat_template)
+    processor = GotOcr2ImageProcessor(size={"height": 16, "width": 16}, **COLOURS)
+    return write_multimodal(folder, transformers.InternVLForConditionalGeneration(config), processor, chat_template)
 
 
-def write_multimodal(folder: Path, model: Any, image_size: int, chat_template: str | None) -> Path:
+def write_multimodal(folder: Path, model: Any, processor: Any, chat_template: str | None) -> Path:
     generator = torch.Generator().manual_seed(0)
     for name, weight in model.named_parameters():
         if "norm" not in name:  # every weight matters, also those that begin at zero
             weight.data = 0.3 * torch.randn(weight.shape, generator=generator)
     model.save_pretrained(folder)
     tokenizer(chat_template=chat_template).save_pretrained(folder)
-    size = {"height": image_size, "width": image_size}
-    CLIPImageProcessor(
-        size={"shortest_edge": image_size}, crop_size=size, image_mean=[0.4, 0.5, 0.6], image_std=[0.2, 0.3, 0.4]
-    ).save_pretrained(folder)
+    processor.save_pretrained(folder)
     return folder
+
+
+def pickled(checkpoint: Path, folder: Path) -> Path:
+    """A checkpoint whose weights are there as pickle only."""
+    shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    return folder
+
+
+def in_hub_cache(monkeypatch: pytest.MonkeyPatch, cache: Path, **checkpoints: Path) -> None:
+    """Checkpoints as huggingface_hub keeps what it has downloaded from ``somebody/NAME``; no network from now on."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    for name, checkpoint in checkpoints.items():
+        place = cache / f"models--somebody--{name}"
+        shutil.copytree(checkpoint, place / "snapshots" / COMMIT)
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text(COMMIT)
