@@ -67,8 +67,10 @@ def evaluate(
     output: Path | None,
     split: Literal["train", "val", "test"],
     readings: list[Literal["logits", "calibrated", "text"]],
+    question: list[str] | None,
     rules: str | None,
     limit: int | None,
+    broken: Literal["refuse", "skip"],
     batch_size: int,
     max_new_tokens: int,
     revision: str | None,
@@ -88,7 +90,8 @@ def evaluate(
     faces.prepare()
     table = faces.table()
     kept = None if rules == "none" else RuleSet.load(rules or table.schema.name, schema=table.schema)
-    network = FaceInsight.from_llava(model, schema=table.schema, revision=revision, dtype=dtype)
+    asked = {} if question is None else {"question": question}
+    network = FaceInsight.from_llava(model, schema=table.schema, revision=revision, dtype=dtype, **asked)
     evaluate_training_free(
         network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")),
         table,
@@ -97,6 +100,7 @@ def evaluate(
         show=readings,
         rules=kept,
         limit=limit,
+        broken=broken,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
     )
@@ -238,8 +242,18 @@ def add_evaluate_options(one: ArgumentParser) -> None:
         default=["logits", "calibrated"],
         help="text: also let the model write its answers, and parse them; default: logits calibrated",
     )
+    one.add_argument(
+        "--question",
+        nargs="+",
+        metavar="TEXT",
+        help="asks for each attribute, with {prompt} in it; several are paraphrases, whose logits are averaged. An "
+        "attribute with questions of its own in the catalog is asked those",
+    )
     one.add_argument("--rules", metavar="CATALOG_OR_FILE", help="at the output; the data set's own by default, or none")
     one.add_argument("--limit", type=positive, metavar="N", help="only the first N faces of the split")
+    one.add_argument(
+        "--broken", choices=("refuse", "skip"), default="refuse", help="files that cannot be read; default: refuse"
+    )
     one.add_argument("--batch-size", type=positive, default=16, metavar="N", help="faces at a time; default: 16")
     one.add_argument("--max-new-tokens", type=positive, default=16, metavar="N", help="of a text answer; default: 16")
     one.add_argument("--revision", metavar="COMMIT", help="of a hub model")

@@ -157,6 +157,11 @@ def test_a_checkpoint_is_measured_as_it_is_and_the_same_command_finds_its_readin
     assert {path: path.read_bytes() for path in (tmp_path / "out" / "readings").iterdir()} == written
     assert len(list((tmp_path / "out" / "predictions").iterdir())) == 5
     assert "rules" not in capsys.readouterr().out
+    paraphrases = ["Is this a person {prompt}?", "A person {prompt}?"]
+    assert cli.main([*words, "--readings", "logits", "--broken", "skip", "--question", *paraphrases]) == 0
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["question"] == paraphrases
+    assert cli.main([*words, "--question", "Bald?"]) == 2
+    assert "error: a question asks for every attribute alike without '{prompt}' in it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
+from faceinsight.data.dataset import without_broken
 from faceinsight.data.graph_from_data import positive_share
 from faceinsight.data.table import FaceTable, Split
 from faceinsight.evaluation.plot import save_plot
@@ -60,6 +62,7 @@ def evaluate_training_free(
     show: Sequence[Reading] = ("logits", "calibrated"),
     rules: RuleSet | None = None,
     limit: int | None = None,
+    broken: Literal["refuse", "skip"] = "refuse",
     batch_size: int = 16,
     max_new_tokens: int = 16,
     resamples: int = 1000,
@@ -73,6 +76,8 @@ def evaluate_training_free(
         show: ``logits`` (always there), ``calibrated``, and ``text``, for which every question is answered in words.
         rules: adds the rows "+ rules" and the metrics of consistency.
         limit: only the first faces of the split.
+        broken: "refuse" a file that cannot be read when it is met, or "skip" such faces: they are looked for first,
+            named in a warning and counted below the table.
         batch_size, max_new_tokens: see :func:`~faceinsight.evaluation.readings.read_faces`.
         resamples: of the bootstrap.
         console: where progress and table are printed.
@@ -82,7 +87,9 @@ def evaluate_training_free(
     """
     console = console or Console()
     model.schema.check_names(table.schema.names, "the data set")
-    faces = table.select(table.rows(split)[:limit])
+    chosen = table.select(table.rows(split)[:limit])
+    seen = chosen if model.segmentation is not None else replace(chosen, mask_root=None)
+    faces = without_broken(seen) if broken == "skip" else seen
     if not bool((faces.labels != 0).any()):
         raise ValueError(f"none of the {len(faces):,} faces of {table.root} has a label to measure by")
     wants_texts = "text" in show
@@ -105,7 +112,13 @@ def evaluate_training_free(
         rows[MAJORITY] = positive_share(table.labels[table.rows("train")]).expand(len(faces), -1).contiguous()
     seconds = {LOGITS: readings.seconds["logits"]} | ({TEXT: readings.seconds["texts"]} if wants_texts else {})
     report = training_free_report(
-        rows, said, faces, rules=rules, seconds=seconds, remarks=remarks(readings, said), resamples=resamples
+        rows,
+        said,
+        faces,
+        rules=rules,
+        seconds=seconds,
+        remarks=remarks(readings, said, len(seen) - len(faces)),
+        resamples=resamples,
     )
     write_results(folder, report, rows, readings, model, faces)
     print_report(report, Console(file=console.file, width=max(console.width, TABLE_WIDTH), quiet=console.quiet))
@@ -113,8 +126,8 @@ def evaluate_training_free(
     return report
 
 
-def remarks(readings: Readings, said: TextAnswers | None) -> list[str]:
-    """What a reader of the table must know of the readings."""
+def remarks(readings: Readings, said: TextAnswers | None, skipped: int) -> list[str]:
+    """What a reader of the table must know of the readings, and of the faces that were left out."""
     blank = readings.blank.mean(0).sigmoid()
     lines = [
         f"Pictures without content are answered with yes at {blank.min():.2f} to {blank.max():.2f} (median "
@@ -125,6 +138,8 @@ def remarks(readings: Readings, said: TextAnswers | None) -> list[str]:
             f"{100 * said.refused:.2f} % of the texts refuse to answer, {100 * said.unclear:.2f} % are unclear. An "
             "attribute without an answer is undecided at one half, which is wrong whatever its label says."
         )
+    if skipped:
+        lines.append(f"Left out, since their files cannot be read: {skipped:,} of {skipped + len(readings.logits):,}.")
     return lines
 
 
@@ -190,6 +205,7 @@ def metrics_of(report: Report, readings: Readings, model: FaceInsight) -> dict[s
         "torch": torch.__version__,
         "rows": rows,
         "blank_image": blank,
+        "remarks": list(report.remarks),
         "seconds": dict(readings.seconds),
     }
 

@@ -13,7 +13,7 @@ Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -122,6 +122,7 @@ def paired_bootstrap(
     names: Sequence[str] | None = None,
     resamples: int = 1000,
     seed: int = 0,
+    scorers: Mapping[str, Callable[..., Run]] | None = None,
 ) -> Bootstrap:
     """Estimate every variant and compare it with its reference on the same resampled faces.
 
@@ -136,6 +137,7 @@ def paired_bootstrap(
             (:mod:`faceinsight.evaluation.per_attribute`).
         resamples: 1,000 allow overall p-values down to 0.002 times the number of comparisons.
         seed: of the resampling.
+        scorers: variant -> what scores its runs in place of :func:`~faceinsight.evaluation.scores.score`.
 
     Raises:
         ValueError: probabilities and labels differ in shape, or a compared variant has no run.
@@ -145,7 +147,10 @@ def paired_bootstrap(
     resampled = None if identities == 1 else clusters
     weights = face_weights(len(labels), resamples=resamples, seed=seed, clusters=resampled)
     scored = {
-        variant: {seed: score(probability, labels, weights, rules) for seed, probability in by_seed.items()}
+        variant: {
+            seed: (scorers or {}).get(variant, score)(probability, labels, weights, rules)
+            for seed, probability in by_seed.items()
+        }
         for variant, by_seed in runs.items()
     }
     measured = [name for name in METRICS if rules is not None or name not in ("violation_rate", "logical_accuracy")]

@@ -20,7 +20,7 @@ Subtracting one number from all faces moves no ranking: AP and AUROC are those o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import torch
@@ -31,6 +31,7 @@ from faceinsight import metrics
 from faceinsight.data.table import FaceTable
 from faceinsight.evaluation.readings import Readings
 from faceinsight.evaluation.results import Report, VariantResult
+from faceinsight.evaluation.scores import Run, score
 from faceinsight.evaluation.statistics import Bootstrap, paired_bootstrap
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.modules.decoder import ConsistentDecoder
@@ -211,26 +212,36 @@ def bootstrapped(
     **options: Any,
 ) -> Bootstrap:
     """Every row estimated and compared; texts that decide nothing are wrong, and have no logical accuracy."""
-    silent = {TEXT} if TEXT in rows and bool((rows[TEXT] == 0.5).any()) else set()
-    found = paired_bootstrap({name: {0: each} for name, each in rows.items()}, labels, references, **options)
+    silent = TEXT in rows and bool((rows[TEXT] == 0.5).any())
+    scorers = {TEXT: score_of_silence} if silent else {}
+    runs = {name: {0: each} for name, each in rows.items()}
+    found = paired_bootstrap(runs, labels, references, scorers=scorers, **options)
     if not silent:
         return found
-    wrong = {**rows, TEXT: undecided_is_wrong(rows[TEXT], labels)}
-    graded = paired_bootstrap({name: {0: each} for name, each in wrong.items()}, labels, references, **options)
-    estimates = {
-        name: {
-            metric: graded.estimates[name][metric] if metric in GRADED else plain
-            for metric, plain in by_metric.items()
-            if metric != "logical_accuracy" or name not in silent
+    estimates = {name: dict(each) for name, each in found.estimates.items()}
+    estimates[TEXT].pop("logical_accuracy", None)
+    kept = [each for each in found.comparisons if (each.variant, each.metric) != (TEXT, "logical_accuracy")]
+    return replace(found, estimates=estimates, comparisons=tuple(kept))
+
+
+def score_of_silence(
+    probability: Float[Tensor, "face attr"],
+    labels: Int8[Tensor, "face attr"],
+    weights: Float[Tensor, "resample face"],
+    rules: RuleSet | None,
+) -> Run:
+    """As :func:`~faceinsight.evaluation.scores.score`, with what is undecided as a wrong decision."""
+    plain, graded = (
+        score(each, labels, weights, rules) for each in (probability, undecided_is_wrong(probability, labels))
+    )
+    decided = {
+        field.name: {
+            metric: getattr(graded if metric in GRADED else plain, field.name)[metric]
+            for metric in getattr(plain, field.name)
         }
-        for name, by_metric in found.estimates.items()
+        for field in fields(Run)
     }
-    comparisons = [each for each in graded.comparisons if each.metric in GRADED]
-    comparisons += [each for each in found.comparisons if each.metric not in GRADED]
-    attributes = [each for each in graded.attributes if each.metric in GRADED]
-    attributes += [each for each in found.attributes if each.metric not in GRADED]
-    kept = [each for each in comparisons if each.metric != "logical_accuracy" or each.variant not in silent]
-    return replace(found, estimates=estimates, comparisons=tuple(kept), attributes=tuple(attributes))
+    return Run(**decided)
 
 
 def shares(

@@ -1,6 +1,8 @@
 """A checkpoint measured as it is: what it gives is kept, read in every way, and written down."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import Tensor
 
 import faceinsight as fi
 from faceinsight.data.table import FaceTable
-from faceinsight.evaluation import blank_images, blank_logits, evaluate_training_free, readings
+from faceinsight.evaluation import blank_images, blank_logits, evaluate_training_free, readings, training_free
 from faceinsight.evaluation.predictions import read_predictions
 from faceinsight.evaluation.readings import Readings, asked, read_faces
 from faceinsight.evaluation.training_free import (
@@ -235,10 +237,14 @@ def test_calibrating_moves_no_ranking_but_decisions(faces: FaceTable) -> None:
     assert "refused" not in by_name["calibrated"].shares
 
 
-def test_silence_is_never_right(faces: FaceTable) -> None:
+def test_silence_is_never_right(faces: FaceTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+    bootstrap = training_free.paired_bootstrap
+    monkeypatch.setattr(training_free, "paired_bootstrap", lambda *a, **k: drawn.append(1) or bootstrap(*a, **k))
     texts = tuple(("Yes" if face < 3 else "", "No", "Hat", "I cannot tell") for face in range(FACES))
     rows, said = variants(made_up(texts), COUNTS, rules=RULES)
     report = training_free_report(rows, said, faces, rules=RULES, seconds={}, resamples=50)
+    assert len(drawn) == 1
     by_name = {each.name: each for each in report.variants}
     text = by_name["text answers"]
     bald, bangs = (faces.labels[:, column] for column in (0, 1))
@@ -295,6 +301,26 @@ def test_the_folder_holds_table_plot_predictions_and_answers(
     assert "seeds" not in text
     with Image.open(tmp_path / "plot.png") as picture:
         assert len(picture.convert("L").getcolors()) > 20
+
+
+def test_a_broken_picture_is_refused_or_named_skipped_and_counted(
+    model: fi.FaceInsight, table: FaceTable, tmp_path: Path
+) -> None:
+    root = shutil.copytree(table.root, tmp_path / "faces")
+    (root / "2.png").write_bytes(b"no picture")
+    damaged = replace(table, root=root, mask_root=tmp_path / "masks that this model never sees")
+    options: dict[str, Any] = {"show": ["logits"], "resamples": 20, "console": QUIET}
+    with pytest.raises(fi.data.images.BrokenImageError, match=r"2\.png: not a picture"):
+        evaluate_training_free(model, damaged, tmp_path / "refused", **options)
+    with pytest.warns(UserWarning, match=r"1 of 7 faces cannot be read and are left out:\n .*2\.png: not a picture"):
+        report = evaluate_training_free(model, damaged, tmp_path / "skipped", broken="skip", **options)
+    assert report.bootstrap is not None
+    assert report.bootstrap.faces == FACES - 1
+    counted = "Left out, since their files cannot be read: 1 of 7."
+    assert counted in (tmp_path / "skipped" / "table.md").read_text()
+    assert counted in json.loads((tmp_path / "skipped" / "metrics.json").read_text())["remarks"]
+    written = read_predictions(tmp_path / "skipped" / "predictions" / "yes_no_logits.csv", SCHEMA)
+    assert written.files == ("0.png", "1.png", "3.png", "4.png", "5.png", "6.png")
 
 
 def test_faces_without_labels_and_other_attributes_are_refused(
