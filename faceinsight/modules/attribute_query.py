@@ -213,7 +213,7 @@ class AttributeQuery(nn.Module):
         prompt_dim: size of one attribute's prompt; nothing is built, and none needed, without soft tokens.
         num_tokens: soft tokens for each attribute; with 0, each attribute is read at the end of its question.
         form: how all attributes are read: ``packed``, ``cached`` or ``separate``, equal to rounding; ``auto`` takes
-            the fastest, see :func:`fastest_form`.
+            the fastest, see :func:`fastest_form`; ``packed`` where layers are computed again in the backward pass.
         chunk: segments at a time, to bound memory; all by default.
 
     >>> from faceinsight.modules.language_model import LanguageModel
@@ -266,7 +266,10 @@ class AttributeQuery(nn.Module):
         segments = self.segments(prompts, questions)
         packed = repeat(torch.cat(segments), "packed dim -> batch packed dim", batch=len(prefix))
         lengths = [len(segment) for segment in segments]
-        form = fastest_form(prefix.shape[1], lengths, self.chunk) if self.form == "auto" else self.form
+        form = self.form
+        if form == "auto":
+            recomputed = torch.is_grad_enabled() and getattr(language_model, "gradient_checkpointing", False)
+            form = "packed" if recomputed else fastest_form(prefix.shape[1], lengths, self.chunk)
         if form == "cached":
             return read_from_cache(language_model, prefix, packed, lengths, self.chunk)
         read = {"packed": read_in_one_pass, "separate": read_separately}[form]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from faceinsight.modules.attribute_query import blind_segments, read_from_cache
+from faceinsight.modules.attribute_query import AttributeQuery, blind_segments, fastest_form, read_from_cache
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.language_model import LanguageModel
 from faceinsight.modules.recompute import layers_of
@@ -68,6 +68,16 @@ def test_a_cache_that_is_trained_through_is_refused_and_one_to_read_from_is_not(
         read_from_cache(model, prefix, segments, [2, 1])
     with pytest.raises(ValueError, match=r"^layers that are computed again .*form='packed'$"):
         read_from_cache(model, prefix, segments, [2, 1])
+
+
+def test_the_fastest_form_is_one_that_can_be_trained_through() -> None:
+    model, prefix = frozen_model(), torch.randn(2, 6, 32)
+    query = AttributeQuery(prompt_dim=4, embed_dim=32, chunk=1)
+    assert fastest_form(6, [1, 1, 1], chunk=1) == "cached"
+    prompts = torch.randn(3, 4)
+    expected = query(prefix, prompts, model)
+    model.checkpoint_layers()
+    torch.testing.assert_close(query(prefix, prompts, model), expected, rtol=0, atol=1e-5)
 
 
 def test_a_family_without_such_layers_is_refused() -> None:
