@@ -18,11 +18,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 from jaxtyping import Float, Int8
-from rich.console import Console
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.logic import STRICT, shown
+from benchmarks.logic import STRICT
+from benchmarks.tables import reported
 from faceinsight import metrics
 from faceinsight.data import CelebA, FaceDataModule
 from faceinsight.data.ridge import pixels
@@ -190,10 +190,7 @@ def main(words: Sequence[str] | None = None) -> None:
         if given.fh37k.exists():
             rules = RuleSet.load("fh37k")
             rows += classifiers(fh37k_faces(given.fh37k, faces, files, rules.schema), {"FH37K": rules})
-    frame = pd.DataFrame(rows)
-    shown("Decoded test faces, in %", frame, Console(width=170))
-    if given.output is not None:
-        frame.to_csv(given.output, index=False)
+    reported("Decoded test faces, in %", pd.DataFrame(rows), given.output)
 
 
 if __name__ == "__main__":

@@ -21,10 +21,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.tables import shown
 from benchmarks.timing import interleaved
 from faceinsight.knowledge.clauses import prime_implicates
 from faceinsight.knowledge.components import MAX_MODELS, ComponentTooLargeError, find_components
@@ -236,27 +236,6 @@ def sizes(name: str, rules: RuleSet) -> dict[str, object]:
         "rules": name, "components": len(components), "attributes": len(largest), "models": largest.count,
         "diagram nodes": largest.diagram.nodes, "made in ms": 1e3 * seconds,
     }  # fmt: skip
-
-
-def shown(title: str, frame: pd.DataFrame, console: Console) -> None:
-    """Print a frame as a table."""
-    table = Table(title=title, title_justify="left")
-    for column in frame.columns:
-        table.add_column(column, justify="left" if frame[column].dtype == object else "right")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(written(each) for each in row))
-    console.print(table)
-
-
-def written(value: object) -> str:
-    """A number with three digits, an empty cell for nothing.
-
-    >>> written(0.12345), written(float("nan")), written(12345)
-    ('0.123', '', '12,345')
-    """
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.3g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def main(words: Sequence[str] | None = None) -> None:

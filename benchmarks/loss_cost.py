@@ -21,7 +21,8 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.logic import rule_sets, shown
+from benchmarks.logic import rule_sets
+from benchmarks.tables import shown
 from benchmarks.timing import interleaved
 from faceinsight.ablation.work import environment
 from faceinsight.knowledge.rules import RuleSet

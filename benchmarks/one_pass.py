@@ -15,11 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from rich.console import Console
 from torch import Tensor
 
-from benchmarks.logic import shown
 from benchmarks.shapes import SHAPES, flops_of, language_model, peak_memory, synchronised
+from benchmarks.tables import reported
 from benchmarks.timing import interleaved
 from faceinsight.modules.attribute_query import read_from_cache, read_in_one_pass, read_separately
 from faceinsight.modules.language_model import LanguageModel
@@ -91,11 +90,8 @@ def main(words: Sequence[str] | None = None) -> None:
         pooled=given.pooled,
     )  # fmt: skip
     rows = measure(runs, batch=given.batch, device=given.device, peak=given.peak, rounds=given.rounds)
-    console = Console(width=150)
     title = f"{given.shape}, {given.dtype}, {given.device}: {given.attributes} attributes, batch {given.batch}"
-    shown(f"{title}, torch {torch.__version__}, {torch.get_num_threads()} threads", rows, console)
-    if given.output is not None:
-        rows.to_csv(given.output, index=False)
+    reported(title, rows, given.output)
 
 
 if __name__ == "__main__":

@@ -108,12 +108,14 @@ def test_the_ways_to_read_all_attributes_agree_and_one_pass_takes_fewer_operatio
     assert rows["images/s"].gt(0).all()
 
 
-def test_each_way_to_train_saves_what_it_should(tmp_path: Path) -> None:
+def test_each_way_to_train_saves_what_it_should(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("peft")
     sizes = ["--batch", "2", "--grid", "4", "--width", "12"]
     training_step.main(["--shape", "tiny", "--rounds", "3", *sizes, "--output", str(tmp_path / "rows.csv")])
     rows = pd.read_csv(tmp_path / "rows.csv").set_index("contender")
     assert list(rows.index) == list(training_step.CONTENDERS)
+    times = rows.loc[training_step.CHEAPEST, "times as fast"]
+    assert f"cached, pooled, bf16: {times:.3g} times as fast as with both encoders each" in capsys.readouterr().out
     base, kept = "both encoders each step", rows["kept, MiB"]
     assert kept["cached, checkpointing"] < kept["cached features"]
     assert kept["cached, LoRA, checkpointing"] < kept["cached, LoRA"]
