@@ -90,7 +90,7 @@ def evaluate(
     faces.prepare()
     table = faces.table()
     kept = None if rules == "none" else RuleSet.load(rules or table.schema.name, schema=table.schema)
-    asked = {} if question is None else {"question": question}
+    asked: dict[str, Any] = {} if question is None else {"question": question}
     network = FaceInsight.from_llava(model, schema=table.schema, revision=revision, dtype=dtype, **asked)
     evaluate_training_free(
         network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")),

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from faceinsight.data.dataset import without_broken
 from faceinsight.data.graph_from_data import positive_share
+from faceinsight.data.images import BrokenImageError
 from faceinsight.data.table import FaceTable, Split
 from faceinsight.evaluation.plot import save_plot
 from faceinsight.evaluation.predictions import Predictions, write_predictions
@@ -84,6 +85,7 @@ def evaluate_training_free(
 
     Raises:
         ValueError: a split without labels or with fewer than two faces, or another schema.
+        BrokenImageError, FileNotFoundError: a file that cannot be read, or is not there, unless such are skipped.
     """
     console = console or Console()
     model.schema.check_names(table.schema.names, "the data set")
@@ -97,15 +99,19 @@ def evaluate_training_free(
         TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
     ) as bar:
         tasks = {kind: bar.add_task(BARS[kind], total=len(faces)) for kind in ("logits", "texts")[: 1 + wants_texts]}
-        readings = read_faces(
-            model,
-            faces,
-            folder=folder / "readings",
-            texts=wants_texts,
-            batch_size=batch_size,
-            max_new_tokens=max_new_tokens,
-            tell=lambda kind, number: bar.advance(tasks[kind], number),
-        )
+        try:
+            readings = read_faces(
+                model,
+                faces,
+                folder=folder / "readings",
+                texts=wants_texts,
+                batch_size=batch_size,
+                max_new_tokens=max_new_tokens,
+                tell=lambda kind, number: bar.advance(tasks[kind], number),
+            )
+        except (BrokenImageError, FileNotFoundError) as error:
+            error.add_note("broken='skip' (--broken skip) leaves out the faces whose files cannot be read")
+            raise
     counts = [len(paraphrases) for paraphrases in model.questions()]
     rows, said = variants(readings, counts, rules=rules, show=show)
     if "train" in table.split:

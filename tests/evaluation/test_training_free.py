@@ -310,8 +310,9 @@ def test_a_broken_picture_is_refused_or_named_skipped_and_counted(
     (root / "2.png").write_bytes(b"no picture")
     damaged = replace(table, root=root, mask_root=tmp_path / "masks that this model never sees")
     options: dict[str, Any] = {"show": ["logits"], "resamples": 20, "console": QUIET}
-    with pytest.raises(fi.data.images.BrokenImageError, match=r"2\.png: not a picture"):
+    with pytest.raises(fi.data.images.BrokenImageError, match=r"2\.png: not a picture") as caught:
         evaluate_training_free(model, damaged, tmp_path / "refused", **options)
+    assert caught.value.__notes__ == ["broken='skip' (--broken skip) leaves out the faces whose files cannot be read"]
     with pytest.warns(UserWarning, match=r"1 of 7 faces cannot be read and are left out:\n .*2\.png: not a picture"):
         report = evaluate_training_free(model, damaged, tmp_path / "skipped", broken="skip", **options)
     assert report.bootstrap is not None
