@@ -156,7 +156,7 @@ def carry_out_in_processes(runs: Sequence[Run], tell: Tell, workers: int) -> Non
     processes = [context.Process(target=work, args=(runs, events, number, threads)) for number in range(workers)]
     told: set[int] = set()
     try:
-        with environment({**KEPT_MEMORY, **os.environ}):
+        with started_with({**KEPT_MEMORY, **os.environ}):
             for process in processes:
                 process.start()
         while any(process.is_alive() for process in processes) or not events.empty():
@@ -178,7 +178,7 @@ def carry_out_in_processes(runs: Sequence[Run], tell: Tell, workers: int) -> Non
 
 
 @contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
+def started_with(values: Mapping[str, str]) -> Iterator[None]:
     """The environment of the processes that are started meanwhile."""
     before = dict(os.environ)
     os.environ.update(values)
