@@ -4,6 +4,7 @@ They take and give what :class:`~faceinsight.model.FaceInsight` does, so that an
 """
 
 import math
+from typing import Any
 
 import torch
 from einops import einsum, reduce
@@ -147,25 +148,35 @@ class PriorClassifier(nn.Module):
 
 
 class RidgeClassifier(nn.Module):
-    """Ridge regression on small pictures; nothing in it is trained by gradient.
+    """Ridge regression on small pictures, or on an encoder's tokens; nothing in it is trained by gradient.
 
     Choice of this library: a score s in about [-1, 1] is the probability ``(1 + s) / 2``, clamped to [0, 1] (a
     millionth inside, so that its logit is finite), which says yes where the score is above 0.
 
     Args:
         schema: the order of the logits.
-        regression: pixels to scores, from :func:`faceinsight.data.pixel_ridge`; its width says the pictures' size.
+        regression: pixels to scores, from :func:`faceinsight.data.pixel_ridge`, whose width says the pictures' size; or
+            tokens to scores, from :func:`faceinsight.data.token_ridge`.
+        encoder: whose tokens are read; frozen. None reads pixels.
     """
 
-    def __init__(self, *, schema: Schema, regression: nn.Linear) -> None:
+    encoder: Any  # an ImageEncoder in Frozen, or None
+
+    def __init__(self, *, schema: Schema, regression: nn.Linear, encoder: nn.Module | None = None) -> None:
         super().__init__()
+        self.encoder = None if encoder is None else Frozen(encoder)
         self.size = math.isqrt(regression.in_features // 3)
-        wanted = 3 * self.size**2, len(schema)
-        if (regression.in_features, regression.out_features) != wanted:
+        width, what, maker = 3 * self.size**2, "square RGB pictures", "pixel_ridge"
+        if self.encoder is not None:
+            width, what, maker = (
+                self.encoder.num_tokens * self.encoder.embed_dim,
+                "this encoder's tokens",
+                "token_ridge",
+            )
+        if (regression.in_features, regression.out_features) != (width, len(schema)):
             raise ValueError(
                 f"a regression from {regression.in_features} values to {regression.out_features} scores is none from "
-                f"square RGB pictures to the {len(schema)} attributes of {schema.name!r}; "
-                "faceinsight.data.pixel_ridge makes one"
+                f"{what} to the {len(schema)} attributes of {schema.name!r}; faceinsight.data.{maker} makes one"
             )
         self.schema = schema
         self.regression = Frozen(regression)
@@ -176,5 +187,6 @@ class RidgeClassifier(nn.Module):
         """The logits of the clamped probabilities."""
         if images is None:
             raise ValueError("give images: ridge regression reads pixels and has no features of its own")
-        probability = (1 + self.regression(pixels(images, self.size))) / 2
+        values = pixels(images, self.size) if self.encoder is None else self.encoder(images).flatten(1)
+        probability = (1 + self.regression(values)) / 2
         return FaceInsightOutput(logits=probability.clamp(1e-6, 1 - 1e-6).logit(), features={})

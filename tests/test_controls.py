@@ -111,6 +111,18 @@ def test_ml_gcn_takes_a_language_model_s_word_embeddings(images: Tensor) -> None
     assert all(each.grad is None for each in language_model.parameters())
 
 
+def test_ridge_on_tokens_is_the_regression_of_the_encoders_tokens(images: Tensor) -> None:
+    encoder = tiny_encoder().module
+    width = encoder.num_tokens * encoder.embed_dim
+    regression = nn.Linear(width, len(SCHEMA))
+    model = RidgeClassifier(schema=SCHEMA, regression=regression, encoder=encoder)
+    scores = encoder(images).reshape(3, width) @ regression.weight.T + regression.bias
+    torch.testing.assert_close(model(images).logits.sigmoid(), ((1 + scores) / 2).clamp(1e-6, 1 - 1e-6))
+    assert not any(each.requires_grad for each in model.parameters())
+    with pytest.raises(ValueError, match=r"none from this encoder's tokens to the 5 .*data\.token_ridge makes one"):
+        RidgeClassifier(schema=SCHEMA, regression=nn.Linear(3, 5), encoder=encoder)
+
+
 def test_ridge_scores_are_clamped_probabilities(images: Tensor) -> None:
     regression = nn.Linear(3 * 2 * 2, 5)
     nn.init.normal_(regression.weight, std=2, generator=torch.Generator().manual_seed(0))

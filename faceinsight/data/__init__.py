@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from faceinsight.data.joined import JoinedFaces
     from faceinsight.data.maad import MAADFace
     from faceinsight.data.rafdb import RAFDB
-    from faceinsight.data.ridge import pixel_ridge
+    from faceinsight.data.ridge import pixel_ridge, token_ridge
     from faceinsight.data.synthfaces import SynthFaces
     from faceinsight.data.table import FaceTable
     from faceinsight.data.utkface import UTKFace
@@ -41,6 +41,7 @@ __all__ = [
     "UTKFace",
     "label_prior",
     "pixel_ridge",
+    "token_ridge",
     "training_graph",
 ]
 
@@ -64,6 +65,7 @@ __getattr__, __dir__ = lazy(
         "UTKFace": "faceinsight.data.utkface",
         "label_prior": "faceinsight.data.graph_from_data",
         "pixel_ridge": "faceinsight.data.ridge",
+        "token_ridge": "faceinsight.data.ridge",
         "training_graph": "faceinsight.data.graph_from_data",
     },
 )

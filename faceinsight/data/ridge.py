@@ -1,4 +1,4 @@
-"""Ridge regression from pixels to labels: how much of each attribute coarse pixels tell without any network.
+"""Ridge regression to labels: how much of each attribute coarse pixels, or an encoder's tokens, tell by themselves.
 
 Source: Hoerl and Kennard 1970, Ridge Regression, in closed form. The targets are the labels themselves, -1 and 1, so
 that a score above 0 is a yes; an attribute's undefined labels are left out of its own regression. Choice of this
@@ -6,7 +6,7 @@ library: the intercept is not penalised, and one penalty for all attributes is t
 the validation faces.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int8
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from faceinsight.data.datamodule import FaceDataModule
 from faceinsight.data.graph_from_data import train_labels
 
-__all__ = ["pixel_ridge", "pixels", "ridge"]
+__all__ = ["pixel_ridge", "pixels", "ridge", "token_ridge"]
 
 
 def pixels(images: Float[Tensor, "batch 3 height width"], size: int) -> Float[Tensor, "batch feature"]:
@@ -70,12 +70,34 @@ def pixel_ridge(
         the regression in float32, frozen: ``[face, 3 * size * size]`` to scores ``[face, attr]`` between about -1
         and 1.
     """
-    labels, train = train_labels(data), _read(data, data.train_rows(), size)
-    weight, bias = ridge(train, labels, penalties)
+    return _chosen(data, penalties, lambda rows: _read(data, rows, size))
+
+
+def token_ridge(
+    *, data: FaceDataModule, encoder: nn.Module, penalties: Sequence[float] = (1e1, 1e2, 1e3, 1e4, 1e5)
+) -> nn.Linear:
+    """The same on an encoder's tokens, laid side by side: what they tell linearly, in whatever place they are.
+
+    Args:
+        data: whose training labels are learnt.
+        encoder: images to tokens ``[batch, token, dim]``; it is read in evaluation mode.
+        penalties: to choose from, as for :func:`pixel_ridge`.
+
+    Returns:
+        the regression in float32, frozen: ``[face, token * dim]`` to scores ``[face, attr]``.
+    """
+    return _chosen(data, penalties, lambda rows: _tokens(data, rows, encoder))
+
+
+def _chosen(
+    data: FaceDataModule, penalties: Sequence[float], read: Callable[[Tensor], Float[Tensor, "face feature"]]
+) -> nn.Linear:
+    """The regression whose penalty errs least on the validation faces."""
+    weight, bias = ridge(read(data.train_rows()), train_labels(data), penalties)
     best = 0
     if len(penalties) > 1:
         rows = data.table.rows("val")
-        val, wanted = _read(data, rows, size), data.table.labels[rows]
+        val, wanted = read(rows), data.table.labels[rows]
         errors = [
             ((val @ w.T + b - wanted).square() * (wanted != 0)).sum().item() for w, b in zip(weight, bias, strict=True)
         ]
@@ -90,6 +112,13 @@ def _read(data: FaceDataModule, rows: Tensor, size: int) -> Float[Tensor, "face 
     """Small pictures of some faces, never augmented."""
     images = (data.reader.image(data.table, row)[None].double() / 255 for row in rows.tolist())
     return torch.cat([pixels(image, size) for image in images])
+
+
+@torch.no_grad()
+def _tokens(data: FaceDataModule, rows: Tensor, encoder: nn.Module) -> Float[Tensor, "face feature"]:
+    """An encoder's tokens of some faces, never augmented."""
+    encoder.eval()
+    return torch.cat([encoder(batch.images).flatten(1).double() for batch in data.faces_dataloader(rows)])
 
 
 def _solve(

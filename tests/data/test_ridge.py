@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.linear_model import Ridge
-from torch import Tensor
+from torch import Tensor, nn
 
 from faceinsight.data.celeba import CelebA
 from faceinsight.data.datamodule import FaceDataModule
-from faceinsight.data.ridge import pixel_ridge, pixels, ridge
+from faceinsight.data.ridge import pixel_ridge, pixels, ridge, token_ridge
 from faceinsight.knowledge.schema import Schema
 
 
@@ -97,3 +97,25 @@ def test_test_faces_change_nothing(data: FaceDataModule, root: Path) -> None:
     again = FaceDataModule(source=data.source, image_size=20)
     assert not torch.equal(again.table.labels, data.table.labels)
     assert torch.equal(pixel_ridge(data=again, size=5).weight, before.weight)
+
+
+def test_the_tokens_regression_is_sklearns_with_the_penalty_that_validates_best(data: FaceDataModule) -> None:
+    class Corners(nn.Module):
+        """Two tokens of three numbers: the pictures' first and last pixels."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.stack([images[:, :, 0, 0], images[:, :, -1, -1]], dim=1)
+
+    penalties = (0.01, 1.0, 100.0)
+    found = token_ridge(data=data, encoder=Corners(), penalties=penalties)
+    (faces,) = FaceDataModule(source=data.source, image_size=20, batch_size=12).faces_dataloader()
+    values = Corners()(faces.images).flatten(1).double()
+    train, val = data.table.rows("train"), data.table.rows("val")
+    errors = {}
+    for penalty in penalties:
+        weight, bias = by_sklearn(values[train], data.table.labels[train], penalty)
+        wanted = data.table.labels[val].double()
+        errors[penalty] = float((((values[val] @ weight.T + bias - wanted) ** 2) * (wanted != 0)).sum())
+    weight, bias = by_sklearn(values[train], data.table.labels[train], min(errors, key=errors.__getitem__))
+    torch.testing.assert_close(found.weight, weight.float())
+    torch.testing.assert_close(found.bias, bias.float())
