@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from experiments.tiny.image_encoder import AUGMENT
-from experiments.tiny.photographs import group_table, with_mean
+from experiments.tiny.tables import group_table, with_mean
 from experiments.tiny.training import circumstances, fitted, hash_of_faces, publish, work_folder
 from faceinsight.ablation.work import silence_tips
 from faceinsight.data import CelebAMask, FaceDataModule, SynthFaces

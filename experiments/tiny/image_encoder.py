@@ -7,7 +7,8 @@ then the ViT does, over the ResNet's frozen map. Written into the folder, whole 
 ``image_encoder.safetensors`` (float16), the model card ``README.md`` and ``metrics.json``. A run that was killed goes
 on after its last whole epoch and ends as if it had not been.
 
-CelebA (``--celeba data/celeba``) is for measuring only: nothing is trained on it.
+CelebA (``--celeba data/celeba``) and UTKFace (``--utkface data/utkface``) are for measuring only: nothing is trained
+on them.
 """
 
 import json
@@ -23,7 +24,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 from torch import nn
 
-from experiments.tiny.photographs import group_table, photographs
+from experiments.tiny.photographs import photographs
+from experiments.tiny.tables import tables_of
 from experiments.tiny.training import circumstances, fitted, hash_of_faces, publish, work_folder
 from faceinsight import RuleSet
 from faceinsight.ablation.work import silence_tips
@@ -60,9 +62,9 @@ catalog `tiny`.
 ## Rights and limits
 
 FairFace: Karkkainen and Joo, "FairFace", WACV 2021, https://github.com/joojs/fairface, CC BY 4.0. The drawn faces are
-this library's. CelebA was looked at to measure only. Age, gender, race and looks are annotators' impressions of
-photographs, not facts about people; the numbers differ between groups, as the table says. Do not use the encoder to
-judge anybody.
+this library's. CelebA and UTKFace were looked at to measure only. Age, gender, race and looks are annotators'
+impressions of photographs, not facts about people; the numbers differ between groups, as the tables say. Do not use the
+encoder to judge anybody.
 """
 
 
@@ -90,13 +92,24 @@ class Settings:
     lr: float = 1.5e-3
 
 
-def faces_of(settings: Settings, fairface: Path | None, drawn: Path) -> FaceDataModule:
-    """The faces that are trained on: drawn ones, and FairFace's if they are there."""
+def faces_of(settings: Any, fairface: Path, drawn: Path, interpolation: str = "bilinear") -> FaceDataModule:
+    """The faces that are trained on: FairFace's and drawn ones.
+
+    Args:
+        settings: a script's, with ``seed``, ``drawn``, ``image_size`` and ``batch_size``.
+        fairface: FairFace's folder.
+        drawn: the folder for drawn faces.
+        interpolation: the filter by which pictures are resized.
+    """
     own = SynthFaces(root=drawn, count=settings.drawn, image_size=settings.image_size, seed=settings.seed)
-    real = [] if fairface is None else [FairFace(root=fairface, missing_images="skip")]
-    source = JoinedFaces(sources=[*real, own], schema=RuleSet.load("tiny").schema)
-    size = settings.image_size
-    return FaceDataModule(source=source, image_size=size, batch_size=settings.batch_size, augment=AUGMENT)
+    real = FairFace(root=fairface, missing_images="skip")
+    return FaceDataModule(
+        source=JoinedFaces(sources=[real, own], schema=RuleSet.load("tiny").schema),
+        image_size=settings.image_size,
+        interpolation=interpolation,
+        batch_size=settings.batch_size,
+        augment=AUGMENT,
+    )
 
 
 def classifier(encoder: nn.Module, width: int, rules: RuleSet) -> TokenClassifier:
@@ -135,8 +148,9 @@ def trained(
 
 def main(
     output: Path,
-    fairface: Path | None = None,
+    fairface: Path,
     celeba: Path | None = None,
+    utkface: Path | None = None,
     drawn: Path = Path("data/synthfaces"),
     settings: Settings = Settings(),
     progress: bool = True,
@@ -145,8 +159,9 @@ def main(
 
     Args:
         output: the folder.
-        fairface: FairFace's folder; without it, drawn faces are all that is trained on.
+        fairface: FairFace's folder.
         celeba: CelebA's folder, to measure on.
+        utkface: UTKFace's folder, to measure on.
         drawn: the folder for drawn faces.
         settings: see Settings.
         progress: show progress bars.
@@ -159,7 +174,8 @@ def main(
     network, seconds = trained(settings, data, rules, work, progress=progress)
     encoder = network.image_encoder
     save_weights(work / FILE, encoder, torch.float16)  # rounds them: they are measured as they are kept
-    found = photographs(network, rules, settings.image_size, {"fairface": fairface, "celeba": celeba})
+    pictures = {"image_size": settings.image_size}
+    found = photographs(network, rules, pictures, fairface=fairface, utkface=utkface, celeba=celeba)
     told: dict[str, Any] = {
         **circumstances("experiments.tiny.image_encoder", settings, key, seconds),
         "faces": data.table.describe(),
@@ -175,21 +191,6 @@ def main(
     publish(output, lambda folder: shutil.copy(work / FILE, folder / FILE), texts)
     shutil.rmtree(work, ignore_errors=True)
     Console().print(Markdown(tables))
-
-
-def tables_of(found: dict[str, Any]) -> str:
-    """The scores as Markdown, one table a data set."""
-    parts = []
-    for title in ("FairFace", "FairFace, sliced"):
-        if title in found:
-            parts.append(f"### {title}\n\n{group_table(found[title])}")
-    if "CelebA" in found:
-        scores = found["CelebA"]
-        lines = "\n".join(f"| {name.replace('_', ' ')} | {score:.3f} |" for name, score in scores.items())
-        parts.append(
-            f"### CelebA, area under the ROC curve, no label of it seen\n\n| attribute | AUROC |\n|:--|--:|\n{lines}"
-        )
-    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

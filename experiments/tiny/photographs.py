@@ -1,23 +1,29 @@
-"""What a network says of photographs, beside the truth: ages, genders and races of FairFace, attributes of CelebA."""
+"""What a network says of photographs, beside the truth: ages, genders, races, and the attributes of CelebA.
 
-from collections.abc import Mapping
+FairFace's test faces, UTKFace's and CelebA's; of the last two no label is ever trained on.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int8
+from jaxtyping import Bool, Float, Float64, Int8
 from torch import Tensor, nn
 
-from faceinsight.data import CelebA, FaceDataModule, FairFace
+from experiments.tiny.tables import Scores, defined, with_mean
+from faceinsight.data import CelebA, FaceDataModule, FairFace, UTKFace
 from faceinsight.data.joined import labels_by_name
-from faceinsight.data.table import FaceSource
+from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.data.utkface import age_in_years
 from faceinsight.evaluation.groups import group_metrics
 from faceinsight.knowledge.groups import group_labels
 from faceinsight.knowledge.rules import RuleSet
+from faceinsight.knowledge.schema import Schema
 from faceinsight.metrics import auroc
 from faceinsight.modules.constrained import ConstrainedBernoulli
 
-__all__ = ["group_table", "photographs", "with_mean"]
+__all__ = ["photographs"]
 
 #: The groups of the catalog ``tiny`` that FairFace knows, and what is told of each.
 TOLD = {
@@ -27,21 +33,102 @@ TOLD = {
 }
 
 Labels = Int8[Tensor, "face attr"]
-Scores = dict[str, float]
+Years = Float64[Tensor, " face"]
+
+
+def photographs(
+    network: nn.Module,
+    rules: RuleSet,
+    pictures: Mapping[str, Any],
+    *,
+    fairface: Path,
+    utkface: Path | None = None,
+    celeba: Path | None = None,
+) -> dict[str, Any]:
+    """Everything that can be measured with the data sets that are there.
+
+    Args:
+        network: gives ``.logits`` in the order of the rules' schema.
+        pictures: how it takes them, as :attr:`~faceinsight.model.FaceModel.picture_options` says.
+        fairface: the folder; it is also where the majority's and chance's labels are from.
+        utkface: the folder, if it is there.
+        celeba: the same.
+    """
+    source = FairFace(root=fairface, schema=rules.schema, missing_images="skip")
+    table = source.table()
+    training = table.labels[table.rows("train")]
+    found = of_fairface(*read(network, source, pictures), training, rules)
+    if utkface is not None:
+        found |= of_utkface(*read(network, UTKFace(root=utkface), pictures), training, rules)
+    if celeba is not None:
+        found |= of_celeba(*read(network, CelebA(root=celeba), pictures), rules)
+    return found
 
 
 @torch.inference_mode()
-def read(network: nn.Module, source: FaceSource, rules: RuleSet, image_size: int) -> tuple[Tensor, Labels]:
-    """Logits and labels of a source's test faces, both in the order of the rules' schema.
-
-    Args:
-        network: gives ``.logits`` in that order.
-    """
-    data = FaceDataModule(source=source, image_size=image_size, batch_size=128)
+def read(network: nn.Module, source: FaceSource, pictures: Mapping[str, Any]) -> tuple[Tensor, FaceTable]:
+    """The logits of a source's test faces, and the table of these faces."""
+    data = FaceDataModule(source=source, batch_size=128, **pictures)
     rows = data.table.rows("test")
     network.eval()
-    logits = torch.cat([network(batch.images).logits for batch in data.faces_dataloader(rows)])
-    return logits, labels_by_name(data.table, rules.schema)[rows]
+    return torch.cat([network(batch.images).logits for batch in data.faces_dataloader(rows)]), data.table.select(rows)
+
+
+def of_fairface(logits: Tensor, table: FaceTable, training: Labels, rules: RuleSet) -> dict[str, Any]:
+    """Gender, race and age as choices: of the network, of the majority, by chance; and sliced by all three."""
+    said = {
+        "this": decided(logits, rules),
+        "majority": majority(training, len(table), rules),
+        "chance": chance(training, len(table)),
+    }
+
+    def sliced(faces: Tensor) -> Scores:
+        return group_scores(said["this"][faces], table.labels[faces], rules)
+
+    return {
+        "FairFace": {name: group_scores(each, table.labels, rules) for name, each in said.items()},
+        "FairFace, sliced": slices(rules.schema, table.labels, TOLD, sliced),
+    }
+
+
+def of_utkface(logits: Tensor, table: FaceTable, training: Labels, rules: RuleSet) -> dict[str, Any]:
+    """Gender as a choice and age in years, beside the same contenders, and sliced by UTKFace's own groups."""
+    labels = labels_by_name(table, rules.schema)
+    true = torch.tensor([age_in_years(name) for name in table.files], dtype=torch.float64)
+    common, drawn = majority(training, len(table), rules), chance(training, len(table))
+    mean = labelled_years(training, rules).nanmean().expand(len(table))
+    said = {
+        "this": (decided(logits, rules), expected_years(logits, rules)),
+        "majority": (common, mean),
+        "chance": (drawn, labelled_years(drawn, rules)),
+    }
+
+    def scores(name: str, faces: Tensor) -> Scores:
+        predicted, years = said[name]
+        gender = group_metrics(rules.schema, predicted[faces], labels[faces])["gender"]["accuracy"]
+        return {"gender accuracy": gender, "age years_error": float((years - true)[faces].abs().mean())}
+
+    everybody = torch.ones(len(table), dtype=torch.bool)
+    return {
+        "UTKFace": {name: scores(name, everybody) for name in said},
+        "UTKFace, sliced": slices(table.schema, table.labels, table.schema.groups, lambda one: scores("this", one)),
+    }
+
+
+def of_celeba(logits: Tensor, table: FaceTable, rules: RuleSet) -> dict[str, Any]:
+    """Area under the ROC curve of every attribute that CelebA knows; sliced, its mean over the same attributes."""
+    names, labels, probability = rules.schema.names, labels_by_name(table, rules.schema), logits.sigmoid()
+
+    def areas(faces: Tensor) -> Scores:
+        return defined(names, auroc(probability[faces], labels[faces]))
+
+    parts = slices(table.schema, table.labels, ("gender", "age"), areas)
+    vary = [name for name in names if all(name in part for part in parts.values())]
+    sliced = {
+        part: {"faces": scores["faces"], "mean AUROC": float(torch.tensor([scores[name] for name in vary]).mean())}
+        for part, scores in parts.items()
+    }
+    return {"CelebA": with_mean(names, auroc(probability, labels)), "CelebA, sliced": sliced}
 
 
 def decided(logits: Float[Tensor, "face attr"], rules: RuleSet) -> Labels:
@@ -49,7 +136,24 @@ def decided(logits: Float[Tensor, "face attr"], rules: RuleSet) -> Labels:
     return rules.schema.check_labels(ConstrainedBernoulli(logits=logits.double(), rules=rules).mode > 0.5)
 
 
-def fairface_scores(predicted: Labels, labels: Labels, rules: RuleSet) -> Scores:
+def expected_years(logits: Float[Tensor, "face attr"], rules: RuleSet) -> Years:
+    """Each face's age: the mean of the bins' middles under the exact distribution over the bins."""
+    bins = [rules.schema.index(label) for label in rules.schema.groups["age_bin"].labels]
+    return ConstrainedBernoulli(logits=logits.double(), rules=rules).marginals[:, bins] @ middles(rules.schema)
+
+
+def labelled_years(labels: Labels, rules: RuleSet) -> Years:
+    """The middle of each face's age bin; NaN where its labels name none."""
+    positions = group_labels(rules.schema, labels)["age_bin"]
+    return torch.where(positions >= 0, middles(rules.schema)[positions], torch.nan)
+
+
+def middles(schema: Schema) -> Float64[Tensor, " bin"]:
+    """The middle of each age bin, in years."""
+    return torch.tensor(schema.groups["age_bin"].years, dtype=torch.float64).mean(1)
+
+
+def group_scores(predicted: Labels, labels: Labels, rules: RuleSet) -> Scores:
     """Gender, race and age as choices, each ``group metric``."""
     found = group_metrics(rules.schema, predicted, labels)
     return {f"{group} {metric}": found[group][metric] for group, metrics in TOLD.items() for metric in metrics}
@@ -62,54 +166,19 @@ def majority(training: Labels, faces: int, rules: RuleSet) -> Labels:
     return decided(shares.logit()[None], rules).expand(faces, -1)
 
 
-def slices(predicted: Labels, labels: Labels, rules: RuleSet) -> dict[str, Scores]:
-    """The same for the faces of each gender, race and age; their number with it."""
+def chance(training: Labels, faces: int) -> Labels:
+    """For each face the labels of a training face drawn at random: every group by its shares in training."""
+    return training[torch.randint(len(training), (faces,), generator=torch.Generator().manual_seed(0))]
+
+
+def slices(
+    schema: Schema, labels: Labels, groups: Iterable[str], score: Callable[[Bool[Tensor, " face"]], Scores]
+) -> dict[str, Scores]:
+    """The scores of the faces of each label of some groups that occurs; their number with it."""
+    positions = group_labels(schema, labels)
     told: dict[str, Scores] = {}
-    for name, positions in group_labels(rules.schema, labels).items():
-        if name not in TOLD:
-            continue
-        for place, value in enumerate(rules.schema.groups[name].labels):
-            faces = positions == place
-            if faces.any():
-                told[value] = {"faces": int(faces.sum()), **fairface_scores(predicted[faces], labels[faces], rules)}
+    for name in groups:
+        for place, value in enumerate(schema.groups[name].labels):
+            if (faces := positions[name] == place).any():
+                told[value] = {"faces": int(faces.sum()), **score(faces)}
     return told
-
-
-def with_mean(names: tuple[str, ...] | list[str], scores: Tensor) -> Scores:
-    """Scores by name, those that are undefined left out, and their mean first."""
-    defined = {name: score for name, score in zip(names, scores.tolist(), strict=True) if score == score}
-    return {"mean": sum(defined.values()) / len(defined), **defined}
-
-
-def group_table(contenders: Mapping[str, Scores]) -> str:
-    """Scores as Markdown, one contender a row."""
-    heads = list(next(iter(contenders.values())))
-    lines = [f"| | {' | '.join(head.replace('_', ' ') for head in heads)} |", "|:--|" + "--:|" * len(heads)]
-    for name, scores in contenders.items():
-        lines.append(f"| {name} | {' | '.join(f'{scores[head]:.3f}' if head in scores else '' for head in heads)} |")
-    return "\n".join(lines)
-
-
-def photographs(
-    network: nn.Module, rules: RuleSet, image_size: int, places: Mapping[str, Path | None]
-) -> dict[str, Any]:
-    """Everything that can be measured with the data sets that are there.
-
-    Args:
-        places: the folder of each data set by its name, or None.
-    """
-    found: dict[str, Any] = {}
-    if (root := places.get("fairface")) is not None:
-        source = FairFace(root=root, schema=rules.schema, missing_images="skip")
-        logits, labels = read(network, source, rules, image_size)
-        predicted, table = decided(logits, rules), source.table()
-        common = majority(table.labels[table.rows("train")], len(labels), rules)
-        found["FairFace"] = {
-            "this": fairface_scores(predicted, labels, rules),
-            "majority": fairface_scores(common, labels, rules),
-        }
-        found["FairFace, sliced"] = slices(predicted, labels, rules)
-    if (root := places.get("celeba")) is not None:
-        logits, labels = read(network, CelebA(root=root), rules, image_size)
-        found["CelebA"] = with_mean(rules.schema.names, auroc(logits.sigmoid(), labels))
-    return found

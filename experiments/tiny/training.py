@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,19 @@ def fitted(
     work: Path,
     *,
     epochs: int,
+    callbacks: Sequence[lightning.Callback] = (),
     progress: bool = True,
 ) -> float:
     """Train on whatever device there is, going on from the last whole epoch that ``work`` knows.
+
+    Args:
+        callbacks: more of them.
 
     Returns:
         the seconds that it took, interruptions left out.
     """
     timer = Timer(verbose=False)
+    own = [saved_every_epoch(work), timer, GradientCheck(), *([RichProgressBar()] if progress else [])]
     trainer = lightning.Trainer(
         accelerator="auto",
         devices=1,
@@ -49,7 +54,7 @@ def fitted(
         gradient_clip_val=1.0,
         limit_val_batches=0,
         num_sanity_val_steps=0,
-        callbacks=[saved_every_epoch(work), timer, GradientCheck(), *([RichProgressBar()] if progress else [])],
+        callbacks=[*callbacks, *own],
         logger=False,
         enable_model_summary=False,
         enable_progress_bar=progress,

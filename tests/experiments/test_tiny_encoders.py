@@ -13,38 +13,16 @@ from torch import Tensor, nn
 
 from experiments.tiny import face_parser, image_encoder
 from experiments.tiny.face_parser import iou
-from experiments.tiny.photographs import group_table, majority, photographs
 from faceinsight.data import CelebAMask, FaceDataModule, SynthFaces
 from faceinsight.knowledge.face_parts import FACE_PARTS
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model import FaceInsightOutput
 from faceinsight.modules import FaceParser, HybridEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:constant on the .* training faces")  # so few of them
 
 ENCODER = image_encoder.Settings(drawn=24, image_size=64, stem_epochs=2, epochs=2, depth=1, batch_size=8)
 PARSER = face_parser.Settings(drawn=24, image_size=64, encoder="tu-mobilenetv3_small_050", epochs=2, batch_size=8)
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("drawn")
-
-
-@pytest.fixture(scope="module")
-def fairface(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve training and four validation pictures; the older, the brighter."""
-    root = tmp_path_factory.mktemp("fairface")
-    for split, count in (("train", 12), ("val", 4)):
-        (root / split).mkdir()
-        rows = ["file,age,gender,race,service_test"]
-        for number in range(count):
-            Image.new("RGB", (64, 64), (20 * number,) * 3).save(root / split / f"{number}.png")
-            age, gender = ("20-29", "Male") if number % 4 else ("60-69", "Female")
-            rows.append(f"{split}/{number}.png,{age},{gender},White,False")
-        (root / f"fairface_label_{split}.csv").write_text("\n".join(rows) + "\n")
-    return root
 
 
 def test_the_catalog_is_that_of_the_drawn_faces_with_fairfaces_ages_and_races() -> None:
@@ -58,53 +36,6 @@ def test_the_catalog_is_that_of_the_drawn_faces_with_fairfaces_ages_and_races() 
     assert tiny.groups["age_bin"] == replace(fairface.groups["age"], name="age_bin")
     statements = {str(rule) for rule in RuleSet.load("synthfaces", "logical")}
     assert statements < {str(rule) for rule in RuleSet.load("tiny", "logical")}
-
-
-class Reader(nn.Module):
-    """Logits that say what the picture's brightness says: below one half young, else old."""
-
-    def __init__(self, schema: Schema) -> None:
-        super().__init__()
-        self.schema = schema
-
-    def forward(self, images: Tensor) -> FaceInsightOutput:
-        logits = torch.full((len(images), len(self.schema)), -3.0)
-        old = images.mean((1, 2, 3)) > 0.1
-        logits[:, self.schema.index("60-69")] = torch.where(old, 2.0, -2.0)
-        logits[:, self.schema.index("20-29")] = torch.where(old, -2.0, 2.0)
-        logits[:, self.schema.index("White")] = -1.0
-        return FaceInsightOutput(logits=logits, features={})
-
-
-def test_photographs_are_scored_as_choices_beside_the_majority(fairface: Path) -> None:
-    rules = RuleSet.load("tiny")
-    found = photographs(Reader(rules.schema), rules, 64, {"fairface": fairface, "celeba": None})
-    this, common = found["FairFace"]["this"], found["FairFace"]["majority"]
-    # of brightness 0, 20, 40, 60 of 255: old, young, young, young; the reader says young, young, old, old
-    assert this["age_bin accuracy"] == pytest.approx(1 / 4)
-    assert this["age_bin years_error"] == pytest.approx(40 * 3 / 4)
-    assert this["race accuracy"] == common["race accuracy"] == 1
-    assert common["age_bin accuracy"] == common["gender accuracy"] == pytest.approx(3 / 4)
-    assert found["FairFace, sliced"]["60-69"]["faces"] == 1
-    assert found["FairFace, sliced"]["60-69"]["age_bin accuracy"] == 0
-    assert "CelebA" not in found
-
-
-def test_the_majority_keeps_the_rules_and_picks_the_commonest_of_a_group() -> None:
-    rules = RuleSet.load("tiny")
-    training = torch.zeros(10, len(rules.schema), dtype=torch.int8)
-    training[:, [rules.schema.index(age) for age in rules.schema.groups["age_bin"].labels]] = -1
-    for face in range(10):  # four of ten are of the commonest age, the others of five
-        age = ["20-29", "20-29", "30-39", "40-49", "20-29", "3-9", "3-9", "0-2", "20-29", "30-39"][face]
-        training[face, rules.schema.index(age)] = 1
-    said = majority(training, 2, rules)
-    assert (said[:, rules.schema.index("20-29")] == 1).all()
-    assert not rules.violations(said == 1).any()
-
-
-def test_a_table_leaves_open_what_was_not_measured() -> None:
-    table = group_table({"this": {"a_b": 0.5, "c": 1.0}, "that": {"c": 0.25}})
-    assert table.splitlines() == ["| | a b | c |", "|:--|--:|--:|", "| this | 0.500 | 1.000 |", "| that |  | 0.250 |"]
 
 
 def test_intersection_over_union_is_that_of_sets_of_pixels(tmp_path: Path) -> None:
