@@ -1,0 +1,248 @@
+"""The model that ships with the package: the three trained parts, frozen, and what FaceInsight trains between them.
+
+    python -m experiments.tiny.model --parts runs/tiny --output runs/tiny/model --fairface data/fairface
+
+The parts are those that ``experiments.tiny.image_encoder``, ``face_parser`` and ``language_model`` wrote. Projector,
+region tokens, prompts and head learn every attribute of the catalog ``tiny``, by binary cross-entropy and the semantic
+loss of its rules, on drawn faces and FairFace's. The frozen encoders look at each face once; what they saw is kept in
+``--features``.
+
+Written into the folder, whole or not at all: what ``save_pretrained`` writes, without the frozen parts, which are given
+again by name and held against their hash; the model card ``README.md`` and ``metrics.json``. A run that was killed goes
+on after its last whole epoch and ends as if it had not been.
+
+CelebA (``--celeba data/celeba``) and UTKFace (``--utkface data/utkface``) are for measuring only: nothing is trained
+on them.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+from jsonargparse import auto_cli
+from rich.console import Console
+from rich.markdown import Markdown
+
+from experiments.tiny import face_parser, image_encoder
+from experiments.tiny.photographs import photographs
+from experiments.tiny.tables import tables_of
+from experiments.tiny.training import circumstances, fitted, hash_of, hash_of_faces, publish, work_folder
+from faceinsight import FaceInsight, RuleSet
+from faceinsight.ablation.work import silence_tips
+from faceinsight.callbacks import CacheFeatures, FrozenCheck
+from faceinsight.data import FaceDataModule, training_graph
+from faceinsight.modules import (
+    AttributeQuery,
+    CorrelationConstraint,
+    FaceParser,
+    Frozen,
+    HybridEncoder,
+    LanguageModel,
+    LogicalConstraint,
+    Projector,
+    RegionTokens,
+    SegmentationEncoder,
+    SharedHead,
+    TextEncoder,
+)
+from faceinsight.modules.frozen import fingerprint
+from faceinsight.system import AttributeSystem
+
+CARD = """---
+license: cc-by-4.0
+library_name: faceinsight
+tags: [faces, tiny]
+---
+# A small FaceInsight
+
+Three frozen parts and {trained:,} trained parameters between them, for the {attributes} attributes of the catalog
+`tiny`: what drawn faces show, and FairFace's ages and races, all from one exact distribution that keeps the catalog's
+rules.
+
+{parts}
+
+Trained on drawn faces (this library's SynthFaces) and on FairFace's photographs, by binary cross-entropy and the
+semantic loss of the rules. The label graph counts the training labels; a pair that no face has both labels of has no
+edge.
+
+    {command}
+
+{date}, {minutes:.0f} minutes of training on {device}, seed {seed}. {faces}. Data hash `{data_hash}`. Settings:
+`{settings}`.
+
+The frozen parts are not in this folder. They are given again by name, and another one than above is refused:
+
+    parts = experiments.tiny.model.frozen_parts(folder)
+    FaceInsight.from_pretrained(directory, **parts)
+
+## Measured on photographs, as it is loaded from this folder
+
+{tables}
+
+## Rights and limits
+
+FairFace: Karkkainen and Joo, "FairFace", WACV 2021, https://github.com/joojs/fairface, CC BY 4.0. The drawn faces are
+this library's. CelebA and UTKFace were looked at to measure only. Age, gender, race and looks are annotators'
+impressions of photographs, not facts about people; the numbers differ between groups, as the tables say. The language
+model was not trained to talk about these images: what it writes about a face means nothing. Do not use the model to
+judge anybody.
+"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that the weights depend on, apart from faces and frozen parts.
+
+    Args:
+        seed: of weights, order and drawn faces.
+        drawn: drawn faces, of which 70 % train.
+        image_size: side of the pictures in pixels, as the parts were trained.
+        logical_weight: of the semantic loss.
+        depth: convolutions of the correlation constraint.
+        threshold: tau of the label graph.
+        reweight: omega of the label graph.
+    """
+
+    seed: int = 0
+    drawn: int = 12_000
+    image_size: int = 96
+    epochs: int = 6
+    batch_size: int = 64
+    lr: float = 4e-3
+    logical_weight: float = 0.01
+    depth: int = 2
+    threshold: float = 0.4
+    reweight: float = 0.2
+
+
+def frozen_parts(folder: Path) -> dict[str, Any]:
+    """The three trained parts, by the names under which :meth:`FaceInsight.from_pretrained` takes them.
+
+    Args:
+        folder: holds ``image_encoder/``, ``face_parser/`` and ``language_model/``.
+    """
+    return {
+        "image_encoder": Frozen(HybridEncoder.load(folder / "image_encoder" / image_encoder.FILE)),
+        "segmentation.parser": Frozen(FaceParser.load(folder / "face_parser" / face_parser.FILE)),
+        # kept in half precision, and read in the other parts' precision
+        "language_model": Frozen(LanguageModel.from_pretrained(folder / "language_model", dtype="float32")),
+    }
+
+
+def composed(parts: Mapping[str, Any], data: FaceDataModule, rules: RuleSet, settings: Settings) -> FaceInsight:
+    """The parts with everything between them, untrained.
+
+    Args:
+        data: whose training labels the graph counts.
+    """
+    encoder, language_model = parts["image_encoder"], parts["language_model"]
+    seen, width = encoder.embed_dim, language_model.embed_dim
+    graph = training_graph(data=data, threshold=settings.threshold, reweight=settings.reweight)
+    return FaceInsight(
+        schema=rules.schema,
+        rules=rules,
+        image_encoder=encoder,
+        projector=Projector(in_dim=seen, out_dim=width, pool=2),
+        segmentation=SegmentationEncoder(
+            parser=parts["segmentation.parser"], route=RegionTokens(image_dim=seen, embed_dim=width)
+        ),
+        text_encoder=TextEncoder(),
+        correlation=CorrelationConstraint(graph=graph, embed_dim=width, depth=settings.depth),
+        query=AttributeQuery(prompt_dim=width, embed_dim=width),
+        language_model=language_model,
+        head=SharedHead(embed_dim=width),
+    )
+
+
+def trained(
+    settings: Settings, data: FaceDataModule, parts: Mapping[str, Any], work: Path, features: Path, *, progress: bool
+) -> tuple[FaceInsight, float]:
+    """The model, and the seconds that its training took."""
+    rules = RuleSet.load("tiny")
+    lightning.seed_everything(settings.seed, verbose=False)
+    network = composed(parts, data, rules, settings)
+    system = AttributeSystem(
+        network=network,
+        rules=rules,
+        logical=LogicalConstraint(rules=rules),
+        logical_weight=settings.logical_weight,
+        lr=settings.lr,
+    )
+    callbacks = [CacheFeatures(folder=str(features)), FrozenCheck()]
+    seconds = fitted(system, data, work, epochs=settings.epochs, callbacks=callbacks, progress=progress)
+    return network, seconds
+
+
+def main(
+    parts: Path,
+    output: Path,
+    fairface: Path,
+    celeba: Path | None = None,
+    utkface: Path | None = None,
+    drawn: Path = Path("data/synthfaces"),
+    features: Path = Path("data/features"),
+    settings: Settings = Settings(),
+    progress: bool = True,
+) -> None:
+    """Train, measure, and put everything into ``output``.
+
+    Args:
+        parts: the folder of the three trained parts' folders.
+        output: the folder.
+        fairface: FairFace's folder.
+        celeba: CelebA's folder, to measure on.
+        utkface: UTKFace's folder, to measure on.
+        drawn: the folder for drawn faces.
+        features: the folder for what the frozen encoders saw.
+        settings: see Settings.
+        progress: show progress bars.
+    """
+    output, frozen = Path(output), frozen_parts(Path(parts))
+    hashes = {name: fingerprint(part) for name, part in frozen.items()}
+    interpolation = frozen["image_encoder"].preprocessing["interpolation"]
+    data = image_encoder.faces_of(settings, fairface, drawn, interpolation)
+    data.prepare_data()
+    key = hash_of_faces(data)
+    work = work_folder(output, hash_of(key.encode(), *map(str.encode, hashes.values())), settings)
+    network, seconds = trained(settings, data, frozen, work, features, progress=progress)
+    network.save_pretrained(work / "model")
+    # measured as whoever loads it has it: from the folder, with the parts from their own files
+    model = FaceInsight.from_pretrained(work / "model", **frozen_parts(Path(parts)))
+    pictures = model.picture_options
+    found = photographs(model, model.rules, pictures, fairface=fairface, utkface=utkface, celeba=celeba)
+    told: dict[str, Any] = {
+        **circumstances("experiments.tiny.model", settings, key, seconds),
+        "faces": data.table.describe(),
+        "attributes": len(model.schema),
+        "trained": sum(each.numel() for each in network.parameters() if each.requires_grad),
+        "parts": {name: {"parameters": parameters(part), "sha256": hashes[name]} for name, part in frozen.items()},
+    }
+    tables = tables_of(found)
+    shown = {"settings": json.dumps(told["settings"]), "parts": parts_table(told["parts"]), "tables": tables}
+    texts = {
+        "README.md": CARD.format(**{**told, **shown}),
+        "metrics.json": json.dumps({**told, "scores": found}, indent=1),
+    }
+    publish(output, model.save_pretrained, texts)
+    shutil.rmtree(work, ignore_errors=True)
+    Console().print(Markdown(tables))
+
+
+def parameters(part: Any) -> int:
+    """How many numbers a part has."""
+    return sum(each.numel() for each in part.parameters())
+
+
+def parts_table(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """The frozen parts as Markdown."""
+    lines = [f"| `{name}` | {each['parameters']:,} | `{each['sha256']}` |" for name, each in parts.items()]
+    return "\n".join(["| frozen part | parameters | SHA-256 |", "|:--|--:|:--|", *lines])
+
+
+if __name__ == "__main__":
+    silence_tips()
+    auto_cli(main, as_positional=False)
