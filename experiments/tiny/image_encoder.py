@@ -92,14 +92,14 @@ class Settings:
     lr: float = 1.5e-3
 
 
-def faces_of(settings: Any, fairface: Path, drawn: Path, interpolation: str = "bilinear") -> FaceDataModule:
+def faces_of(settings: Any, fairface: Path, drawn: Path, interpolation: str) -> FaceDataModule:
     """The faces that are trained on: FairFace's and drawn ones.
 
     Args:
         settings: a script's, with ``seed``, ``drawn``, ``image_size`` and ``batch_size``.
         fairface: FairFace's folder.
         drawn: the folder for drawn faces.
-        interpolation: the filter by which pictures are resized.
+        interpolation: the filter by which pictures are resized, as the encoder wants it.
     """
     own = SynthFaces(root=drawn, count=settings.drawn, image_size=settings.image_size, seed=settings.seed)
     real = FairFace(root=fairface, missing_images="skip")
@@ -167,7 +167,7 @@ def main(
         progress: show progress bars.
     """
     output, rules = Path(output), RuleSet.load("tiny")
-    data = faces_of(settings, fairface, drawn)
+    data = faces_of(settings, fairface, drawn, stem(settings).preprocessing["interpolation"])
     data.prepare_data()
     key = hash_of_faces(data)
     work = work_folder(output, key, settings)
