@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from benchmarks.logic import rule_sets
 from benchmarks.tables import shown
 from benchmarks.timing import interleaved
-from faceinsight.ablation.work import environment
+from faceinsight.ablation.work import started_with
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsight
@@ -74,7 +74,7 @@ def measure_memory(faces: int, only: str) -> pd.DataFrame:
     rows = []
     for name, rules in rule_sets():
         if only in name:
-            with environment(EXACT_PAGES), context.Pool(1) as pool:
+            with started_with(EXACT_PAGES), context.Pool(1) as pool:
                 peak = pool.apply(peak_of_loss, (name, faces))
             rows.append({"rules": name, "attributes": len(rules.schema), "faces": faces, "peak, MB": peak})
     return pd.DataFrame(rows)

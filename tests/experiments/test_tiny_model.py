@@ -77,7 +77,7 @@ def state(folder: Path) -> dict[str, Tensor]:
 def test_a_model_is_the_same_with_its_parts_from_their_half_precision_files(
     parts: Path, fairface: Path, drawn: Path, tmp_path: Path
 ) -> None:
-    data = image_encoder.faces_of(SETTINGS, fairface, drawn)
+    data = image_encoder.faces_of(SETTINGS, fairface, drawn, "bilinear")
     before = composed(frozen_parts(parts), data, RULES, SETTINGS).eval()
     before.save_pretrained(tmp_path / "model")
     after = FaceInsight.from_pretrained(tmp_path / "model", **frozen_parts(parts))
@@ -149,7 +149,7 @@ def test_a_kill_in_the_second_epoch_costs_nothing(
 
 
 def test_labels_that_no_face_has_together_have_no_edge_and_make_no_nan(fairface: Path, drawn: Path) -> None:
-    data = image_encoder.faces_of(SETTINGS, fairface, drawn)
+    data = image_encoder.faces_of(SETTINGS, fairface, drawn, "bilinear")
     labels, names = data.train_labels(), data.schema.names
     for edges in ("probability", "lift"):
         graph = LabelGraph.from_labels(labels, data.schema, edges=edges, threshold=0.1)
