@@ -79,6 +79,7 @@ def row_of(logits: Tensor, labels: Tensor, rules: RuleSet) -> dict[str, float]:
     values = {
         "accuracy": metrics.accuracy(probability, labels).nanmean(),
         "balanced": metrics.balanced_accuracy(probability, labels).nanmean(),
+        "mAP": metrics.average_precision(probability, labels).nanmean(),
         "exact match": metrics.exact_match(probability, labels),
         "faces that break a rule": rules.violations(logits > 0).any(1).double().mean(),
     }
@@ -181,10 +182,10 @@ def main(words: Sequence[str] | None = None) -> None:
     options.add_argument("--predictions", type=Path, nargs="+", default=[], metavar="FILE", help="decode these instead")
     options.add_argument("--output", type=Path, metavar="FILE", help="write the rows as CSV")
     given = options.parse_args(words)
-    celeba = {"CelebA, strict": RuleSet.parse(STRICT.strip(), Schema.load("celeba"))}
     if given.predictions:
-        rows = list(predicted(given.predictions, given.celeba, celeba))
+        rows = list(predicted(given.predictions, given.celeba, {"CelebA": RuleSet.load("celeba")}))
     else:
+        celeba = {"CelebA, strict": RuleSet.parse(STRICT.strip(), Schema.load("celeba"))}
         faces, files = celeba_faces(given.celeba, given.trunk)
         rows = list(classifiers(faces, celeba))
         if given.fh37k.exists():
