@@ -183,7 +183,9 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
         for name, entry in (data.get(kind) or {}).items():
             if name in variants and name not in data["extended"]:
                 raise PlanError(f"{path}: two variants are named {name!r}")
-            variants[name] = read_variant(str(path), name, entry or {}, data["base"], variants, kind=kind)
+            variant = read_variant(str(path), name, entry or {}, data["base"], variants, kind=kind)
+            variants.pop(name, None)  # one that takes the place of the extended file's stands where this file has it
+            variants[name] = variant
     for variant in variants.values():
         named = [*variant.needs, *([variant.against] if variant.against else [])]
         if missing := [name for name in named if name not in variants]:

@@ -155,6 +155,12 @@ def test_a_file_that_extends_another_shares_its_runs_and_plans_only_what_it_need
     assert runs[2].config["trainer"] == {"max_epochs": 9}
 
 
+def test_rows_stand_in_the_order_of_the_file_that_extends(tmp_path: Path) -> None:
+    variants = {"few": {"from": "full"}, "full - graph": {"from": "full - graph"}, "full": {"from": "full"}}
+    ablation = read_ablation(extending(tmp_path, variants=variants))
+    assert [variant.name for variant in ablation.rows] == ["few", "full - graph", "full"]
+
+
 def test_a_variant_is_made_from_one_above_it(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="variant 'few' is made from 'ful', which is none of those above it"):
         read_ablation(extending(tmp_path, variants={"few": {"from": "ful"}}))
