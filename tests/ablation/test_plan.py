@@ -34,7 +34,7 @@ def write(folder: Path, **changes: object) -> Path:
         },
     }
     path = folder / "ablation.yaml"
-    path.write_text(yaml.safe_dump({**content, **changes}))
+    path.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False))
     return path
 
 
@@ -137,7 +137,7 @@ def extending(folder: Path, **changes: object) -> Path:
         },
     }
     path = folder / "further.yaml"
-    path.write_text(yaml.safe_dump({**content, **changes}))
+    path.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False))
     return path
 
 
