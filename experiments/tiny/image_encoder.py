@@ -174,8 +174,7 @@ def main(
     network, seconds = trained(settings, data, rules, work, progress=progress)
     encoder = network.image_encoder
     save_weights(work / FILE, encoder, torch.float16)  # rounds them: they are measured as they are kept
-    pictures = {"image_size": settings.image_size}
-    found = photographs(network, rules, pictures, fairface=fairface, utkface=utkface, celeba=celeba)
+    found = photographs(network, rules, network.picture_options, fairface=fairface, utkface=utkface, celeba=celeba)
     told: dict[str, Any] = {
         **circumstances("experiments.tiny.image_encoder", settings, key, seconds),
         "faces": data.table.describe(),
