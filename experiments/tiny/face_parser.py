@@ -9,8 +9,6 @@ CelebAMask-HQ is for measuring only: of its faces the test split is the result; 
 statistics of the drawing were taken from their masks.
 """
 
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,14 +16,12 @@ from typing import Any
 import lightning
 import torch
 from jsonargparse import auto_cli
-from rich.console import Console
-from rich.markdown import Markdown
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from experiments.tiny.image_encoder import AUGMENT
 from experiments.tiny.tables import group_table, with_mean
-from experiments.tiny.training import circumstances, fitted, hash_of_faces, publish, work_folder
+from experiments.tiny.training import circumstances, fitted, hash_of_faces, publish_part, work_folder
 from faceinsight.ablation.work import silence_tips
 from faceinsight.data import CelebAMask, FaceDataModule, SynthFaces
 from faceinsight.data.synthetic.renderer import VERSION
@@ -53,7 +49,7 @@ tags: [faces, face-parsing, tiny]
 
 ## Measured: intersection over union
 
-{table}
+{tables}
 
 *Photographs*: CelebAMask-HQ's test split here (choice of this library, by file name). *Other photographs*: the rest of
 the sample, from whose masks the drawing's statistics were taken. *Drawn*: held-out drawn faces. *Largest class*: every
@@ -121,11 +117,7 @@ def main(
     }
     table = group_table({part: {name: scores[part] for name, scores in found.items() if part in scores}
                          for part in ("mean", *FACE_PARTS)})  # fmt: skip
-    card = CARD.format(**{**told, "settings": json.dumps(told["settings"])}, table=table)
-    texts = {"README.md": card, "metrics.json": json.dumps({**told, "scores": found}, indent=1)}
-    publish(output, lambda folder: shutil.copy(work / FILE, folder / FILE), texts)
-    shutil.rmtree(work, ignore_errors=True)
-    Console().print(Markdown(table))
+    publish_part(output, work / FILE, CARD, told, found, table)
 
 
 def measured(parser: FaceParser, drawn: FaceDataModule, celebamask: Path | None) -> dict[str, dict[str, float]]:

@@ -11,8 +11,6 @@ CelebA (``--celeba data/celeba``) and UTKFace (``--utkface data/utkface``) are f
 on them.
 """
 
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +18,11 @@ from typing import Any
 import lightning
 import torch
 from jsonargparse import auto_cli
-from rich.console import Console
-from rich.markdown import Markdown
 from torch import nn
 
 from experiments.tiny.photographs import photographs
 from experiments.tiny.tables import tables_of
-from experiments.tiny.training import circumstances, fitted, hash_of_faces, publish, work_folder
+from experiments.tiny.training import circumstances, fitted, hash_of_faces, publish_part, work_folder
 from faceinsight import RuleSet
 from faceinsight.ablation.work import silence_tips
 from faceinsight.controls import TokenClassifier
@@ -184,12 +180,7 @@ def main(
         "tokens": encoder.num_tokens,
         "width": encoder.embed_dim,
     }
-    tables = tables_of(found)
-    card = CARD.format(**{**told, "settings": json.dumps(told["settings"])}, tables=tables)
-    texts = {"README.md": card, "metrics.json": json.dumps({**told, "scores": found}, indent=1)}
-    publish(output, lambda folder: shutil.copy(work / FILE, folder / FILE), texts)
-    shutil.rmtree(work, ignore_errors=True)
-    Console().print(Markdown(tables))
+    publish_part(output, work / FILE, CARD, told, found, tables_of(found))
 
 
 if __name__ == "__main__":

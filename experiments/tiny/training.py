@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,8 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import RichProgressBar, Timer
+from rich.console import Console
+from rich.markdown import Markdown
 
 from faceinsight.ablation.work import expected_warnings
 from faceinsight.callbacks import GradientCheck
@@ -23,7 +26,7 @@ from faceinsight.data import FaceDataModule
 from faceinsight.files import write_text
 from faceinsight.resume import WholeCheckpoints, newest, saved_every_epoch
 
-__all__ = ["circumstances", "fitted", "hash_of", "hash_of_faces", "publish", "work_folder"]
+__all__ = ["circumstances", "fitted", "hash_of", "hash_of_faces", "publish", "publish_part", "work_folder"]
 
 
 def fitted(
@@ -80,6 +83,22 @@ def publish(folder: Path, save: Callable[[Path], object], texts: Mapping[str, st
         if folder.exists():
             folder.rename(before)
         whole.rename(folder)
+
+
+def publish_part(
+    output: Path, file: Path, card: str, told: Mapping[str, Any], scores: Mapping[str, Any], tables: str
+) -> None:
+    """Put a trained part's file into ``output``, with its model card and numbers, and show these.
+
+    Args:
+        file: in the training's work folder, which is deleted.
+        card: the model card, with places for ``told`` and for the ``tables`` of the scores.
+    """
+    shown = {**told, "settings": json.dumps(told["settings"]), "tables": tables}
+    texts = {"README.md": card.format(**shown), "metrics.json": json.dumps({**told, "scores": scores}, indent=1)}
+    publish(output, lambda folder: shutil.copy(file, folder / file.name), texts)
+    shutil.rmtree(file.parent, ignore_errors=True)
+    Console().print(Markdown(tables))
 
 
 def work_folder(output: Path, data_hash: str, settings: Any) -> Path:
