@@ -27,12 +27,15 @@ which are then held against their hash, and users' own classes, which get their 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from faceinsight.knowledge.graph import LabelGraph
+from faceinsight.knowledge.rules import RuleSet
+from faceinsight.knowledge.schema import Schema
 from faceinsight.model_directory import FROZEN, TRAINED, SavedModel, read_directory, write_directory
 from faceinsight.modules.description import (
     FILES,
@@ -66,12 +69,23 @@ def save_model(model: Any, directory: str | os.PathLike[str], *, include_frozen:
     write_directory(Path(directory), SavedModel(told_of(model), knowledge, tensors))
 
 
-def load_model(kind: type[nn.Module], directory: str | os.PathLike[str], given: Mapping[str, Any]) -> Any:
+def load_model(
+    kind: type[nn.Module],
+    directory: str | os.PathLike[str],
+    given: Mapping[str, Any],
+    *,
+    schema: Schema | None = None,
+    rules: RuleSet | None = None,
+    graph: LabelGraph | None = None,
+) -> Any:
     """Build the model that :func:`save_model` wrote, on the CPU and in evaluation mode.
 
     Args:
         kind: the model's class.
         given: parts by name (``language_model``, ``segmentation.parser``) that are used instead of being built.
+        schema: other attributes than it was saved with, of a model that keeps no weights for each of them.
+        rules: over these; none by default.
+        graph: over these, for a model with a correlation constraint.
 
     Raises:
         FileNotFoundError: the directory, or a file in it, is not there.
@@ -79,13 +93,19 @@ def load_model(kind: type[nn.Module], directory: str | os.PathLike[str], given: 
             but unknown, or is not the one that the model was trained with.
     """
     saved = read_directory(Path(directory), kind.__name__)
+    if schema is not None:
+        saved = asked_for(saved, schema, rules, graph)
+    elif rules is not None or graph is not None:
+        raise ValueError("rules or a graph were given without schema=...; those that were saved belong to its own")
     try:
         check_given(saved, given, kind)
         model = kind(**build_arguments(saved.model, given=given, knowledge=saved.knowledge))
+        of_graph = graph_buffers(model) if schema is not None else set()
         try:
             for file, held in zip((TRAINED, FROZEN), split_state(model), strict=True):
                 if file in saved.tensors:
-                    fill(model, held, saved.tensors[file])
+                    own = {name: held[name] for name in of_graph & held.keys()}
+                    fill(model, held, {**saved.tensors[file], **own})
         except ValueError:
             check_same(saved.model, told_of(model))  # another base says more than tensors that do not fit
             raise
@@ -119,6 +139,16 @@ def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]
     return split
 
 
+def graph_buffers(model: nn.Module) -> set[str]:
+    """The names of the tensors that follow from a label graph."""
+    return {
+        f"{name}.{buffer}"
+        for name, part in model.named_modules()
+        if isinstance(getattr(part, "graph", None), LabelGraph)
+        for buffer, _ in part.named_buffers(recurse=False)
+    }
+
+
 def fill(model: nn.Module, held: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
     """Put stored tensors into the model: each has its place among what the model holds, and none stays without."""
     wrong = [f"{name} is missing in the directory" for name in sorted(held.keys() - stored.keys())]
@@ -138,6 +168,25 @@ def fill(model: nn.Module, held: Mapping[str, Tensor], stored: Mapping[str, Tens
     model.load_state_dict(dict(stored), strict=False)
 
 
+def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: LabelGraph | None) -> SavedModel:
+    """A saved model with other knowledge in place of its own."""
+    if FILES[LabelGraph] in saved.knowledge and graph is None:
+        raise ValueError(
+            f"its correlation constraint needs a graph over the attributes of {schema.name!r}: give graph=..., such as "
+            "LabelGraph.from_labels(labels, schema), or its .identity() to correlate nothing"
+        )
+    if FILES[LabelGraph] not in saved.knowledge and graph is not None:
+        raise ValueError("a graph was given, but the model was saved without a correlation constraint; leave it out")
+    told = {**saved.model, "rules": None if rules is None else {"file": FILES[RuleSet]}}
+    known = {Schema: schema, RuleSet: rules, LabelGraph: graph}
+    return SavedModel(told, {FILES[kind]: each for kind, each in known.items() if each is not None}, saved.tensors)
+
+
+def is_below(name: str, others: Iterable[str]) -> bool:
+    """Whether a part is one of the others, or within one."""
+    return any(f"{name}.".startswith(f"{other}.") for other in others)
+
+
 def check_given(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Module]) -> None:
     """Refuse given parts that the model does not have, and to go on without those that only the user has."""
     parts = dict(parts_in(saved.model))
@@ -145,7 +194,7 @@ def check_given(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Modul
         raise ValueError(f"it has no part {', '.join(unknown)}, which was given; its parts are {', '.join(parts)}")
     reasons: dict[str, str] = {}
     for name, part in parts.items():
-        if any(f"{name}.".startswith(f"{each}.") for each in (*given, *reasons)):
+        if is_below(name, (*given, *reasons)):
             continue
         inner = unwrapped(part)
         if part is not inner and FROZEN not in saved.tensors:

@@ -191,13 +191,25 @@ class FaceModel(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, directory: str | os.PathLike[str], *, revision: str | None = None, **parts: Any
+        cls,
+        directory: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        schema: Schema | None = None,
+        rules: RuleSet | None = None,
+        graph: LabelGraph | None = None,
+        **parts: Any,
     ) -> "FaceModel":
         """The model of this class that :meth:`save_pretrained` wrote: the same logits to the last bit, evaluation mode.
 
         Args:
             directory: or the id of a repository on the hub, ``"user/name"``.
             revision: the repository's commit, branch or tag; of a directory there is none.
+            schema: ask it for these attributes, in place of those it was trained on: by their prompts alone, to begin
+                with. For a model that has no weights of its own for each attribute, such as a :class:`FaceInsight`
+                with a :class:`~faceinsight.modules.text_encoder.TextEncoder`.
+            rules: with ``schema``: what its predictions are to keep; nothing by default.
+            graph: with ``schema``: the label graph, for a model with a correlation constraint.
             parts: what the directory lacks, by the name of the argument: frozen parts and a user's own classes. A part
                 of a part goes by its path: ``**{"segmentation.parser": parser}``. The error names all that are wanted.
 
@@ -205,7 +217,7 @@ class FaceModel(nn.Module):
             FileNotFoundError, ValueError: as :func:`faceinsight.checkpoint.load_model` and
                 :func:`faceinsight.hub.fetched`.
         """
-        return load_model(cls, fetched(directory, revision), parts)
+        return load_model(cls, fetched(directory, revision), parts, schema=schema, rules=rules, graph=graph)
 
 
 class FaceInsight(FaceModel):

@@ -35,5 +35,10 @@ def fh37k_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def fairface_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return real_data("fairface", tmp_path_factory.mktemp("real"))
+
+
+@pytest.fixture(scope="session")
 def expw_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return real_data("expw", tmp_path_factory.mktemp("real"))

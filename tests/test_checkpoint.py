@@ -141,6 +141,50 @@ def test_a_model_comes_back_to_the_last_bit_when_its_frozen_parts_are_given_agai
     assert torch.equal(again.correlation.graph.counts.together, graph().counts.together)
 
 
+def test_a_model_is_asked_for_other_attributes_with_the_weights_that_it_has(saved: Any) -> None:
+    folder, model = saved
+    parts = frozen_parts(model)
+    turned = fi.Schema(SCHEMA.name, SCHEMA.attributes[::-1], SCHEMA.groups)
+    labels = torch.randint(0, 2, (200, len(SCHEMA)), generator=torch.Generator().manual_seed(0)).bool()
+    other = fi.LabelGraph.from_labels(labels.flip(1), turned, threshold=0.5)
+    again = fi.FaceInsight.from_pretrained(folder, schema=turned, graph=other, **parts)
+    torch.testing.assert_close(logits(again), logits(model).flip(1))
+    assert again.rules is None, "those that were saved are of other attributes"
+    few = fi.Schema("few", tuple(SCHEMA.attributes[SCHEMA.index(name)] for name in ("Male", "Female", "White")))
+    ruled = fi.RuleSet.parse("Male -> not Female", few)
+    asked = fi.FaceInsight.from_pretrained(
+        folder, schema=few, rules=ruled, graph=fi.LabelGraph.from_labels(labels[:, :3], few), **parts
+    )
+    assert logits(asked).shape == (2, len(few))
+    assert asked.rules == ruled
+
+
+def test_other_attributes_need_a_graph_and_rules_need_other_attributes(saved: Any) -> None:
+    folder, model = saved
+    with pytest.raises(ValueError, match=r"its correlation constraint needs a graph over the attributes of 'celeba'"):
+        fi.FaceInsight.from_pretrained(folder, schema=fi.Schema.load("celeba"), **frozen_parts(model))
+    with pytest.raises(ValueError, match=r"rules or a graph were given without schema=..."):
+        fi.FaceInsight.from_pretrained(folder, rules=RULES, **frozen_parts(model))
+    with pytest.raises(ValueError, match=r"rules.yaml"):
+        fi.FaceInsight.from_pretrained(folder, schema=SCHEMA, rules=fi.RuleSet.load("celeba"), graph=graph())
+
+
+def test_rules_are_added_and_a_graph_without_its_place_is_refused(tmp_path: Path) -> None:
+    model = full(correlation=None, segmentation=None, rules=None)
+    model.save_pretrained(tmp_path / "model")
+    parts = {"image_encoder": encoder(), "language_model": language_model()}
+    ruled = fi.FaceInsight.from_pretrained(tmp_path / "model", schema=SCHEMA, rules=RULES, **parts)
+    assert ruled.rules == RULES
+    assert torch.equal(logits(ruled), logits(model))
+    with pytest.raises(ValueError, match="a graph was given, but the model was saved without a correlation constraint"):
+        fi.FaceInsight.from_pretrained(tmp_path / "model", schema=SCHEMA, graph=graph(), **parts)
+
+
+def test_a_classifier_with_weights_for_each_attribute_cannot_be_asked_for_others(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"head.weight is \[18, 64\] in the directory, \[40, 64\] in the model"):
+        TokenClassifier.from_pretrained(folder, schema=fi.Schema.load("celeba"))
+
+
 def test_the_directory_is_plain_text_but_for_the_tensors_and_holds_only_what_was_trained(saved: Any) -> None:
     folder, model = saved
     files = {path.name for path in folder.iterdir()}

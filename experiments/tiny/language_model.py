@@ -10,7 +10,7 @@ stands in the card.
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from experiments.tiny.training import circumstances, fitted, hash_of, publish, work_folder
 from experiments.tiny.words.card import card, table
-from experiments.tiny.words.corpus import packed, positions_of, targets_of, tokenized, trained_tokenizer
+from experiments.tiny.words.corpus import ANSWERS, packed, positions_of, targets_of, tokenized, trained_tokenizer
 from experiments.tiny.words.ngrams import NGrams
 from experiments.tiny.words.populations import HELD_OUT, populations, split
 from experiments.tiny.words.scores import (
@@ -57,41 +57,64 @@ class Settings:
         faces: attribute sets in each of the large populations.
         held_texts: texts to measure on.
         tokenizer_texts: texts that the tokenizer is trained on.
-        vocab_size: tokens of the tokenizer.
+        vocab_size: tokens of the tokenizer at most; the texts have fewer different words.
         block: tokens of one training sequence, which holds several texts.
         rounds: parts of the training, after each of which its state is kept.
+        answer_weight: how often a yes or no counts in the loss, of which there are two in a hundred tokens.
     """
 
     seed: int = 0
-    tokens: int = 8_000_000
+    tokens: int = 5_000_000
     faces: int = 12_000
     held_texts: int = 4_000
     tokenizer_texts: int = 20_000
     vocab_size: int = 1536
     block: int = 256
     embed_dim: int = 256
-    depth: int = 6
+    depth: int = 4
     num_heads: int = 8
-    mlp_dim: int = 704
+    mlp_dim: int = 800
     batch_size: int = 16
     rounds: int = 20
     lr: float = 2e-3
     weight_decay: float = 0.1
+    answer_weight: float = 10.0
 
 
 class LanguageSystem(TrainingSystem):
-    """Next tokens within each text, of blocks that hold several."""
+    """Next tokens within each text, of blocks that hold several.
 
-    def __init__(self, *, network: LlamaForCausalLM, end: int, padding: int, lr: float, weight_decay: float) -> None:
+    Args:
+        end: the token that ends a text.
+        padding: the token behind the last text of a block.
+        answers: tokens that count ``answer_weight`` times: what a text answers is learnt last, and read from it first.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: LlamaForCausalLM,
+        end: int,
+        padding: int,
+        answers: Sequence[int],
+        answer_weight: float,
+        lr: float,
+        weight_decay: float,
+    ) -> None:
         super().__init__(network=network, lr=lr, weight_decay=weight_decay, warmup=0.03)
         self.end, self.padding = end, padding
+        self.answers, self.answer_weight = [*answers], answer_weight
 
     def training_step(self, tokens: Tensor, batch_index: int) -> Tensor:
         places = positions_of(tokens, self.end)
-        logits = self.network(input_ids=tokens, position_ids=places, use_cache=False).logits[:, :-1]
-        total, count = next_token_sum_and_count(logits.float(), targets_of(tokens, self.end, self.padding))
-        loss = total / count.clamp(min=1)
-        self.log("train/perplexity", loss.detach().exp(), prog_bar=True)
+        logits = self.network(input_ids=tokens, position_ids=places, use_cache=False).logits[:, :-1].float()
+        targets = targets_of(tokens, self.end, self.padding)
+        total, count = next_token_sum_and_count(logits, targets)
+        answering = torch.isin(targets, torch.tensor(self.answers, device=targets.device))
+        more, answered = next_token_sum_and_count(logits[answering], targets[answering])
+        extra = self.answer_weight - 1
+        loss = (total + extra * more) / (count + extra * answered).clamp(min=1)
+        self.log("train/perplexity", (total.detach() / count.clamp(min=1)).exp(), prog_bar=True)
         return self.finite(loss, {"cross_entropy": loss})
 
 
@@ -154,7 +177,7 @@ def held_out(found: list[Population], settings: Settings, progress: bool) -> lis
 
 
 def random_model(settings: Settings, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
-    """The Llama before training; its input and output embeddings are one."""
+    """The Llama before training: shallow, since every face of an ablation passes it."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.embed_dim,
@@ -163,7 +186,7 @@ def random_model(settings: Settings, tokenizer: PreTrainedTokenizerBase) -> Lang
         num_attention_heads=settings.num_heads,
         num_key_value_heads=settings.num_heads,
         max_position_embeddings=2048,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -179,6 +202,7 @@ def trained(settings: Settings, data: Data, work: Path, *, progress: bool = True
     model = random_model(settings, data.tokenizer)
     system = LanguageSystem(
         network=model.backbone, end=data.tokenizer.eos_token_id, padding=data.tokenizer.pad_token_id,
+        answers=[data.tokenizer.encode(answer)[0] for answer in ANSWERS], answer_weight=settings.answer_weight,
         lr=settings.lr, weight_decay=settings.weight_decay,
     )  # fmt: skip
     blocks = Blocks(data.blocks.long(), rounds=settings.rounds, batch_size=settings.batch_size)

@@ -174,3 +174,21 @@ def test_a_comparison_with_what_has_no_row_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_extends_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="extends itself"):
         read_ablation(extending(tmp_path, extends="further.yaml"))
+
+
+FILES = sorted(Path(__file__).parents[2].glob("experiments/*.yaml"))
+EXPERIMENTS = [path for path in FILES if "question:" in path.read_text()]  # the others are settings
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_can_be_planned_and_compares_what_it_has(path: Path) -> None:
+    ablation = read_ablation(path)
+    rows = {variant.name for variant in ablation.rows}
+    assert {variant.against for variant in ablation.rows} <= {*rows, None}
+    runs = planned_runs(ablation, Path("out"))
+    assert {run.variant.name for run in runs} >= rows
+    assert len({run.folder for run in runs}) == len(runs)
+
+
+def test_the_files_with_a_question_are_found() -> None:
+    assert {path.stem for path in EXPERIMENTS} >= {"constraints", "constraints_celeba", "celeba_map"}

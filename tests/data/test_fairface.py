@@ -9,7 +9,6 @@ from PIL import Image
 from faceinsight.data.fairface import FairFace
 from faceinsight.data.sources import source
 from faceinsight.knowledge.schema import Schema
-from tests.conftest import real_data
 
 HEADER = "file,age,gender,race,service_test"
 TRAIN = ["1.jpg,3-9,Female,East Asian,True", "2.jpg,more than 70,Male,White,False", "3.jpg,10-19,Male,Black,False"]
@@ -101,8 +100,8 @@ def test_everything_missing_is_named_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.* listed images are not in .*:UserWarning")  # the sample holds 18,000 of them
-def test_the_real_sample_reads(tmp_path: Path) -> None:
-    table = FairFace(root=real_data("fairface", tmp_path), missing_images="skip").table()
+def test_the_real_sample_reads(fairface_root: Path) -> None:
+    table = FairFace(root=fairface_root, missing_images="skip").table()
     assert (len(table), table.split.count("test")) == (18_000, 2_000)
     assert 700 < table.split.count("val") < 900
     assert ((table.labels == 1).sum(1) == 3).all()

@@ -133,7 +133,13 @@ def as_utkface(person: Mapping[str, str]) -> dict[str, str]:
 
 def one_hot(catalog: str, person: Mapping[str, str]) -> dict[str, bool]:
     """The attributes of a catalog of groups: true for the person's age, gender and race."""
-    return {name: name in person.values() for name in Schema.load(catalog).names}
+    return {name: name in person.values() for name in names_of(catalog)}
+
+
+@cache
+def names_of(catalog: str) -> tuple[str, ...]:
+    """A catalog's attributes."""
+    return Schema.load(catalog).names
 
 
 def joined_rules() -> RuleSet:
