@@ -64,7 +64,7 @@ class Settings:
     """
 
     seed: int = 0
-    tokens: int = 5_000_000
+    tokens: int = 12_000_000
     faces: int = 12_000
     held_texts: int = 4_000
     tokenizer_texts: int = 20_000
@@ -74,9 +74,9 @@ class Settings:
     depth: int = 4
     num_heads: int = 8
     mlp_dim: int = 800
-    batch_size: int = 16
-    rounds: int = 20
-    lr: float = 2e-3
+    batch_size: int = 4
+    rounds: int = 24
+    lr: float = 1.5e-3
     weight_decay: float = 0.1
     answer_weight: float = 10.0
 
