@@ -5,7 +5,8 @@
 
 The base encodes image and parsing map in every step, in float32, with a frozen language model; each other contender
 says what it changes. A step is forward, BCE, backward and optimiser. "Kept" is what the forward pass keeps for the
-backward pass, weights apart. ``torch.compile`` is left to the user: ``model.compile()`` before the trainer.
+backward pass, weights apart. With ``--compile``, two more steps are compiled by torch first, a minute each; what they
+keep and compute is counted uncompiled.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+from torch.compiler import set_stance
 from torch.nn import functional as F
 
 from benchmarks.shapes import SHAPES, flops_of, language_model, peak_memory, synchronised
@@ -50,6 +52,7 @@ class Contender:
     bf16: bool = False
     checkpointing: bool = False
     adapters: bool = False
+    compiled: bool = False
 
 
 CONTENDERS = {
@@ -60,7 +63,9 @@ CONTENDERS = {
     "cached, LoRA": Contender(cached=True, adapters=True),
     "cached, LoRA, checkpointing": Contender(cached=True, adapters=True, checkpointing=True),
     "cached, bf16": Contender(cached=True, bf16=True),
+    "cached, compiled": Contender(cached=True, compiled=True),
     "cached, pooled": Contender(cached=True, pool=2),
+    "cached, pooled, compiled": Contender(cached=True, pool=2, compiled=True),
     "cached, pooled, bf16": Contender(cached=True, pool=2, bf16=True),
 }
 
@@ -90,6 +95,8 @@ def model_of(contender: Contender, base: LanguageModel, *, grid: int, width: int
         language_model=LoRA(module=base, targets="all-linear") if contender.adapters else Frozen(base),
         head=SharedHead(embed_dim=dim),
     )
+    if contender.compiled:
+        model.compile()
     return model.to(base.device).train()
 
 
@@ -145,10 +152,11 @@ def measure(
     first = next(iter(chosen))
     rows = []
     for name, each in timings.items():
-        flops = flops_of(runs[name])
+        with set_stance("force_eager"):
+            flops, kept = flops_of(runs[name]), kept_bytes(runs[name], models[name])
         rows.append({
             "contender": name, "ms": 1e3 * each.median, "images/s": batch / each.median,
-            "times as fast": timings[first].ratio(each), "kept, MiB": kept_bytes(runs[name], models[name]) / 2**20,
+            "times as fast": timings[first].ratio(each), "kept, MiB": kept / 2**20,
             "GiB": peak_memory(timed[name], device), "GFLOP": flops / 1e9,
             "% of peak": 100 * flops / each.median / (1e12 * peak) if peak else float("nan"),
             "trained": sum(weight.numel() for weight in models[name].parameters() if weight.requires_grad),
@@ -166,6 +174,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options.add_argument("--grid", type=int, default=12, help="patches along each side of image and map")
     options.add_argument("--width", type=int, default=192, help="of the encoders")
     options.add_argument("--only", default="", metavar="TEXT", help="contenders whose name has this text, and the base")
+    options.add_argument("--compile", action="store_true", help="also compiled steps")
     options.add_argument("--peak", type=float, metavar="TFLOPS", help="the device's peak at this precision")
     options.add_argument("--rounds", type=int, default=7)
     options.add_argument("--output", type=Path, metavar="FILE", help="write the rows as CSV")
@@ -174,7 +183,9 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = {
         name: each
         for name, each in CONTENDERS.items()
-        if (given.only in name or name == base) and (find_spec("peft") or not each.adapters)
+        if (given.only in name or name == base)
+        and (find_spec("peft") or not each.adapters)
+        and (given.compile or not each.compiled)
     }
     llm = language_model(given.shape, given.device, getattr(torch, given.dtype))
     rows = measure(

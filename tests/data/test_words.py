@@ -122,8 +122,9 @@ def test_no_description_says_what_is_not_so(written: list[tuple[Text, list[dict[
 
 def test_every_yes_and_no_answers_its_own_question(written: list[tuple[Text, list[dict[str, bool]]]]) -> None:
     count = {True: 0, False: 0}
-    for text, attributes in of_kind(written, "interview", "checklist"):
+    for text, attributes in of_kind(written, "interview", "checklist", "recall"):
         for answer in text.answers:
+            assert answer.why == "stated" or text.kind != "recall"
             question = re.split(
                 r"[\n.?:] *", text.text[: answer.start].rstrip("\n :").removesuffix("Answer").rstrip("? \nA:")
             )[-1]
@@ -179,7 +180,7 @@ def test_what_a_photograph_does_not_show_is_never_answered(written: list[tuple[T
             assert text.answers == ()
             assert any(text.text.endswith(answer) for answer in phrases()["unseen"]["answers"])
             count += 1
-    assert count > 10
+    assert count > 4
 
 
 def test_impressions_are_told_as_impressions(written: list[tuple[Text, list[dict[str, bool]]]]) -> None:

@@ -282,8 +282,8 @@ def unseen_question(draft: Draft, subject: Subject) -> str:
     return sentence(fill(pattern, draw.choice(table["what"]), subject, draw, own=True), "")
 
 
-#: Each kind of text, how often it is written, and by what. Measured on a model of four layers, AUROC of the yes or no to
-#: what stands in the text: 0.66 after five million tokens without ``recall``, 0.71 after one with six texts in ten of it.
+#: Each kind of text, how often it is written, and by what. Measured on a model of four layers, AUROC of the yes or no
+#: to what stands in the text: 0.66 after five million tokens without ``recall``, 0.71 after one with much of it.
 KINDS: dict[str, tuple[float, Callable[[Draft], None]]] = {
     "description": (0.12, description),
     "recall": (0.30, recall),
