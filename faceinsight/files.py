@@ -1,12 +1,15 @@
-"""Writing files so that a kill, a full disk or a second process never leaves half of one."""
+"""Files: written so that a kill, a full disk or a second process never leaves half of one; YAML read quickly."""
 
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["replacing", "write_text"]
+import yaml
+
+__all__ = ["plain_yaml", "replacing", "write_text"]
 
 
 @contextmanager
@@ -43,3 +46,15 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def plain_yaml(text: str) -> Any:
+    """YAML as plain data, by libyaml where PyYAML was built with it, which takes a tenth of the time.
+
+    >>> plain_yaml("names: [Bald, Bangs]")
+    {'names': ['Bald', 'Bangs']}
+
+    Raises:
+        yaml.YAMLError: no YAML, or more than plain data.
+    """
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

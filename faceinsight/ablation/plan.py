@@ -23,6 +23,8 @@ from typing import Any
 
 import yaml
 
+from faceinsight.files import plain_yaml
+
 __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
 
 KEYS = {"extends", "question", "settings", "seeds", "compared", "base", "trunks", "variants"}
@@ -240,7 +242,7 @@ def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
 def read_yaml(path: str | Path) -> Any:
     """The contents of a YAML file; a syntax error is told with its place."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return plain_yaml(Path(path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise PlanError(f"{path} is not YAML: {error}") from error
 

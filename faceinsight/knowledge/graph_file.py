@@ -14,6 +14,8 @@ import yaml
 from jaxtyping import Shaped
 from torch import Tensor
 
+from faceinsight.files import plain_yaml
+
 __all__ = ["graph_from_text", "graph_to_text"]
 
 #: The tables of a file, each with what stands above it.
@@ -71,7 +73,7 @@ def graph_from_text(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], dict
         ValueError: the file is not whole or not a graph; what is wrong is named.
     """
     try:
-        data = yaml.safe_load(Path(path).read_text("utf-8"))
+        data = plain_yaml(Path(path).read_text("utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not a whole YAML file: {error}") from error
     wanted = ["faceinsight_graph", "settings", "attributes", *TABLES]

@@ -17,7 +17,7 @@ import yaml
 from jaxtyping import Bool, Int8
 from torch import Tensor
 
-from faceinsight.files import write_text
+from faceinsight.files import plain_yaml, write_text
 from faceinsight.knowledge.components import Component, find_components, is_satisfiable
 from faceinsight.knowledge.formula import Formula, Not, columns
 from faceinsight.knowledge.language import RuleSyntaxError, UnknownNameError, parse_rules, with_notes
@@ -201,9 +201,7 @@ class RuleSet:
         """
         path = Path(name_or_path)
         if str(name_or_path) not in catalog_names() and path.is_file():
-            data = (
-                yaml.safe_load(path.read_text("utf-8")) if path.suffix in (".yaml", ".yml") else path.read_text("utf-8")
-            )
+            data = plain_yaml(path.read_text("utf-8")) if path.suffix in (".yaml", ".yml") else path.read_text("utf-8")
             if not isinstance(data, Mapping):  # rule text, or a YAML list of it
                 return cls.parse(data or (), _needed(schema, path))
             if "attributes" not in data:

@@ -18,7 +18,7 @@ import yaml
 from jaxtyping import Int8
 from torch import Tensor
 
-from faceinsight.files import write_text
+from faceinsight.files import plain_yaml, write_text
 
 __all__ = [
     "Attribute",
@@ -284,7 +284,7 @@ def read_catalog(name_or_path: str) -> dict[str, Any]:
             f"no catalog named {name_or_path!r} and no such file; "
             f"catalogs of this library: {', '.join(catalog_names())}"
         )
-    data = yaml.safe_load(text)
+    data = plain_yaml(text)
     if not isinstance(data, dict) or not {"name", "attributes"} <= data.keys():
         raise ValueError(f"{name_or_path}: a catalog needs the keys 'name' and 'attributes'")
     if unknown := data.keys() - CATALOG_KEYS:

@@ -12,7 +12,7 @@ from importlib import resources
 from random import Random
 from typing import Any
 
-import yaml
+from faceinsight.files import plain_yaml
 
 __all__ = [
     "Subject",
@@ -62,7 +62,7 @@ class Wording:
 @cache
 def phrases() -> dict[str, Any]:
     """The contents of ``phrases.yaml``."""
-    return yaml.safe_load((resources.files("faceinsight.data.words") / "phrases.yaml").read_text("utf-8"))
+    return plain_yaml((resources.files("faceinsight.data.words") / "phrases.yaml").read_text("utf-8"))
 
 
 @cache
