@@ -546,8 +546,9 @@ def test_a_graph_or_rules_of_other_attributes_are_refused_when_saved_and_when_lo
 
 
 def test_a_damaged_schema_with_a_forged_hash_is_refused(folder: Path) -> None:
+    cut = "did not find expected node content" if yaml.__with_libyaml__ else "expected the node content"
     for text, message in (
-        ("[", "expected (the )?node content"),
+        ("[", cut),
         ("- a", "a catalog needs the keys"),
         ("name: a", "needs"),
     ):

@@ -87,7 +87,7 @@ class LanguageSystem(TrainingSystem):
     Args:
         end: the token that ends a text.
         padding: the token behind the last text of a block.
-        answers: tokens that count ``answer_weight`` times: what a text answers is learnt last, and read from it first.
+        answers: yes and no, which count ``answer_weight`` times wherever they stand: learnt last, they are read first.
     """
 
     def __init__(
