@@ -4,18 +4,20 @@ The prompt's token ids go along, with the image token's in the image's places, s
 before (a penalty on repetition, a ban on n-grams) sees what it would see in the checkpoint in one piece.
 """
 
+import inspect
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 
-__all__ = ["generate", "shared_cache"]
+__all__ = ["as_argument", "generate", "shared_cache"]
 
 #: What is filled in here, or would give something else than one text for each prompt.
 FILLED = (
     "attention_mask",
+    "cache",
     "input_ids",
     "inputs",
     "inputs_embeds",
@@ -65,8 +67,8 @@ def generate(
         input_ids=ids.expand(batch, length),
         inputs_embeds=embeddings.to(language_model.backbone.dtype),
         attention_mask=torch.ones(batch, length, dtype=torch.long, device=embeddings.device),
-        past_key_values=cache,
         max_new_tokens=max_new_tokens,
+        **as_argument(language_model.backbone, cache),
         **settings,
     )
     return tokens[:, length:]
@@ -76,3 +78,9 @@ def shared_cache(cache: DynamicCache) -> DynamicCache:
     """A cache that goes on from the same keys and values and leaves the given one as it is, without a copy."""
     layers: list[Any] = cache.layers
     return type(cache)([(layer.keys, layer.values) for layer in layers])
+
+
+def as_argument(backbone: PreTrainedModel, cache: DynamicCache | None) -> dict[str, DynamicCache | None]:
+    """A cache under the name by which this backbone takes it: since transformers 5.24 ``cache``."""
+    taken = inspect.signature(type(backbone).forward).parameters
+    return {"cache" if "cache" in taken else "past_key_values": cache}

@@ -27,6 +27,7 @@ from transformers import (
 )
 
 from faceinsight.modules.attention import attention_masks, check_layers, unstable_length
+from faceinsight.modules.generation import as_argument
 from faceinsight.modules.one_pass_check import check_one_pass
 from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
 from faceinsight.modules.recompute import layers_of, recomputed
@@ -260,7 +261,7 @@ class LanguageModel(nn.Module):
                     "checkpointing read with form='packed'"
                 )
             self._check_length(lambda: cache.get_seq_length() + length)
-            pattern = {"past_key_values": cache}
+            pattern = as_argument(self.backbone, cache)
         recompute = self.gradient_checkpointing and torch.is_grad_enabled()
         with recomputed(layers_of(self.backbone) if recompute else []):
             output = self.backbone.base_model(
