@@ -8,7 +8,10 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 
 from faceinsight.modules.language_model import LanguageModel, byte_tokenizer
 
-__all__ = ["SHAPES", "flops_of", "language_model", "peak_memory", "synchronised"]
+__all__ = ["COUNTED_ONLY", "SHAPES", "flops_of", "language_model", "peak_memory", "synchronised"]
+
+#: The device on which nothing is computed: a large model's operations and memory are counted there by any machine.
+COUNTED_ONLY = "meta"
 
 #: Small ones for a CPU, and two that are used: LLaVA-1.5's and the smallest Qwen2.5.
 SHAPES = {
@@ -40,7 +43,7 @@ def synchronised(run: Callable[[], object], device: str) -> Callable[[], object]
 
     def timed() -> None:
         run()
-        if device != "cpu":
+        if device == "cuda":
             torch.cuda.synchronize()
 
     return timed
@@ -54,8 +57,8 @@ def flops_of(run: Callable[[], object]) -> float:
 
 
 def peak_memory(run: Callable[[], object], device: str) -> float:
-    """The most GiB that one call holds on a GPU; not a number on a CPU."""
-    if device == "cpu":
+    """The most GiB that one call holds on a GPU; not a number elsewhere."""
+    if device != "cuda":
         return float("nan")
     torch.cuda.reset_peak_memory_stats()
     run()

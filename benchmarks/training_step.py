@@ -2,6 +2,7 @@
 
     python -m benchmarks.training_step                                   # small Llama and ViTs, some minutes on 2 cores
     python -m benchmarks.training_step --shape llama-7b --device cuda --dtype bfloat16 --grid 24 --peak 989
+    python -m benchmarks.training_step --shape llama-7b --device meta --dtype bfloat16 --grid 24  # counts
 
 The base encodes image and parsing map in every step, in float32, with a frozen language model; each other contender
 says what it changes. A step is forward, BCE, backward and optimiser. "Kept" is what the forward pass keeps for the
@@ -24,7 +25,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.compiler import set_stance
 from torch.nn import functional as F
 
-from benchmarks.shapes import SHAPES, flops_of, language_model, peak_memory, synchronised
+from benchmarks.shapes import COUNTED_ONLY, SHAPES, flops_of, language_model, peak_memory, synchronised
 from benchmarks.tables import reported
 from benchmarks.timing import interleaved
 from faceinsight.knowledge.schema import Schema
@@ -127,11 +128,11 @@ def step(contender: Contender, model: FaceInsight, batch: int) -> Callable[[], T
 
 def kept_bytes(run: Callable[[], object], model: FaceInsight) -> int:
     """What a step keeps for its backward pass, weights apart."""
-    weights = {each.untyped_storage().data_ptr() for each in model.parameters()}
+    weights = {each.untyped_storage()._cdata for each in model.parameters()}
     kept: dict[int, Tensor] = {}  # the tensors too, lest another one come to lie in the same place
 
     def keep(tensor: Tensor) -> Tensor:
-        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+        kept.setdefault(tensor.untyped_storage()._cdata, tensor)  # where nothing is computed, addresses are all 0
         return tensor
 
     with saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -147,21 +148,25 @@ def measure(
     device = base.device.type
     models = {name: model_of(each, base, grid=grid, width=width) for name, each in chosen.items()}
     runs = {name: step(each, models[name], batch) for name, each in chosen.items()}
+    first, counted = next(iter(chosen)), []
+    for name, run in runs.items():
+        with set_stance("force_eager"):
+            flops, kept = flops_of(run), kept_bytes(run, models[name])
+        trained = sum(weight.numel() for weight in models[name].parameters() if weight.requires_grad)
+        counted.append({"contender": name, "kept, MiB": kept / 2**20, "GFLOP": flops / 1e9, "trained": trained})
+    if device == COUNTED_ONLY:
+        return pd.DataFrame(counted)
     timed = {name: synchronised(run, device) for name, run in runs.items()}
     timings = interleaved(timed, rounds=rounds, warmup=1, budget=300.0)
-    first = next(iter(chosen))
-    rows = []
-    for name, each in timings.items():
-        with set_stance("force_eager"):
-            flops, kept = flops_of(runs[name]), kept_bytes(runs[name], models[name])
-        rows.append({
+    measured = [
+        {
             "contender": name, "ms": 1e3 * each.median, "images/s": batch / each.median,
-            "times as fast": timings[first].ratio(each), "kept, MiB": kept / 2**20,
-            "GiB": peak_memory(timed[name], device), "GFLOP": flops / 1e9,
-            "% of peak": 100 * flops / each.median / (1e12 * peak) if peak else float("nan"),
-            "trained": sum(weight.numel() for weight in models[name].parameters() if weight.requires_grad),
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+            "times as fast": timings[first].ratio(each), "GiB": peak_memory(timed[name], device),
+            "% of peak": 100 * 1e9 * row["GFLOP"] / each.median / (1e12 * peak) if peak else float("nan"),
+        }
+        for (name, each), row in zip(timings.items(), counted, strict=True)
+    ]  # fmt: skip
+    return pd.DataFrame(measured).merge(pd.DataFrame(counted), on="contender")
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -186,6 +191,7 @@ def main(words: Sequence[str] | None = None) -> None:
         if (given.only in name or name == base)
         and (find_spec("peft") or not each.adapters)
         and (given.compile or not each.compiled)
+        and not (given.device == COUNTED_ONLY and each.bf16)  # torch has no autocast there
     }
     llm = language_model(given.shape, given.device, getattr(torch, given.dtype))
     rows = measure(
@@ -193,7 +199,7 @@ def main(words: Sequence[str] | None = None) -> None:
     )
     title = f"{given.shape}, {given.dtype}, {given.device}: batch {given.batch}, 2 x {given.grid**2} tokens"
     reported(title, rows, given.output)
-    times = dict(zip(rows["contender"], rows["times as fast"], strict=True))
+    times = {} if given.device == COUNTED_ONLY else dict(zip(rows["contender"], rows["times as fast"], strict=True))
     if CHEAPEST in times:
         print(f"A step {CHEAPEST}: {times[CHEAPEST]:.3g} times as fast as with {base} in float32.")
 

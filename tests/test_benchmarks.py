@@ -108,6 +108,29 @@ def test_the_ways_to_read_all_attributes_agree_and_one_pass_takes_fewer_operatio
     assert rows["images/s"].gt(0).all()
 
 
+def test_what_is_counted_without_computing_bounds_what_is_counted_while_it_is_computed(tmp_path: Path) -> None:
+    """By little: attention alone is written out in the one, and a kernel of its own in the other."""
+    pytest.importorskip("peft")
+    sizes = {
+        one_pass: ["--attributes", "5", "--prefix", "12", "--question", "4", "--pooled", "3"],
+        training_step: ["--grid", "4", "--width", "12", "--only", "cached, checkpointing"],
+    }
+    for benchmark, given in sizes.items():
+        found = {}
+        for device in ("cpu", "meta"):
+            file = tmp_path / f"{device}.csv"
+            words = ["--shape", "tiny", "--batch", "2", "--rounds", "3", "--device", device, "--output", str(file)]
+            benchmark.main([*words, *given])
+            found[device] = pd.read_csv(file).set_index("contender")
+        counted, computed = found["meta"], found["cpu"].loc[found["meta"].index]
+        assert len(counted) == {one_pass: 5, training_step: 2}[benchmark]
+        assert (counted["GFLOP"] / computed["GFLOP"]).between(1, 2).all()
+        if benchmark is training_step:
+            assert (counted["kept, MiB"] / computed["kept, MiB"]).between(1, 1.5).all()
+            assert counted["kept, MiB"].iloc[1] == computed["kept, MiB"].iloc[1]  # the layers' inputs alone
+            assert counted["trained"].tolist() == computed["trained"].tolist()
+
+
 def test_each_way_to_train_saves_what_it_should(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("peft")
     sizes = ["--batch", "2", "--grid", "4", "--width", "12"]

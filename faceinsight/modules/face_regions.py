@@ -28,7 +28,8 @@ def parsing_of_masks(
     >>> parsing_of_masks(torch.tensor([[[0, 2]]], dtype=torch.uint8), num_regions=3).flatten(1).tolist()
     [[1.0, 0.0, 0.0, 0.0, 0.0, 1.0]]
     """
-    if masks.numel() and (highest := int(masks.max())) >= num_regions:
+    looked_at = masks.numel() and not masks.is_meta  # on torch's meta device there are no numbers to look at
+    if looked_at and (highest := int(masks.max())) >= num_regions:
         raise ValueError(
             f"masks hold the class id {highest}, but there are {num_regions} classes, 0 to {num_regions - 1}"
         )
