@@ -64,7 +64,7 @@ class Settings:
     """
 
     seed: int = 0
-    tokens: int = 12_000_000
+    tokens: int = 8_000_000
     faces: int = 12_000
     held_texts: int = 4_000
     tokenizer_texts: int = 20_000

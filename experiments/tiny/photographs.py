@@ -117,7 +117,8 @@ def of_utkface(logits: Tensor, table: FaceTable, training: Labels, rules: RuleSe
 
 def of_celeba(logits: Tensor, table: FaceTable, rules: RuleSet) -> dict[str, Any]:
     """Area under the ROC curve of every attribute that CelebA knows; sliced, its mean over the same attributes."""
-    names, labels, probability = rules.schema.names, labels_by_name(table, rules.schema), logits.sigmoid()
+    names, labels = rules.schema.names, labels_by_name(table, rules.schema)
+    probability = ConstrainedBernoulli(logits=logits.double(), rules=rules).marginals
 
     def areas(faces: Tensor) -> Scores:
         return defined(names, auroc(probability[faces], labels[faces]))
