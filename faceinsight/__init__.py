@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
-    from faceinsight import controls, data, evaluation, modules
+    from faceinsight import controls, data, evaluation, modules, tiny
     from faceinsight.knowledge.graph import LabelGraph
     from faceinsight.knowledge.rules import RuleSet
     from faceinsight.knowledge.schema import Schema
@@ -29,6 +29,7 @@ __all__ = [
     "data",
     "evaluation",
     "modules",
+    "tiny",
 ]
 
 __getattr__, __dir__ = lazy(
@@ -43,5 +44,6 @@ __getattr__, __dir__ = lazy(
         "data": "",
         "evaluation": "",
         "modules": "",
+        "tiny": "",
     },
 )

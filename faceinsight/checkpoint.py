@@ -1,7 +1,8 @@
 """A model in a directory, to be published and trusted: what was trained, and the hash of what was not.
 
 The files are those of :mod:`faceinsight.model_directory`. What they lack is given again by its name: frozen parts,
-which are then held against their hash, and users' own classes, which get their trained weights.
+which are then held against their hash, and users' own classes, which get their trained weights. A frozen part of
+:mod:`faceinsight.tiny` is known by its hash, and need not be given.
 
 >>> import tempfile
 >>> import torch
@@ -27,12 +28,13 @@ which are then held against their hash, and users' own classes, which get their 
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from faceinsight import tiny
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -60,8 +62,14 @@ def save_model(model: Any, directory: str | os.PathLike[str], *, include_frozen:
         include_frozen: also write the frozen parts, so that they need not be given again.
 
     Raises:
-        ValueError: the rules or the graph are of other attributes than the model, or a state is no tensor.
+        ValueError: the rules or the graph are of other attributes than the model, a state is no tensor, or the
+            directory has the name of the model that ships with the package.
     """
+    if directory == tiny.NAME:
+        raise ValueError(
+            f"{directory!r} is the name of the model that ships with the package; for a directory of that name give "
+            f"'./{directory}'"
+        )
     held = [model.schema, model.rules, *(getattr(part, "graph", None) for part in model.modules())]
     knowledge = {FILES[type(each)]: each for each in held if type(each) in FILES}
     trained, frozen = split_state(model)
@@ -98,7 +106,7 @@ def load_model(
     elif rules is not None or graph is not None:
         raise ValueError("rules or a graph were given without schema=...; those that were saved belong to its own")
     try:
-        check_given(saved, given, kind)
+        given = with_shipped(saved, given, kind)
         model = kind(**build_arguments(saved.model, given=given, knowledge=saved.knowledge))
         of_graph = graph_buffers(model) if schema is not None else set()
         try:
@@ -187,17 +195,24 @@ def is_below(name: str, others: Iterable[str]) -> bool:
     return any(f"{name}.".startswith(f"{other}.") for other in others)
 
 
-def check_given(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Module]) -> None:
-    """Refuse given parts that the model does not have, and to go on without those that only the user has."""
+def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Module]) -> dict[str, Any]:
+    """The given parts, with those that ship with the package.
+
+    Given parts that the model does not have are refused, and to go on without those that only the user has.
+    """
     parts = dict(parts_in(saved.model))
     if unknown := sorted(given.keys() - parts.keys()):
         raise ValueError(f"it has no part {', '.join(unknown)}, which was given; its parts are {', '.join(parts)}")
     reasons: dict[str, str] = {}
+    shipped: dict[str, Callable[[], nn.Module]] = {}
     for name, part in parts.items():
-        if is_below(name, (*given, *reasons)):
+        if is_below(name, (*given, *shipped, *reasons)):
             continue
         inner = unwrapped(part)
         if part is not inner and FROZEN not in saved.tensors:
+            if (build := tiny.builder_of(part["fingerprint"])) is not None:
+                shipped[name] = build
+                continue
             reasons[name] = f"{label(inner)}, frozen and therefore not saved, SHA-256 {part['fingerprint']}"
         elif "given" in inner:
             reasons[name] = f"{label(inner)}, which only you can build"
@@ -208,6 +223,7 @@ def check_given(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Modul
             f"these parts are not in the directory:{listed}\ngive them again: {kind.__name__}.from_pretrained("
             f"directory, **{{{call}}}). What is frozen can also be saved along, by include_frozen=True"
         )
+    return {**given, **{name: build() for name, build in shipped.items()}}
 
 
 def check_same(saved: Mapping[str, Any], built: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import huggingface_hub
 
+from faceinsight import tiny
 from faceinsight.checkpoint import save_model
 from faceinsight.model_directory import NAMES
 
@@ -52,18 +53,19 @@ def fetched(directory: str | os.PathLike[str], revision: str | None = None) -> P
     """A saved model's directory: the one that is given, or a repository's files, downloaded or found in the cache.
 
     Args:
-        directory: a directory; where there is none of this name, ``"user/name"`` is a repository.
+        directory: a directory; where there is none of this name, ``"user/name"`` is a repository. The text ``"tiny"``
+            is always the model that ships with the package; a directory here is ``"./tiny"``, or a Path.
         revision: the repository's commit, branch or tag.
 
     Raises:
         FileNotFoundError: neither is there.
         ValueError: a revision of a directory.
     """
-    folder, name = Path(directory), str(directory)
+    folder, name = tiny.model_folder() if directory == tiny.NAME else Path(directory), str(directory)
     if folder.is_dir() or not REPOSITORY.fullmatch(name):
         if revision is not None:
             raise ValueError(
-                f"revision={revision!r} is for a repository of the hub, but {name} is a directory; leave it out"
+                f"revision={revision!r} is for a repository of the hub, but {folder} is a directory; leave it out"
             )
         return folder
     try:

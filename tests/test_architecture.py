@@ -13,7 +13,7 @@ PACKAGE = Path(faceinsight.__file__).parent
 FLOORS = {
     "_lazy": 0, "errors": 0, "files": 0, "processes": 0, "knowledge": 0,
     "modules": 1, "data": 1, "parsing": 1,
-    "model_directory": 2, "checkpoint": 2, "hub": 2, "speaking": 2, "model": 2,
+    "tiny": 2, "model_directory": 2, "checkpoint": 2, "hub": 2, "speaking": 2, "model": 2,
     "controls": 2, "decoding": 2, "metrics": 2,
     "system": 3, "callbacks": 3, "resume": 3, "configure": 3, "evaluation": 3,
     "ablation": 4,

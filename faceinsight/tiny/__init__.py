@@ -1,0 +1,92 @@
+"""Three small trained parts and a model between them, in the package itself: nothing is downloaded.
+
+Each folder here is as ``experiments/tiny`` wrote it: weights in half precision, ``metrics.json``, and a model card
+``README.md`` of how they came to be, what they can do, and whose data they were trained on. The functions are class
+paths for experiment files too: ``image_encoder: {class_path: faceinsight.tiny.image_encoder}``.
+
+>>> encoder = image_encoder()
+>>> type(encoder).__name__, encoder.preprocessing["image_size"]
+('Frozen', 96)
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from faceinsight import modules
+from faceinsight.modules.description import parts_in
+from faceinsight.modules.frozen import Frozen
+
+__all__ = ["face_parser", "image_encoder", "language_model", "parts"]
+
+#: What ``from_pretrained`` calls the model between the parts.
+NAME = "tiny"
+
+FOLDER = Path(__file__).parent
+
+Folder = str | os.PathLike[str] | None
+
+
+def image_encoder(folder: Folder = None) -> Frozen:
+    """The image encoder: a ViT over a small ResNet's map.
+
+    Args:
+        folder: where ``experiments/tiny`` wrote the parts; the package's own by default.
+
+    Raises:
+        FileNotFoundError: the part is not there.
+    """
+    return Frozen(modules.HybridEncoder.load(file_in(folder, "image_encoder", "image_encoder.safetensors")))
+
+
+def face_parser(folder: Folder = None) -> Frozen:
+    """The face parser, trained on drawn faces alone; as :func:`image_encoder`."""
+    return Frozen(modules.FaceParser.load(file_in(folder, "face_parser", "face_parser.safetensors")))
+
+
+def language_model(folder: Folder = None) -> Frozen:
+    """The language model of faces, with its tokenizer; as :func:`image_encoder`."""
+    whole = file_in(folder, "language_model", "model.safetensors").parent
+    # kept in half precision, and read in the other parts' precision
+    return Frozen(modules.LanguageModel.from_pretrained(whole, dtype="float32"))
+
+
+#: The parts by the names under which ``FaceInsight.from_pretrained`` takes them.
+PARTS: dict[str, Callable[..., Frozen]] = {
+    "image_encoder": image_encoder,
+    "segmentation.parser": face_parser,
+    "language_model": language_model,
+}
+
+
+def parts(folder: Folder = None) -> dict[str, Frozen]:
+    """All three, by the names under which ``FaceInsight.from_pretrained`` takes them; as :func:`image_encoder`."""
+    return {name: build(folder) for name, build in PARTS.items()}
+
+
+def model_folder() -> Path:
+    """Where the model between the parts is, as ``save_pretrained`` wrote it.
+
+    Raises:
+        FileNotFoundError: it is not there.
+    """
+    return file_in(None, "model", "config.json").parent
+
+
+def builder_of(fingerprint: str) -> Callable[[], Frozen] | None:
+    """What builds the part of this SHA-256, if it is one of the package's: the model between them knows theirs."""
+    told = FOLDER / "model" / "config.json"
+    if not told.is_file():
+        return None
+    found = dict(parts_in(json.loads(told.read_text("utf-8"))["model"]))
+    return next((build for name, build in PARTS.items() if found[name]["fingerprint"] == fingerprint), None)
+
+
+def file_in(folder: Folder, *names: str) -> Path:
+    """A file of the package, or of another folder."""
+    path = Path(folder or FOLDER).joinpath(*names)
+    if not path.is_file():
+        mend = "train it with experiments/tiny" if folder else "this faceinsight is not whole: install it again"
+        raise FileNotFoundError(f"no file {path}; {mend}")
+    return path
