@@ -7,8 +7,8 @@ region tokens, prompts and head learn every attribute of the catalog ``tiny``, b
 loss of its rules, on drawn faces and FairFace's. The frozen encoders look at each face once; what they saw is kept in
 ``--features``.
 
-Written into the folder, whole or not at all: what ``save_pretrained`` writes, without the frozen parts, which are given
-again by name and held against their hash; the model card ``README.md`` and ``metrics.json``. A run that was killed goes
+Written into the folder, whole or not at all: what ``save_pretrained`` writes, without the frozen parts, which are held
+against their hash when it is loaded; the model card ``README.md`` and ``metrics.json``. A run that was killed goes
 on after its last whole epoch and ends as if it had not been.
 
 CelebA (``--celeba data/celeba``) and UTKFace (``--utkface data/utkface``) are for measuring only: nothing is trained
@@ -27,21 +27,17 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.markdown import Markdown
 
-from experiments.tiny import face_parser, image_encoder
+from experiments.tiny import image_encoder
 from experiments.tiny.photographs import photographs
 from experiments.tiny.tables import tables_of
 from experiments.tiny.training import circumstances, fitted, hash_of, hash_of_faces, publish, work_folder
-from faceinsight import FaceInsight, RuleSet
+from faceinsight import FaceInsight, RuleSet, tiny
 from faceinsight.ablation.work import silence_tips
 from faceinsight.callbacks import CacheFeatures, FrozenCheck
 from faceinsight.data import FaceDataModule, training_graph
 from faceinsight.modules import (
     AttributeQuery,
     CorrelationConstraint,
-    FaceParser,
-    Frozen,
-    HybridEncoder,
-    LanguageModel,
     LogicalConstraint,
     Projector,
     RegionTokens,
@@ -74,10 +70,11 @@ edge.
 {date}, {minutes:.0f} minutes of training on {device}, seed {seed}. {faces}. Data hash `{data_hash}`. Settings:
 `{settings}`.
 
-The frozen parts are not in this folder. They are given again by name, and another one than above is refused:
+The frozen parts are not in this folder. Those that ship with the package are found there by their SHA-256; others are
+given again by name, and another one than above is refused:
 
-    parts = experiments.tiny.model.frozen_parts(folder)
-    FaceInsight.from_pretrained(directory, **parts)
+    FaceInsight.from_pretrained("tiny")  # the model that ships with the package
+    FaceInsight.from_pretrained(directory, **faceinsight.tiny.parts(folder_of_parts))
 
 ## Measured on photographs, as it is loaded from this folder
 
@@ -117,20 +114,6 @@ class Settings:
     depth: int = 2
     threshold: float = 0.4
     reweight: float = 0.2
-
-
-def frozen_parts(folder: Path) -> dict[str, Any]:
-    """The three trained parts, by the names under which :meth:`FaceInsight.from_pretrained` takes them.
-
-    Args:
-        folder: holds ``image_encoder/``, ``face_parser/`` and ``language_model/``.
-    """
-    return {
-        "image_encoder": Frozen(HybridEncoder.load(folder / "image_encoder" / image_encoder.FILE)),
-        "segmentation.parser": Frozen(FaceParser.load(folder / "face_parser" / face_parser.FILE)),
-        # kept in half precision, and read in the other parts' precision
-        "language_model": Frozen(LanguageModel.from_pretrained(folder / "language_model", dtype="float32")),
-    }
 
 
 def composed(parts: Mapping[str, Any], data: FaceDataModule, rules: RuleSet, settings: Settings) -> FaceInsight:
@@ -201,7 +184,7 @@ def main(
         settings: see Settings.
         progress: show progress bars.
     """
-    output, frozen = Path(output), frozen_parts(Path(parts))
+    output, frozen = Path(output), tiny.parts(parts)
     hashes = {name: fingerprint(part) for name, part in frozen.items()}
     interpolation = frozen["image_encoder"].preprocessing["interpolation"]
     data = image_encoder.faces_of(settings, fairface, drawn, interpolation)
@@ -211,7 +194,7 @@ def main(
     network, seconds = trained(settings, data, frozen, work, features, progress=progress)
     network.save_pretrained(work / "model")
     # measured as whoever loads it has it: from the folder, with the parts from their own files
-    model = FaceInsight.from_pretrained(work / "model", **frozen_parts(Path(parts)))
+    model = FaceInsight.from_pretrained(work / "model", **tiny.parts(parts))
     pictures = model.picture_options
     found = photographs(model, model.rules, pictures, fairface=fairface, utkface=utkface, celeba=celeba)
     told: dict[str, Any] = {

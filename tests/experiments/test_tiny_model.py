@@ -11,10 +11,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from experiments.tiny import face_parser, image_encoder, language_model, model
-from experiments.tiny.model import composed, frozen_parts
+from experiments.tiny.model import composed
 from experiments.tiny.photographs import photographs
 from experiments.tiny.words.corpus import trained_tokenizer
-from faceinsight import FaceInsight, LabelGraph, RuleSet
+from faceinsight import FaceInsight, LabelGraph, RuleSet, tiny
 from faceinsight.modules import CorrelationConstraint, FaceParser, Frozen, HybridEncoder, ImageEncoder
 from faceinsight.modules.weights import save_weights
 from faceinsight.system import AttributeSystem
@@ -47,7 +47,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return frozen_parts(random_parts(tmp_path_factory.mktemp("others"), seed=1))
+    return tiny.parts(random_parts(tmp_path_factory.mktemp("others"), seed=1))
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +78,9 @@ def test_a_model_is_the_same_with_its_parts_from_their_half_precision_files(
     parts: Path, fairface: Path, drawn: Path, tmp_path: Path
 ) -> None:
     data = image_encoder.faces_of(SETTINGS, fairface, drawn, "bilinear")
-    before = composed(frozen_parts(parts), data, RULES, SETTINGS).eval()
+    before = composed(tiny.parts(parts), data, RULES, SETTINGS).eval()
     before.save_pretrained(tmp_path / "model")
-    after = FaceInsight.from_pretrained(tmp_path / "model", **frozen_parts(parts))
+    after = FaceInsight.from_pretrained(tmp_path / "model", **tiny.parts(parts))
     faces = torch.rand(2, 3, 64, 64)
     assert torch.equal(before(faces).logits, after(faces).logits)
     assert {each.dtype for each in after.parameters()} == {torch.float32}
@@ -95,7 +95,7 @@ def test_a_model_is_the_same_with_its_parts_from_their_half_precision_files(
 
 
 def test_another_part_is_refused(whole: Path, parts: Path, others: dict[str, Any]) -> None:
-    trained_with = frozen_parts(parts)
+    trained_with = tiny.parts(parts)
     for name, other in others.items():
         with pytest.raises(ValueError, match=f"{name} is not the frozen part that the model was trained with"):
             FaceInsight.from_pretrained(whole, **{**trained_with, name: other})
@@ -105,7 +105,7 @@ def test_the_numbers_are_those_of_the_published_folder(
     whole: Path, parts: Path, fairface: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = json.loads((whole / "metrics.json").read_text())
-    again = FaceInsight.from_pretrained(whole, **frozen_parts(parts))
+    again = FaceInsight.from_pretrained(whole, **tiny.parts(parts))
     found = photographs(again, RULES, again.picture_options, fairface=fairface)
     assert json.loads(json.dumps(found)) == told["scores"]
     kept = state(whole)
