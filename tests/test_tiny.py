@@ -139,6 +139,7 @@ def test_a_part_that_is_not_there_is_named_with_what_to_do(tmp_path: Path, monke
     with pytest.raises(FileNotFoundError, match=r"face_parser.face_parser.safetensors; train it with experiments/tiny"):
         tiny.face_parser(tmp_path)
     monkeypatch.setattr(tiny, "FOLDER", tmp_path)
+    assert tiny.builder_of("0" * 64) is None, "without the files all frozen parts are asked for"
     for load in (tiny.image_encoder, tiny.language_model, lambda: fi.FaceInsight.from_pretrained("tiny")):
         with pytest.raises(FileNotFoundError, match=r"no file .*; this faceinsight is not whole: install it again"):
             load()
