@@ -3,9 +3,8 @@
     python -m experiments.tiny.model --parts runs/tiny --output runs/tiny/model --fairface data/fairface
 
 The parts are those that ``experiments.tiny.image_encoder``, ``face_parser`` and ``language_model`` wrote. Projector,
-region tokens, prompts and head learn every attribute of the catalog ``tiny``, by binary cross-entropy and the semantic
-loss of its rules, on drawn faces and FairFace's. The frozen encoders look at each face once; what they saw is kept in
-``--features``.
+region tokens, prompts and head learn every attribute of the catalog ``tiny`` as conditioned on its rules, on drawn
+faces and FairFace's. The frozen encoders look at each face once; what they saw is kept in ``--features``.
 
 Written into the folder, whole or not at all: what ``save_pretrained`` writes, without the frozen parts, which are held
 against their hash when it is loaded; the model card ``README.md`` and ``metrics.json``. A run that was killed goes
@@ -27,7 +26,7 @@ from jsonargparse import auto_cli
 from rich.console import Console
 from rich.markdown import Markdown
 
-from experiments.tiny import image_encoder
+from experiments.tiny.image_encoder import faces_of, learning
 from experiments.tiny.photographs import photographs
 from experiments.tiny.tables import tables_of
 from experiments.tiny.training import circumstances, fitted, hash_of, hash_of_faces, publish, work_folder
@@ -38,7 +37,6 @@ from faceinsight.data import FaceDataModule, training_graph
 from faceinsight.modules import (
     AttributeQuery,
     CorrelationConstraint,
-    LogicalConstraint,
     Projector,
     RegionTokens,
     SegmentationEncoder,
@@ -46,7 +44,6 @@ from faceinsight.modules import (
     TextEncoder,
 )
 from faceinsight.modules.frozen import fingerprint
-from faceinsight.system import AttributeSystem
 
 CARD = """---
 license: cc-by-4.0
@@ -61,9 +58,9 @@ rules.
 
 {parts}
 
-Trained on drawn faces (this library's SynthFaces) and on FairFace's photographs, by binary cross-entropy and the
-semantic loss of the rules. The label graph counts the training labels; a pair that no face has both labels of has no
-edge.
+Trained on drawn faces (this library's SynthFaces) and on FairFace's photographs, by the likelihood of each face's
+labels under the rules (`LogicalConstraint(kind="conditional")`); read its logits under them too. The label graph counts
+the training labels; a pair that no face has both labels of has no edge.
 
     {command}
 
@@ -98,7 +95,6 @@ class Settings:
         seed: of weights, order and drawn faces.
         drawn: drawn faces, of which 70 % train.
         image_size: side of the pictures in pixels, as the parts were trained.
-        logical_weight: of the semantic loss.
         depth: convolutions of the correlation constraint.
         threshold: tau of the label graph.
         reweight: omega of the label graph.
@@ -107,10 +103,9 @@ class Settings:
     seed: int = 0
     drawn: int = 12_000
     image_size: int = 96
-    epochs: int = 6
-    batch_size: int = 64
+    epochs: int = 3
+    batch_size: int = 32
     lr: float = 4e-3
-    logical_weight: float = 0.01
     depth: int = 2
     threshold: float = 0.4
     reweight: float = 0.2
@@ -148,13 +143,7 @@ def trained(
     rules = RuleSet.load("tiny")
     lightning.seed_everything(settings.seed, verbose=False)
     network = composed(parts, data, rules, settings)
-    system = AttributeSystem(
-        network=network,
-        rules=rules,
-        logical=LogicalConstraint(rules=rules),
-        logical_weight=settings.logical_weight,
-        lr=settings.lr,
-    )
+    system = learning(network, rules, settings.lr)
     callbacks = [CacheFeatures(folder=str(features)), FrozenCheck()]
     seconds = fitted(system, data, work, epochs=settings.epochs, callbacks=callbacks, progress=progress)
     return network, seconds
@@ -187,7 +176,7 @@ def main(
     output, frozen = Path(output), tiny.parts(parts)
     hashes = {name: fingerprint(part) for name, part in frozen.items()}
     interpolation = frozen["image_encoder"].preprocessing["interpolation"]
-    data = image_encoder.faces_of(settings, fairface, drawn, interpolation)
+    data = faces_of(settings, fairface, drawn, interpolation)
     data.prepare_data()
     key = hash_of_faces(data)
     work = work_folder(output, hash_of(key.encode(), *map(str.encode, hashes.values())), settings)
