@@ -23,6 +23,7 @@ from typing import Any
 
 import yaml
 
+from faceinsight import tiny
 from faceinsight.files import plain_yaml
 
 __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
@@ -297,7 +298,7 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
             needs = tuple(plan(each, seed, (*waiting, name)) for each in variant.needs)
             config = {**variant.config, "seed_everything": seed}
             shown = replaced(config, {run.variant.name: run.folder.name for run in needs})
-            digest = hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:10]
+            digest = hashlib.sha256(everything_told(shown).encode()).hexdigest()[:10]
             folder = output / "runs" / f"{slug(name)}-seed{seed}-{digest}"
             resolved = replaced(config, {run.variant.name: str(run.folder) for run in needs})
             runs[name, seed] = Run(variant, seed, folder, resolved, needs)
@@ -307,6 +308,12 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
         for name in ablation.variants:
             plan(name, seed, ())
     return list(runs.values())
+
+
+def everything_told(config: Mapping[str, Any]) -> str:
+    """A configuration as text, with the hashes of the package's trained parts if it names them: they may change."""
+    told = json.dumps(config, sort_keys=True)
+    return told + json.dumps(tiny.fingerprints()) if f"{tiny.__name__}." in told else told
 
 
 def slug(name: str) -> str:

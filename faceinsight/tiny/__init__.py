@@ -74,13 +74,18 @@ def model_folder() -> Path:
     return file_in(None, "model", "config.json").parent
 
 
-def builder_of(fingerprint: str) -> Callable[[], Frozen] | None:
-    """What builds the part of this SHA-256, if it is one of the package's: the model between them knows theirs."""
+def fingerprints() -> dict[str, str]:
+    """The parts' SHA-256 by name, as the model between them knows them; none where that model is not there."""
     told = FOLDER / "model" / "config.json"
     if not told.is_file():
-        return None
+        return {}
     found = dict(parts_in(json.loads(told.read_text("utf-8"))["model"]))
-    return next((build for name, build in PARTS.items() if found[name]["fingerprint"] == fingerprint), None)
+    return {name: found[name]["fingerprint"] for name in PARTS}
+
+
+def builder_of(fingerprint: str) -> Callable[[], Frozen] | None:
+    """What builds the part of this SHA-256, if it is one of the package's."""
+    return next((PARTS[name] for name, known in fingerprints().items() if known == fingerprint), None)
 
 
 def file_in(folder: Folder, *names: str) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from faceinsight import tiny
 from faceinsight.ablation.plan import PlanError, changed, planned_runs, read_ablation
 
 BASE = {
@@ -174,6 +175,18 @@ def test_a_comparison_with_what_has_no_row_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_extends_itself_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="extends itself"):
         read_ablation(extending(tmp_path, extends="further.yaml"))
+
+
+def test_other_weights_in_the_package_are_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def folders(part: str) -> list[str]:
+        variants = {"full": {"section": "full model", "change": {"model.network": {"class_path": part}}}}
+        return [run.folder.name for run in planned_runs(read_ablation(write(tmp_path, variants=variants)), tmp_path)]
+
+    before = {part: folders(part) for part in ("faceinsight.tiny.image_encoder", "faceinsight.modules.ImageEncoder")}
+    monkeypatch.setattr(tiny, "fingerprints", lambda: {"image_encoder": "of the next version"})
+    after = {part: folders(part) for part in before}
+    assert not {*before["faceinsight.tiny.image_encoder"]} & {*after["faceinsight.tiny.image_encoder"]}
+    assert before["faceinsight.modules.ImageEncoder"] == after["faceinsight.modules.ImageEncoder"]
 
 
 FILES = sorted(Path(__file__).parents[2].glob("experiments/*.yaml"))

@@ -142,6 +142,30 @@ def test_a_models_numbers_are_those_of_one_text_at_a_time(
         assert float(model.yes_no_logits(hidden, yes=words[0], no=words[1])) == pytest.approx(logits[3], abs=1e-4)
 
 
+def test_the_loss_counts_each_yes_and_no_as_often_as_it_says(
+    texts: list[Text], tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against a weighted mean over single texts, each read alone."""
+    model = random_model(SMALL, tokenizer)
+    answers = [tokenizer.encode(answer)[0] for answer in ANSWERS]
+    system = LanguageSystem(
+        network=model.backbone, end=tokenizer.eos_token_id, padding=tokenizer.pad_token_id, answers=answers,
+        answer_weight=7.0, lr=1e-3, weight_decay=0.1,
+    )  # fmt: skip
+    monkeypatch.setattr(system, "log", lambda *given, **options: None)
+    documents = [*tokenized((text.text for text in texts if text.answers), tokenizer)][:3]
+    block = packed(documents, blocks=1, length=sum(map(len, documents)) + 5, padding=tokenizer.pad_token_id)
+    total, count = 0.0, 0.0
+    for document in documents:
+        with torch.no_grad():
+            spread = model.backbone(input_ids=torch.tensor([document]), use_cache=False).logits[0].log_softmax(-1)
+        for place, token in enumerate(document[1:]):
+            weight = 7.0 if token in answers else 1.0
+            total, count = total - weight * float(spread[place, token]), count + weight
+    assert count > 7
+    assert float(system.training_step(block.long(), 0)) == pytest.approx(total / count, rel=1e-5)
+
+
 def test_answers_are_scored_by_hand(texts: list[Text], tokenizer: PreTrainedTokenizerFast) -> None:
     questions = [replace(questions_in(texts, tokenizer)[0], why="stated", value=value) for value in (True, True, False)]
     told = answer_scores(questions, np.array([2.0, -1.0, 0.0]))["stated"]
