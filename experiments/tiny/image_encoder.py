@@ -32,7 +32,7 @@ from faceinsight.modules import Frozen, HybridEncoder, ImageEncoder, LogicalCons
 from faceinsight.modules.weights import save_weights
 from faceinsight.system import AttributeSystem
 
-AUGMENT = Augmentation(flip=0.5, shift=0.08, brightness=0.1, contrast=0.25, rotation=12, scale=0.15)
+AUGMENT = Augmentation(flip=0.5, shift=0.08, brightness=0.1, contrast=0.25, rotation=12.0, scale=0.15)
 FILE = "image_encoder.safetensors"
 
 CARD = """---

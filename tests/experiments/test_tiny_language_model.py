@@ -163,7 +163,7 @@ def test_the_loss_counts_each_yes_and_no_as_often_as_it_says(
             weight = 7.0 if token in answers else 1.0
             total, count = total - weight * float(spread[place, token]), count + weight
     assert count > 7
-    assert float(system.training_step(block.long(), 0)) == pytest.approx(total / count, rel=1e-5)
+    assert float(system.training_step(block.long(), 0).detach()) == pytest.approx(total / count, rel=1e-5)
 
 
 def test_answers_are_scored_by_hand(texts: list[Text], tokenizer: PreTrainedTokenizerFast) -> None:
