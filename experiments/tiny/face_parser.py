@@ -72,7 +72,7 @@ class Settings:
     drawn: int = 12_000
     image_size: int = 96
     encoder: str = "tu-resnet10t"
-    epochs: int = 6
+    epochs: int = 5
     batch_size: int = 32
     lr: float = 3e-3
 
