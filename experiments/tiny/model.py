@@ -103,8 +103,8 @@ class Settings:
     seed: int = 0
     drawn: int = 12_000
     image_size: int = 96
-    epochs: int = 3
-    batch_size: int = 32
+    epochs: int = 2
+    batch_size: int = 16
     lr: float = 4e-3
     depth: int = 2
     threshold: float = 0.4
