@@ -13,10 +13,11 @@ Scores = dict[str, float]
 TITLES = ("FairFace", "FairFace, sliced", "UTKFace", "UTKFace, sliced", "CelebA, sliced")
 
 NOTE = """In each group the label of the largest exact marginal is taken. *Majority*: in each group what most of
-FairFace's training faces are, and their mean age. *Chance*: what a FairFace training face is that was drawn at random.
-FairFace's test faces are its owners' validation faces. No label of UTKFace or CelebA was trained on; UTKFace's age
-error is in years, the age being the mean of the bins' middles under the exact distribution over the bins. CelebA's areas are
-those of the exact marginals; its slices are told over those attributes that vary in each of them."""
+FairFace's training faces are, and their mean age. *Chance*: what a FairFace training face is that was drawn at
+random. FairFace's test faces are its owners' validation faces. No label of UTKFace or CelebA was trained on;
+UTKFace's age error is in years, the age being the mean of the bins' middles under the exact distribution over the
+bins. CelebA's areas are those of the exact marginals; its slices are told over those attributes that vary in each of
+them."""
 
 
 def defined(names: tuple[str, ...] | list[str], scores: Tensor) -> Scores:
