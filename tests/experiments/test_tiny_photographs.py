@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from experiments.tiny.photographs import chance, expected_years, labelled_years, majority, photographs
+from experiments.tiny.photographs import chance, decided, expected_years, labelled_years, majority, photographs
 from experiments.tiny.tables import group_table, tables_of
 from faceinsight.data import UTKFace
 from faceinsight.data.utkface import age_in_years
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsightOutput
+from faceinsight.modules.constrained import ConstrainedBernoulli
 
 RULES = RuleSet.load("tiny")
 AGES = RULES.schema.groups["age_bin"]
@@ -52,6 +53,15 @@ def test_fairface_is_scored_as_choices_beside_the_majority(found: dict[str, dict
     assert common["age_bin accuracy"] == common["gender accuracy"] == pytest.approx(3 / 4)
     assert found["FairFace, sliced"]["60-69"]["faces"] == 1
     assert found["FairFace, sliced"]["60-69"]["age_bin accuracy"] == 0
+
+
+def test_an_age_that_agrees_with_two_others_is_not_split_between_them() -> None:
+    """As a child or as a young adult, "10-19" has twice the weight of "20-29", whose logit is a little larger."""
+    logits = torch.full((1, len(RULES.schema)), 0.0)
+    logits[0, RULES.schema.index("20-29")] = 0.3
+    said, whole = decided(logits, RULES), ConstrainedBernoulli(logits=logits.double(), rules=RULES).mode
+    for chosen, age in ((said, "10-19"), (whole, "20-29")):
+        assert [label for label in AGES.labels if chosen[0, RULES.schema.index(label)] == 1] == [age]
 
 
 def years_by_hand(old: bool) -> float:
