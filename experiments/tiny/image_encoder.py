@@ -12,6 +12,7 @@ CelebA (``--celeba data/celeba``) and UTKFace (``--utkface data/utkface``) are f
 on them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from torch import nn
 
 from experiments.tiny.photographs import photographs
 from experiments.tiny.tables import tables_of
-from experiments.tiny.training import circumstances, fitted, hash_of_faces, publish_part, work_folder
+from experiments.tiny.training import circumstances, described, filled, fitted, hash_of_faces, publish_part, work_folder
 from faceinsight import RuleSet
 from faceinsight.ablation.work import silence_tips
 from faceinsight.controls import TokenClassifier
@@ -126,6 +127,11 @@ def stem(settings: Settings, weights: Path | None = None) -> ImageEncoder:
     )
 
 
+def over_stem(settings: Settings, weights: Path) -> HybridEncoder:
+    """The untrained ViT over the frozen ResNet of these weights."""
+    return HybridEncoder(stem=Frozen(stem(settings, weights)), options={"depth": settings.depth})
+
+
 def learning(network: nn.Module, rules: RuleSet, lr: float) -> AttributeSystem:
     """The network as it is trained: conditioned on its rules, in which undefined labels are summed out."""
     logical = LogicalConstraint(rules=rules, kind="conditional")
@@ -144,8 +150,7 @@ def trained(
     seconds = fitted(system, data, work / "stem", epochs=settings.stem_epochs, progress=progress)
     first.save(work / "stem.safetensors")
     lightning.seed_everything(settings.seed, verbose=False)
-    frozen = Frozen(stem(settings, work / "stem.safetensors"))
-    encoder = HybridEncoder(stem=frozen, options={"depth": settings.depth})
+    encoder = over_stem(settings, work / "stem.safetensors")
     network = classifier(encoder, encoder.embed_dim, rules)
     system = learning(network, rules, settings.lr)
     return network, seconds + fitted(system, data, work / "vit", epochs=settings.epochs, progress=progress)
@@ -189,7 +194,12 @@ def main(
         "tokens": encoder.num_tokens,
         "width": encoder.embed_dim,
     }
-    publish_part(output, work / FILE, CARD, told, found, tables_of(found))
+    publish_part(output, work / FILE, described(card, told, found), tables_of(found))
+
+
+def card(told: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
+    """The model card."""
+    return filled(CARD, told, tables=tables_of(scores))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from experiments.tiny.training import circumstances, fitted, hash_of, publish, work_folder
+from experiments.tiny.training import circumstances, described, fitted, hash_of, publish, work_folder
 from experiments.tiny.words.card import card, table
 from experiments.tiny.words.corpus import ANSWERS, packed, positions_of, targets_of, tokenized, trained_tokenizer
 from experiments.tiny.words.ngrams import NGrams
@@ -282,8 +282,7 @@ def main(output: Path, settings: Settings = Settings(), progress: bool = True) -
         "vocab_size": len(data.tokenizer),
     }
     model.backbone.half()
-    metrics = json.dumps({**told, "scores": scores}, indent=1)
-    publish(output, lambda folder: saved(model, folder), {"README.md": card(told, scores), "metrics.json": metrics})
+    publish(output, lambda folder: saved(model, folder), described(card, told, scores))
     shutil.rmtree(work, ignore_errors=True)
     Console().print(table(scores))
 

@@ -14,7 +14,6 @@ CelebA (``--celeba data/celeba``) and UTKFace (``--utkface data/utkface``) are f
 on them.
 """
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +28,16 @@ from rich.markdown import Markdown
 from experiments.tiny.image_encoder import faces_of, learning
 from experiments.tiny.photographs import photographs
 from experiments.tiny.tables import tables_of
-from experiments.tiny.training import circumstances, fitted, hash_of, hash_of_faces, publish, work_folder
+from experiments.tiny.training import (
+    circumstances,
+    described,
+    filled,
+    fitted,
+    hash_of,
+    hash_of_faces,
+    publish,
+    work_folder,
+)
 from faceinsight import FaceInsight, RuleSet, tiny
 from faceinsight.ablation.work import silence_tips
 from faceinsight.callbacks import CacheFeatures, FrozenCheck
@@ -193,15 +201,14 @@ def main(
         "trained": sum(each.numel() for each in network.parameters() if each.requires_grad),
         "parts": {name: {"parameters": parameters(part), "sha256": hashes[name]} for name, part in frozen.items()},
     }
-    tables = tables_of(found)
-    shown = {"settings": json.dumps(told["settings"]), "parts": parts_table(told["parts"]), "tables": tables}
-    texts = {
-        "README.md": CARD.format(**{**told, **shown}),
-        "metrics.json": json.dumps({**told, "scores": found}, indent=1),
-    }
-    publish(output, model.save_pretrained, texts)
+    publish(output, model.save_pretrained, described(card, told, found))
     shutil.rmtree(work, ignore_errors=True)
-    Console().print(Markdown(tables))
+    Console().print(Markdown(tables_of(found)))
+
+
+def card(told: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
+    """The model card."""
+    return filled(CARD, told, parts=parts_table(told["parts"]), tables=tables_of(scores))
 
 
 def parameters(part: Any) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["Scores", "defined", "group_table", "tables_of", "with_mean"]
+__all__ = ["Scores", "defined", "group_table", "repeated", "tables_of", "with_mean"]
 
 Scores = dict[str, float]
 
@@ -18,6 +18,25 @@ random. FairFace's test faces are its owners' validation faces. No label of UTKF
 UTKFace's age error is in years, the age being the mean of the bins' middles under the exact distribution over the
 bins. CelebA's areas are those of the exact marginals; its slices are told over those attributes that vary in each of
 them."""
+
+
+#: The contender that is trained in the same way, between parts with random weights.
+RANDOM = "random parts"
+
+RANDOM_NOTE = """
+*Random parts*: the same training between parts of the same shapes with random weights, also frozen
+(`experiments.tiny.random_parts`)."""
+
+#: The title of what a few labels of CelebA are worth.
+FEW_LABELS = "CelebA, few labels"
+
+FEW_LABELS_NOTE = """Area under the ROC curve over CelebA's attributes, where that many of its training faces are
+labelled: the table of `faceinsight ablate experiments/few_labels.yaml`, see `experiments/README.md`. What is learnt
+stands between the frozen parts: projector, region tokens, prompts and head; without an LLM projector, region tokens and
+a linear layer; or ridge regression on the encoder's tokens."""
+
+REPEATED_NOTE = """Another seed is another beginning, another order, and other data where they are drawn. How far a run
+may be from this one is a choice of this library, `SPREAD` beside the card; `experiments.tiny.cards` checks it."""
 
 
 def defined(names: tuple[str, ...] | list[str], scores: Tensor) -> Scores:
@@ -46,9 +65,37 @@ def shown(score: float) -> str:
 
 
 def tables_of(found: Mapping[str, Any]) -> str:
-    """What :func:`experiments.tiny.photographs.photographs` found, one table a data set."""
+    """What :func:`experiments.tiny.photographs.photographs` found, one table a data set.
+
+    What :mod:`experiments.tiny.cards` found later is told with it, if it is there: under "CelebA, random parts" the
+    same areas between random parts, under "CelebA, few labels" what ``few_labels.yaml`` found.
+    """
     parts = [f"### {title}\n\n{group_table(found[title])}" for title in TITLES if title in found]
     if "CelebA" in found:
-        areas = {name.replace("_", " "): {"AUROC": score} for name, score in found["CelebA"].items()}
+        control = found.get("CelebA, random parts", {})
+        areas = {
+            name.replace("_", " "): {"AUROC": score, **({RANDOM: control[name]} if name in control else {})}
+            for name, score in found["CelebA"].items()
+        }
         parts.append(f"### CelebA, area under the ROC curve\n\n{group_table(areas)}")
-    return "\n\n".join([*parts, NOTE])
+    parts.append(NOTE + (RANDOM_NOTE if RANDOM in found.get("FairFace", {}) else ""))
+    if FEW_LABELS in found:
+        parts.append(f"### {FEW_LABELS}\n\n{group_table(found[FEW_LABELS])}\n\n{FEW_LABELS_NOTE}")
+    return "\n\n".join(parts)
+
+
+def repeated(told: Mapping[str, Any], numbers: Mapping[str, float], spread: Mapping[str, float]) -> str:
+    """What other runs of the script found, as a section of the card; nothing before there is one.
+
+    Args:
+        told: of the training, with the other runs under "repeated", see :mod:`experiments.tiny.cards`.
+        numbers: of this run, by name.
+        spread: how far another run's may be from them.
+    """
+    if "repeated" not in told:
+        return ""
+    rows = {"this": dict(numbers), "may differ by": dict(spread)}
+    for run in told["repeated"]:
+        weights = "the same weights" if run["same_weights"] else "other weights"
+        rows[f"seed {run['seed']}, {run['minutes']:.0f} minutes on {run['device']}: {weights}"] = run["numbers"]
+    return f"\n## The same script again\n\n{group_table(rows)}\n\n{REPEATED_NOTE}\n"

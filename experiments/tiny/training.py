@@ -26,7 +26,21 @@ from faceinsight.data import FaceDataModule
 from faceinsight.files import write_text
 from faceinsight.resume import WholeCheckpoints, newest, saved_every_epoch
 
-__all__ = ["circumstances", "fitted", "hash_of", "hash_of_faces", "publish", "publish_part", "work_folder"]
+__all__ = [
+    "Card",
+    "circumstances",
+    "described",
+    "filled",
+    "fitted",
+    "hash_of",
+    "hash_of_faces",
+    "publish",
+    "publish_part",
+    "work_folder",
+]
+
+#: Writes a model card from what is told of a training and the scores.
+Card = Callable[[Mapping[str, Any], Mapping[str, Any]], str]
 
 
 def fitted(
@@ -85,20 +99,26 @@ def publish(folder: Path, save: Callable[[Path], object], texts: Mapping[str, st
         whole.rename(folder)
 
 
-def publish_part(
-    output: Path, file: Path, card: str, told: Mapping[str, Any], scores: Mapping[str, Any], tables: str
-) -> None:
-    """Put a trained part's file into ``output``, with its model card and numbers, and show these.
+def publish_part(output: Path, file: Path, texts: Mapping[str, str], tables: str) -> None:
+    """Put a trained part's file into ``output``, with what :func:`described` says of it, and show its numbers.
 
     Args:
         file: in the training's work folder, which is deleted.
-        card: the model card, with places for ``told`` and for the ``tables`` of the scores.
+        tables: the numbers as Markdown.
     """
-    shown = {**told, "settings": json.dumps(told["settings"]), "tables": tables}
-    texts = {"README.md": card.format(**shown), "metrics.json": json.dumps({**told, "scores": scores}, indent=1)}
     publish(output, lambda folder: shutil.copy(file, folder / file.name), texts)
     shutil.rmtree(file.parent, ignore_errors=True)
     Console().print(Markdown(tables))
+
+
+def described(card: Card, told: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, str]:
+    """The model card and the numbers, as files."""
+    return {"README.md": card(told, scores), "metrics.json": json.dumps({**told, "scores": scores}, indent=1)}
+
+
+def filled(card: str, told: Mapping[str, Any], **more: str) -> str:
+    """A model card with places for what is told of the training, and for more."""
+    return card.format(**{**told, "settings": json.dumps(told["settings"]), **more})
 
 
 def work_folder(output: Path, data_hash: str, settings: Any) -> Path:

@@ -19,6 +19,8 @@ from typing import Literal
 
 import torch
 from filelock import FileLock, Timeout
+from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+from transformers.utils.logging import disable_progress_bar
 
 from faceinsight.ablation.plan import Run
 from faceinsight.ablation.run import carry_out, read_error, read_result
@@ -82,9 +84,13 @@ def expected_warnings() -> Iterator[None]:
 
 
 def silence_tips() -> None:
-    """Keep Lightning's tips and seeds from tearing the progress bars."""
+    """Keep Lightning's tips and seeds and transformers' bars of every loading from tearing the progress bars."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    downloads_told = not are_progress_bars_disabled()
+    disable_progress_bar()  # which silences huggingface_hub's too
+    if downloads_told:
+        enable_progress_bars()
 
 
 def carry_out_all(runs: Sequence[Run], tell: Tell) -> None:

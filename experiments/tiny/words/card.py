@@ -1,10 +1,15 @@
 """What is written beside the weights: how they came to be, and what they can do."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from experiments.tiny.tables import repeated
+from experiments.tiny.training import filled
+
 WHY = {"stated": "stated before", "implied": "follows by rules", "regular": "regularities alone"}
+
+#: How far another run's numbers may be from the first one's.
+SPREAD = {"perplexity": 0.1, "stated before, accuracy": 0.05, "stated before, AUROC": 0.04}
 
 CARD = """---
 license: mit
@@ -35,7 +40,7 @@ majority is counted on training questions.
 
 *Stated before*: the answer stands in the text above the question. *Follows by rules*: the catalog's logical rules and
 groups decide it. *Regularities alone*: nothing in the text decides it, and no model can be sure.
-
+{again}
 ## The text
 
 {sources}
@@ -61,8 +66,19 @@ def card(told: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]]) -> st
         told: what is told of the training.
         scores: for each contender its perplexity (or None) and its answers' scores.
     """
-    settings = json.dumps(told["settings"])
-    return CARD.format(**{**told, "settings": settings}, table=table(scores), sources=SOURCES)
+    again = repeated(told, important(scores), SPREAD)
+    return filled(CARD, told, table=table(scores), sources=SOURCES, again=again)
+
+
+def important(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """What another run is held against."""
+    own = scores["this model"]
+    stated = own["answers"]["stated"]
+    return {
+        "perplexity": own["perplexity"],
+        "stated before, accuracy": stated["accuracy"],
+        "stated before, AUROC": stated["auroc"],
+    }
 
 
 def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
