@@ -57,7 +57,8 @@ tags: [faces, face-parsing, tiny]
 
 *Photographs*: CelebAMask-HQ's test split here (choice of this library, by file name). *Other photographs*: the rest of
 the sample, from whose masks the drawing's statistics were taken. *Drawn*: held-out drawn faces. *Largest class*: every
-pixel is called background. Means are over the classes that occur.
+pixel is called background. Means are over the classes that occur. The sample has no labels of gender, race or age, so
+that its faces cannot be sliced by them.
 {again}"""
 
 

@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from huggingface_hub.utils import are_progress_bars_disabled
 from rich.console import Console
 from safetensors.torch import load_file
+from transformers.utils import logging as transformers_logging
 
 from faceinsight.ablation import ablate, work
 from faceinsight.ablation.plan import planned_runs, read_ablation
@@ -130,6 +132,17 @@ def test_an_interrupt_leaves_the_table_of_what_is_finished_and_the_next_call_goe
     report = run(path)
     assert {row.status for row in report.variants} == {"finished"}
     assert read_result(done[0].folder) == before
+
+
+def test_loading_a_model_shows_no_bar_of_its_own_but_a_download_does() -> None:
+    shown = transformers_logging.is_progress_bar_enabled()
+    try:
+        transformers_logging.enable_progress_bar()
+        work.silence_tips()
+        assert not transformers_logging.is_progress_bar_enabled()
+        assert not are_progress_bars_disabled()
+    finally:
+        (transformers_logging.enable_progress_bar if shown else transformers_logging.disable_progress_bar)()
 
 
 def test_the_resolved_configuration_of_a_run_gives_the_same_result_again(file: Callable[..., Path]) -> None:
