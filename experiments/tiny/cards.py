@@ -34,7 +34,7 @@ def repeat(part: Path, runs: Sequence[Path]) -> None:
 
     Args:
         part: the part's folder.
-        runs: the folders that the others wrote.
+        runs: the folders that the others wrote, from a clean clone.
 
     Raises:
         SystemExit: one of them differs by more than the spread.

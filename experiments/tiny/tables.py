@@ -35,8 +35,9 @@ labelled: the table of `faceinsight ablate experiments/few_labels.yaml`, see `ex
 stands between the frozen parts: projector, region tokens, prompts and head; without an LLM projector, region tokens and
 a linear layer; or ridge regression on the encoder's tokens."""
 
-REPEATED_NOTE = """Another seed is another beginning, another order, and other data where they are drawn. How far a run
-may be from this one is a choice of this library, `SPREAD` beside the card; `experiments.tiny.cards` checks it."""
+REPEATED_NOTE = """Each from a clean clone; where, and by which command, stands in `metrics.json`. Another seed is another
+beginning, another order, and other data where they are drawn. How far a run may be from this one is a choice of this
+library, `SPREAD` beside the card; `experiments.tiny.cards` checks it."""
 
 
 def defined(names: tuple[str, ...] | list[str], scores: Tensor) -> Scores:
@@ -97,5 +98,5 @@ def repeated(told: Mapping[str, Any], numbers: Mapping[str, float], spread: Mapp
     rows = {"this": dict(numbers), "may differ by": dict(spread)}
     for run in told["repeated"]:
         weights = "the same weights" if run["same_weights"] else "other weights"
-        rows[f"seed {run['seed']}, {run['minutes']:.0f} minutes on {run['device']}: {weights}"] = run["numbers"]
+        rows[f"seed {run['seed']}, {run['date']}, {run['minutes']:.0f} minutes: {weights}"] = run["numbers"]
     return f"\n## The same script again\n\n{group_table(rows)}\n\n{REPEATED_NOTE}\n"
