@@ -35,9 +35,9 @@ labelled: the table of `faceinsight ablate experiments/few_labels.yaml`, see `ex
 stands between the frozen parts: projector, region tokens, prompts and head; without an LLM projector, region tokens and
 a linear layer; or ridge regression on the encoder's tokens."""
 
-REPEATED_NOTE = """Each from a clean clone; where, and by which command, stands in `metrics.json`. Another seed is another
-beginning, another order, and other data where they are drawn. How far a run may be from this one is a choice of this
-library, `SPREAD` beside the card; `experiments.tiny.cards` checks it."""
+REPEATED_NOTE = """Each from a clean clone; where, and by which command, stands in `metrics.json`. Another seed is
+another beginning, another order, and other data where they are drawn. How far a run may be from this one is a choice of
+this library, `SPREAD` beside the card; `experiments.tiny.cards` checks it."""
 
 
 def defined(names: tuple[str, ...] | list[str], scores: Tensor) -> Scores:
