@@ -71,7 +71,8 @@ def beside(model: Path, random: Path | None = None, few_labels: Path | None = No
     if random is not None:
         _, control = read(random)
         for name in ("FairFace", "UTKFace"):
-            scores[name] = {"this": scores[name]["this"], RANDOM: control[name]["this"], **scores[name]}
+            found = {**scores[name], RANDOM: control[name]["this"]}
+            scores[name] = {contender: found[contender] for contender in ("this", RANDOM, *found)}
         scores["CelebA, random parts"] = control["CelebA"]
     if few_labels is not None:
         scores[FEW_LABELS] = fitted_on_few(few_labels / "table.csv")

@@ -19,7 +19,7 @@ from typing import Literal
 
 import torch
 from filelock import FileLock, Timeout
-from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
+from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
 from transformers.utils.logging import disable_progress_bar
 
 from faceinsight.ablation.plan import Run
