@@ -20,7 +20,7 @@ from rich.markdown import Markdown
 
 from experiments.tiny import face_parser
 from experiments.tiny.model import card as card_of_model
-from experiments.tiny.tables import FEW_LABELS, RANDOM, Scores, repeated
+from experiments.tiny.tables import CELEBA_RANDOM, FEW_LABELS, RANDOM, Scores, repeated
 from experiments.tiny.training import Card, described
 from experiments.tiny.words import card as language_model
 from faceinsight.files import write_text
@@ -41,11 +41,11 @@ def repeat(part: Path, runs: Sequence[Path]) -> None:
     """
     script = SCRIPTS[part.name]
     told, scores = read(part)
-    numbers, found = script.important(scores), []
+    numbers, own, found = script.important(scores), weights(part), []
     for run in runs:
         other, its_scores = read(run)
         circumstances = {name: other[name] for name in ("command", "date", "device", "minutes", "seed", "data_hash")}
-        same = weights(run) == weights(part)
+        same = weights(run) == own
         found.append({**circumstances, "numbers": script.important(its_scores), "same_weights": same})
     told["repeated"] = found
     write(part, script.card, told, scores)
@@ -73,7 +73,7 @@ def beside(model: Path, random: Path | None = None, few_labels: Path | None = No
         for name in ("FairFace", "UTKFace"):
             found = {**scores[name], RANDOM: control[name]["this"]}
             scores[name] = {contender: found[contender] for contender in ("this", RANDOM, *found)}
-        scores["CelebA, random parts"] = control["CelebA"]
+        scores[CELEBA_RANDOM] = control["CelebA"]
     if few_labels is not None:
         scores[FEW_LABELS] = fitted_on_few(few_labels / "table.csv")
     write(model, card_of_model, told, scores)

@@ -19,9 +19,11 @@ UTKFace's age error is in years, the age being the mean of the bins' middles und
 bins. CelebA's areas are those of the exact marginals; its slices are told over those attributes that vary in each of
 them."""
 
-
 #: The contender that is trained in the same way, between parts with random weights.
 RANDOM = "random parts"
+
+#: Where the areas between random parts stand.
+CELEBA_RANDOM = f"CelebA, {RANDOM}"
 
 RANDOM_NOTE = """
 *Random parts*: the same training between parts of the same shapes with random weights, also frozen
@@ -68,12 +70,12 @@ def shown(score: float) -> str:
 def tables_of(found: Mapping[str, Any]) -> str:
     """What :func:`experiments.tiny.photographs.photographs` found, one table a data set.
 
-    What :mod:`experiments.tiny.cards` found later is told with it, if it is there: under "CelebA, random parts" the
-    same areas between random parts, under "CelebA, few labels" what ``few_labels.yaml`` found.
+    What :mod:`experiments.tiny.cards` found later is told with it, if it is there: under :data:`CELEBA_RANDOM` the
+    same areas between random parts, under :data:`FEW_LABELS` what ``few_labels.yaml`` found.
     """
     parts = [f"### {title}\n\n{group_table(found[title])}" for title in TITLES if title in found]
     if "CelebA" in found:
-        control = found.get("CelebA, random parts", {})
+        control = found.get(CELEBA_RANDOM, {})
         areas = {
             name.replace("_", " "): {"AUROC": score, **({RANDOM: control[name]} if name in control else {})}
             for name, score in found["CelebA"].items()
