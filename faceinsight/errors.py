@@ -2,7 +2,21 @@
 
 import traceback
 
-__all__ = ["plain_cause", "raised_in"]
+__all__ = ["InputError", "plain_cause", "raised_in"]
+
+
+class InputError(ValueError):
+    """A mistake that the user can mend: in a file, a setting, a label, a picture or an argument.
+
+    The message says what came, what was wanted and how to mend it. The command line prints it, without a traceback,
+    and ends with exit code 2. Raise it at every door where something comes in from outside; a plain ``ValueError``
+    stays for what only a fault in this library's own code can cause.
+
+    >>> raise InputError("threshold is 1.5; it must be from 0 to 1")
+    Traceback (most recent call last):
+        ...
+    faceinsight.errors.InputError: threshold is 1.5; it must be from 0 to 1
+    """
 
 
 def raised_in(error: BaseException) -> str:
