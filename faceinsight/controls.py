@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import torch
-from einops import einsum, reduce
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -16,6 +16,7 @@ from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsightOutput, FaceModel, Features, Images, Masks, given_features
 from faceinsight.modules.frozen import Frozen
+from faceinsight.modules.log_space import wide_linear
 from faceinsight.modules.text_encoder import LearnedText
 
 __all__ = ["MLGCNClassifier", "PriorClassifier", "RidgeClassifier", "TokenClassifier"]
@@ -57,7 +58,7 @@ class TokenClassifier(FaceModel):
         if self.encoder.segmentation is not None:
             parts = self.encoder.segmentation(features["segmentation"])
             pooled.append(reduce(parts, "batch token dim -> batch dim", "mean"))
-        return FaceInsightOutput(logits=self.head(torch.cat(pooled, dim=-1)), features=features)
+        return FaceInsightOutput(logits=wide_linear(torch.cat(pooled, dim=-1), self.head.weight, self.head.bias), features=features)
 
 
 class MLGCNClassifier(FaceModel):
@@ -117,7 +118,7 @@ class MLGCNClassifier(FaceModel):
         features = given_features(self.encoder, images, masks, features)
         tokens = features["image"] if self.projector is None else self.projector(features["image"])
         pooled = reduce(tokens, "batch token dim -> batch dim", "max")
-        logits = einsum(pooled, self.classifiers(), "batch dim, attr dim -> batch attr")
+        logits = wide_linear(pooled, self.classifiers())
         return FaceInsightOutput(logits=logits / math.sqrt(self.embed_dim), features=features)
 
 
@@ -188,5 +189,5 @@ class RidgeClassifier(nn.Module):
         if images is None:
             raise ValueError("give images: ridge regression reads pixels and has no features of its own")
         values = pixels(images, self.size) if self.encoder is None else self.encoder(images).flatten(1)
-        probability = (1 + self.regression(values)) / 2
+        probability = (1 + wide_linear(values, self.regression.weight, self.regression.bias)) / 2
         return FaceInsightOutput(logits=probability.clamp(1e-6, 1 - 1e-6).logit(), features={})

@@ -22,6 +22,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from faceinsight.modules.log_space import wide_linear
+
 __all__ = [
     "AttributeQuery",
     "Form",
@@ -193,6 +195,8 @@ def mean_over_paraphrases(
 class SharedHead(nn.Module):
     """One linear answer, the same weights for every attribute: ``[..., attr, dim] -> [..., attr]`` logits.
 
+    The logits are float32 or wider, under autocast too.
+
     What tells attributes apart must come through their segments. Choice of this library.
     """
 
@@ -202,7 +206,7 @@ class SharedHead(nn.Module):
         self.linear = nn.Linear(embed_dim, 1)
 
     def forward(self, hidden: Float[Tensor, "*batch attr dim"]) -> Float[Tensor, "*batch attr"]:
-        return rearrange(self.linear(hidden), "... attr 1 -> ... attr")
+        return rearrange(wide_linear(hidden, self.linear.weight, self.linear.bias), "... attr 1 -> ... attr")
 
 
 class AttributeQuery(nn.Module):

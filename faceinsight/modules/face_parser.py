@@ -99,7 +99,7 @@ class FaceParser(nn.Module):
             ValueError: images of another size, number of channels or kind of number.
         """
         check_images(images, self.image_size)
-        normalised = (images - self.mean) / self.std
+        normalised = ((images - self.mean) / self.std).to(next(self.network.parameters()).dtype)
         return self.network(normalised.contiguous(memory_format=torch.channels_last))
 
     def save(self, path: str | os.PathLike[str]) -> None:

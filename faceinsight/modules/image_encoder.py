@@ -103,7 +103,7 @@ class ImageEncoder(nn.Module):
             ValueError: images of another size, number of channels or kind of number.
         """
         check_images(images, self.image_size)
-        normalised = (images - self.mean) / self.std
+        normalised = ((images - self.mean) / self.std).to(next(self.trunk.parameters()).dtype)
         features = self._features(normalised.contiguous(memory_format=torch.channels_last))
         if features.ndim == 3:
             return features[:, self._prefix :]

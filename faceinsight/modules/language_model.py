@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import (
     AutoModelForCausalLM,
     DynamicCache,
@@ -28,6 +27,7 @@ from transformers import (
 
 from faceinsight.modules.attention import attention_masks, check_layers, unstable_length
 from faceinsight.modules.generation import as_argument
+from faceinsight.modules.log_space import wide_linear
 from faceinsight.modules.one_pass_check import check_one_pass
 from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
 from faceinsight.modules.recompute import layers_of, recomputed
@@ -290,7 +290,7 @@ class LanguageModel(nn.Module):
     def logits(
         self, hidden: Float[Tensor, "*batch dim"], tokens: Int[Tensor, " token"] | None = None
     ) -> Float[Tensor, "*batch token"]:
-        """The head's logits of the next token, in float32 at least.
+        """The head's logits of the next token, in float32 at least, under autocast too.
 
         Args:
             tokens: the rows of the head that are computed; the whole vocabulary by default.
@@ -299,9 +299,7 @@ class LanguageModel(nn.Module):
         weight, bias = head.weight, getattr(head, "bias", None)
         if tokens is not None:
             weight, bias = weight[tokens], None if bias is None else bias[tokens]
-        # the difference of two half-precision logits has hardly a digit left
-        dtype = torch.promote_types(torch.promote_types(hidden.dtype, weight.dtype), torch.float32)
-        logits = F.linear(hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
+        logits = wide_linear(hidden, weight, bias)
         cap = getattr(self.config, "final_logit_softcapping", None)  # Gemma
         return logits if cap is None else cap * torch.tanh(logits / cap)
 

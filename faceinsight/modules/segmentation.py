@@ -77,7 +77,7 @@ class RegionTokens(nn.Module):
     def forward(self, features: Float[Tensor, "batch region feature"]) -> Float[Tensor, "batch region dim"]:
         """The trained step: pooled features to tokens."""
         present = features[..., -1:] > 0.5
-        return torch.where(present, self.projector(features[..., :-1]), self.absent) + self.region
+        return torch.where(present, self.projector(features[..., :-1].to(self.absent.dtype)), self.absent) + self.region
 
     def feature_key(self) -> dict[str, Any]:
         """What the features depend on apart from image tokens and parsing, as plain data."""
@@ -178,6 +178,8 @@ class SegmentationEncoder(nn.Module):
     def parse(self, images: Images | None, masks: Masks | None = None) -> Parsing:
         """Probabilities of the parts at every pixel: the parser's, or those of the stored masks if there is no parser.
 
+        They are float32 or wider, also of a parser in half precision, which cannot count an image's pixels.
+
         Raises:
             ValueError: neither a parser nor masks, or a parser without images.
         """
@@ -191,7 +193,8 @@ class SegmentationEncoder(nn.Module):
         if images is None:
             raise ValueError("the parser reads images, got None; cached features go to `forward` directly")
         with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.parser, Frozen)):
-            return self.parser(images).softmax(dim=1)
+            logits = self.parser(images)
+            return logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=1)
 
     def encode(
         self,
