@@ -58,7 +58,11 @@ class TokenClassifier(FaceModel):
         if self.encoder.segmentation is not None:
             parts = self.encoder.segmentation(features["segmentation"])
             pooled.append(reduce(parts, "batch token dim -> batch dim", "mean"))
-        return FaceInsightOutput(logits=wide_linear(torch.cat(pooled, dim=-1), self.head.weight, self.head.bias), features=features)
+        return FaceInsightOutput(
+            logits=wide_linear(torch.cat(pooled, dim=-1), self.head.weight, self.head.bias),
+            features=features,
+            rules=self.rules,
+        )
 
 
 class MLGCNClassifier(FaceModel):
@@ -119,7 +123,7 @@ class MLGCNClassifier(FaceModel):
         tokens = features["image"] if self.projector is None else self.projector(features["image"])
         pooled = reduce(tokens, "batch token dim -> batch dim", "max")
         logits = wide_linear(pooled, self.classifiers())
-        return FaceInsightOutput(logits=logits / math.sqrt(self.embed_dim), features=features)
+        return FaceInsightOutput(logits=logits / math.sqrt(self.embed_dim), features=features, rules=self.rules)
 
 
 class PriorClassifier(nn.Module):

@@ -55,8 +55,8 @@ class DecodedOutput(nn.Module):
     def forward(
         self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
     ) -> FaceInsightOutput:
-        """What the network gives, its logits decoded."""
+        """What the network gives, its logits decoded: their sigmoid is the probability, with no rules left to keep."""
         output = self.network(images, masks=masks, features=features)
         if self.training and self.when == "evaluation":
             return output
-        return replace(output, logits=self.decoder(output.logits))
+        return replace(output, logits=self.decoder(output.logits), rules=None)

@@ -20,15 +20,18 @@ from torch import Tensor, nn
 
 from faceinsight.checkpoint import load_model, save_model
 from faceinsight.data.images import Crop, Picture, image_batch
+from faceinsight.errors import InputError
 from faceinsight.hub import fetched, push
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.answers import answer_sum_and_count
 from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraphrases
+from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules.description import described
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.modules.prompt import between_words, check_asked, embedded_words
+from faceinsight.modules.rule_tables import refuse_nan
 from faceinsight.speaking import DESCRIBE, ask
 
 __all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "FaceModel"]
@@ -43,13 +46,62 @@ Words = Float[Tensor, "_ dim"]
 class FaceInsightOutput:
     """What a model gives for a batch of faces.
 
+    Read probabilities from :attr:`probability`, not from the sigmoid of the logits. Of a model with rules the logits
+    are those of independent attributes *before* the rules condition them: seven races that exclude each other may sum
+    to 1.9 under a sigmoid. Without rules :attr:`probability` is the sigmoid.
+
     Args:
         logits: ``[batch, attr]``, in the order of the model's schema.
         features: what ``encode`` gave, by name.
+        rules: the model's rules; None if it has none.
+
+    >>> schema = Schema.from_names(["Young", "Middle", "Old"])
+    >>> rules = RuleSet.parse("exactly_one(Young, Middle, Old)", schema)
+    >>> output = FaceInsightOutput(torch.tensor([[1.0, 0.0, -1.0]]), {}, rules)
+    >>> output.logits.sigmoid().sum(), output.probability.sum()
+    (tensor(1.5000), tensor(1.))
+    >>> output.mode
+    tensor([[1., 0., 0.]])
     """
 
     logits: Float[Tensor, "batch attr"]
     features: Features
+    rules: RuleSet | None = None
+
+    @property
+    def distribution(self) -> ConstrainedBernoulli:
+        """The exact distribution over faces that keep the rules: samples, entropy, what if some attribute were known.
+
+        Raises:
+            InputError: a model without rules, or logits that are NaN.
+        """
+        if self.rules is None:
+            raise InputError("a model without rules has independent attributes: Bernoulli(logits=output.logits)")
+        return ConstrainedBernoulli(logits=self.logits, rules=self.rules, validate_args=True)
+
+    @property
+    def marginals(self) -> Float[Tensor, "batch attr"]:
+        """``p(attribute | rules)`` of each attribute, exact; the sigmoid of the logits without rules.
+
+        Raises:
+            InputError: logits that are NaN.
+        """
+        if self.rules is not None:
+            return self.distribution.marginals
+        logits = refuse_nan(self.logits)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
+
+    @property
+    def probability(self) -> Float[Tensor, "batch attr"]:
+        """The model's probabilities, those of its metrics: the :attr:`marginals`."""
+        return self.marginals
+
+    @property
+    def mode(self) -> Float[Tensor, "batch attr"]:
+        """The most probable face as 0 and 1; it keeps every rule, which yes above one half need not."""
+        if self.rules is not None:
+            return self.distribution.mode
+        return (refuse_nan(self.logits) > 0).to(self.logits.dtype)
 
 
 class FaceEncoder(nn.Module):
@@ -112,8 +164,8 @@ class FaceModel(nn.Module):
         schema: the order of the logits.
         image_encoder: of the :class:`FaceEncoder`.
         segmentation: of the :class:`FaceEncoder`.
-        rules: what the model's predictions are to keep, such as the rules it was trained with; the logits do not
-            depend on them.
+        rules: what the model's predictions are to keep, such as the rules it was trained with. The logits do not
+            depend on them; the output's probabilities do, see :class:`FaceInsightOutput`.
 
     Raises:
         ValueError: rules over other attributes.
@@ -410,7 +462,8 @@ class FaceInsight(FaceModel):
     def forward(
         self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
     ) -> FaceInsightOutput:
-        """Logits for every attribute of every face.
+        """Logits for every attribute of every face; their probabilities are the output's, see
+        :class:`FaceInsightOutput`.
 
         Args:
             images: RGB in [0, 1]; or give ``features``, as :meth:`encode` made them.
@@ -425,7 +478,7 @@ class FaceInsight(FaceModel):
         _, _, questions = self.words()
         hidden = self.query(self.prefix(features), prompts, self.language_model, questions)
         answer = self.language_model.yes_no_logits if self.head is None else self.head
-        return FaceInsightOutput(logits=mean_over_paraphrases(answer(hidden), counts), features=features)
+        return FaceInsightOutput(mean_over_paraphrases(answer(hidden), counts), features, self.rules)
 
 
 def given_features(

@@ -21,9 +21,13 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.decoding import DecodedOutput
+from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
+from faceinsight.model import FaceInsightOutput, FaceModel
 from faceinsight.modules.bce import bce_sum_and_count
+from faceinsight.modules.decoder import decode
 from faceinsight.modules.frozen import frozen_names
 from faceinsight.modules.logical import LogicalConstraint, broken_components
 from faceinsight.modules.trained import freeze_all_but
@@ -190,7 +194,9 @@ class AttributeSystem(TrainingSystem):
     Any face of a batch may have labels, a text, or both: undefined labels and missing texts count nowhere.
 
     The conditional constraint leaves to BCE what labels break (:func:`~faceinsight.modules.logical.conditional_loss`);
-    ``train/broken_faces`` in the log is the number of such faces in each epoch.
+    ``train/broken_faces`` in the log is the number of such faces in each epoch. A network that is trained with it is
+    measured under the rules, by :attr:`~faceinsight.model.FaceInsightOutput.probability`, since its logits mean nothing
+    under a sigmoid; the rules become the network's own.
 
     After a test, ``test_probability`` holds the probabilities of every test face and ``test_index`` their rows in the
     table, in order, on every process.
@@ -208,7 +214,8 @@ class AttributeSystem(TrainingSystem):
             in them; it holds for a frozen language model (:mod:`faceinsight.modules.recompute`).
 
     Raises:
-        ValueError: texts, or gradient checkpointing, for a network without a language model.
+        ValueError: texts, or gradient checkpointing, for a network without a language model; a network that is trained
+            as conditioned on other rules than its own.
     """
 
     pos_weight: Tensor | None
@@ -240,6 +247,8 @@ class AttributeSystem(TrainingSystem):
             )
         if gradient_checkpointing:
             self.network.language_model.checkpoint_layers()
+        if logical is not None and logical.kind == "conditional" and isinstance(network, FaceModel):
+            network.rules = check_conditioned(network.rules, logical.rules)
         self.text_weight = text_weight
         self.rules, self.logical = rules, logical
         self.logical_weight, self.bce_weight, self.class_weight = logical_weight, bce_weight, class_weight
@@ -288,10 +297,21 @@ class AttributeSystem(TrainingSystem):
             )
         return mean_over_processes(*self.network.answer_sum_and_count(features, batch.texts))
 
+    def probability(self, logits: Float[Tensor, "face attr"]) -> Float[Tensor, "face attr"]:
+        """The probabilities that are measured: under the rules where the network is trained as conditioned on them."""
+        return FaceInsightOutput(logits, {}, self.conditioned_on).probability
+
+    @property
+    def conditioned_on(self) -> RuleSet | None:
+        """The rules under which the logits are to be read; a network with a decoder has done so already."""
+        conditional = self.logical is not None and self.logical.kind == "conditional"
+        return self.logical.rules if conditional and not isinstance(self.network, DecodedOutput) else None
+
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
         logits, labels = self(batch)[batch.counted], batch.labels[batch.counted]
-        self.val_metrics.update(logits.sigmoid(), labels)
-        total, count = bce_sum_and_count(logits, labels)
+        self.val_metrics.update(self.probability(logits), labels)
+        rules = self.conditioned_on
+        total, count = bce_sum_and_count(logits if rules is None else decode(logits, rules, "marginals"), labels)
         self.val_bce.update(total / count.clamp(min=1), weight=count)
         self.log("val/bce", self.val_bce, batch_size=len(batch), prog_bar=True)
 
@@ -308,7 +328,7 @@ class AttributeSystem(TrainingSystem):
         self._tested.clear()
 
     def test_step(self, batch: FaceBatch, batch_index: int) -> None:
-        probability, index = self(batch)[batch.counted].float().sigmoid(), batch.index[batch.counted]
+        probability, index = self.probability(self(batch)[batch.counted]), batch.index[batch.counted]
         self.test_metrics.update(probability, batch.labels[batch.counted])
         self._tested.append((probability, index))
 
@@ -317,6 +337,20 @@ class AttributeSystem(TrainingSystem):
         probability, index = (gathered(torch.cat(each)).cpu() for each in zip(*self._tested, strict=True))
         order = index.argsort()
         self.test_probability, self.test_index = probability[order], index[order]
+
+
+def check_conditioned(own: RuleSet | None, conditioned_on: RuleSet) -> RuleSet:
+    """The rules that a network has when it is trained as conditioned on some.
+
+    Raises:
+        InputError: it has others.
+    """
+    if own is not None and own != conditioned_on:
+        raise InputError(
+            f"the network keeps {len(own)} rules of its own and is trained as conditioned on {len(conditioned_on)} "
+            "others, so its probabilities would be read under the wrong ones; give both the same rules"
+        )
+    return conditioned_on
 
 
 class ParserSystem(TrainingSystem):

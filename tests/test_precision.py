@@ -67,7 +67,9 @@ def test_a_wide_linear_layer_is_the_linear_layer_and_passes_gradients_in_half_pr
     half = values.bfloat16().requires_grad_()
     wide_linear(half, layer.weight.bfloat16()).sum().backward()
     assert half.grad is not None
-    torch.testing.assert_close(half.grad.float(), layer.weight.bfloat16().float().sum(0).expand(4, 5), atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        half.grad.float(), layer.weight.bfloat16().float().sum(0).expand(4, 5), atol=0.02, rtol=0
+    )
     assert wide_linear(torch.zeros(4, 5, device="meta"), torch.zeros(3, 5, device="meta")).shape == (4, 3)
 
 

@@ -21,7 +21,7 @@ from faceinsight.knowledge.components import UnsatisfiableError, minimal_conflic
 from faceinsight.knowledge.formula import Atom, Formula, Not
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.modules.log_space import bernoulli_entropy, literal_log_probs
-from faceinsight.modules.rule_tables import RuleTables, check_width, rule_tables
+from faceinsight.modules.rule_tables import RuleTables, check_logits, refuse_nan, rule_tables
 
 __all__ = ["Consistent", "ConstrainedBernoulli"]
 
@@ -56,13 +56,14 @@ class ConstrainedBernoulli(Distribution):
     is cheaper is chosen, the results are the same. Computed in float32 or wider, under autocast too.
 
     Args:
-        logits: ``[..., attr]``, one for each attribute of the rules' schema.
+        logits: ``[..., attr]``, one for each attribute of the rules' schema. Those beyond a million, infinite ones too,
+            are taken as a million: certain.
         rules: what holds of every face.
         evidence: ``[..., attr]``, what is known of each face: 1 yes, -1 no, 0 unknown; see :meth:`condition`.
-        validate_args: check the logits (finite) and the values given to :meth:`log_prob` (0 or 1).
+        validate_args: check the logits (no NaN) and the values given to :meth:`log_prob` (0 or 1).
 
     Raises:
-        ValueError: logits of the wrong width, or not finite; evidence that does not fit them.
+        InputError: logits of the wrong width, or NaN; evidence that does not fit them.
         UnsatisfiableError: no face satisfies the rules.
 
     >>> from faceinsight.knowledge.rules import RuleSet
@@ -88,13 +89,13 @@ class ConstrainedBernoulli(Distribution):
         evidence: Int8[Tensor, "*#batch attr"] | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        self.logits, self.rules = check_width(logits, rules), rules
+        self.logits, self.rules = check_logits(logits, rules), rules
         self.evidence = None if evidence is None else evidence.to(logits.device).expand(logits.shape)
         super().__init__(self.logits.shape[:-1], self.logits.shape[-1:], validate_args=False)
         # torch's own check of the constraint names no attribute, and fails on an empty batch
         self._validate_args = type(self)._validate_args if validate_args is None else validate_args
         if self._validate_args:
-            _check_finite(self.logits, rules)
+            refuse_nan(self.logits, rules)
 
     @property
     def support(self) -> Consistent:
@@ -272,13 +273,3 @@ def _knows_more(q: ConstrainedBernoulli, p: ConstrainedBernoulli) -> Bool[Tensor
 
 def _literal(name: str, *, yes: bool) -> Formula:
     return Atom(name) if yes else Not(Atom(name))
-
-
-def _check_finite(logits: Tensor, rules: RuleSet) -> None:
-    wrong = ~logits.isfinite()
-    if wrong.any():
-        *face, attr = wrong.nonzero()[0].tolist()
-        raise ValueError(
-            f"logits must be finite, got {logits[(*face, attr)].item()} for {rules.schema.names[attr]!r} "
-            f"at {face}; look for a diverged loss or an overflow in half precision"
-        )

@@ -30,7 +30,7 @@ from faceinsight.knowledge.components import ComponentTooLargeError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.modules.fuzzy import FuzzyKind, fuzzy_loss
 from faceinsight.modules.log_space import BARRIER
-from faceinsight.modules.rule_tables import check_width, rule_tables
+from faceinsight.modules.rule_tables import check_logits, rule_tables
 
 __all__ = ["LogicalConstraint", "broken_components", "conditional_loss", "rule_costs", "semantic_loss"]
 
@@ -46,7 +46,7 @@ def semantic_loss(logits: Float[Tensor, "*batch attr"], rules: RuleSet) -> Float
     >>> semantic_loss(torch.zeros(1, 2), rules).exp()  # three of four equally probable assignments satisfy it
     tensor([1.3333])
     """
-    logits = check_width(logits, rules)
+    logits = check_logits(logits, rules)
     total = logits.new_zeros(logits.shape[:-1])
     return sum((-component.log_partition(logits) for component in rule_tables(rules, logits)), start=total)
 
@@ -61,7 +61,7 @@ def conditional_loss(
     of that face gets plain BCE over its defined labels, and :func:`broken_components` counts it. Attributes in no
     rule get BCE always, so without rules this is BCE summed over the defined labels.
     """
-    logits = check_width(logits, rules)
+    logits = check_logits(logits, rules)
     tables = rule_tables(rules, logits)
     entropy = _binary_cross_entropy(logits, labels)
     total = entropy.index_select(-1, tables.free).sum(-1)
@@ -97,14 +97,15 @@ def rule_costs(logits: Float[Tensor, "*batch attr"], rules: RuleSet) -> Float[Te
     tensor([[0.1109, 1.4952]])
     """
     costs = [semantic_loss(logits, rule) for rule in rules.singly]
-    return torch.stack(costs, -1) if costs else check_width(logits, rules)[..., :0]
+    return torch.stack(costs, -1) if costs else check_logits(logits, rules)[..., :0]
 
 
 class LogicalConstraint(nn.Module):
     """The rules as a loss: the mean over faces of :func:`semantic_loss`, :func:`conditional_loss` or
     :func:`~faceinsight.modules.fuzzy.fuzzy_loss`.
 
-    It has no weights; its tables follow the logits' device. NaN in the logits is NaN in the loss, for the training loop
+    It has no weights; its tables follow the logits' device. Infinite logits are certain
+    (:func:`~faceinsight.modules.rule_tables.check_logits`); NaN in the logits is NaN in the loss, for the training loop
     to refuse.
 
     Args:
