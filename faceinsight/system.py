@@ -6,6 +6,9 @@ are not published and are choices of this library, see :mod:`faceinsight.modules
 Several processes (``--trainer.strategy ddp --trainer.devices N``) train what one process with N times the batch size
 trains: every loss is a mean over all defined labels of all processes, and a network in which a face's output depends
 on the other faces of its process is refused. Augmentation and drop-out draw other random numbers in each process.
+
+Accumulated batches (``--trainer.accumulate_grad_batches N``) train what one batch N times as large trains, whichever
+labels are undefined (:mod:`faceinsight.accumulation`).
 """
 
 from typing import Any, Literal
@@ -20,18 +23,20 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
+from faceinsight.accumulation import Step, upcoming
 from faceinsight.data.batch import FaceBatch
 from faceinsight.decoding import DecodedOutput
 from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
 from faceinsight.model import FaceInsightOutput, FaceModel
+from faceinsight.modules.answers import answer_ids
 from faceinsight.modules.bce import bce_sum_and_count
 from faceinsight.modules.decoder import decode
 from faceinsight.modules.frozen import frozen_names
 from faceinsight.modules.logical import LogicalConstraint, broken_components
 from faceinsight.modules.trained import freeze_all_but
-from faceinsight.processes import gathered, mean_over_processes
+from faceinsight.processes import gathered, mean_over_processes, share_of_mean
 
 __all__ = [
     "AttributeSystem",
@@ -148,6 +153,7 @@ class TrainingSystem(lightning.LightningModule):
         self.network = network if trained is None else freeze_all_but(network, trained)
         self.lr, self.part_lr, self.weight_decay, self.warmup = lr, part_lr or {}, weight_decay, warmup
         self.groups: list[dict[str, Any]] = []
+        self._step: Step | None = None  # of accumulated batches
 
     def setup(self, stage: str) -> None:
         """Refuse to train what would come out otherwise than in one process; choose what has which learning rate."""
@@ -166,6 +172,27 @@ class TrainingSystem(lightning.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_cosine_schedule_with_warmup(optimizer, round(self.warmup * steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def counts(self, batch: FaceBatch) -> dict[str, Tensor]:
+        """What each term of the loss is a mean over, counted in one batch; by the names that :meth:`mean` is given."""
+        return {}
+
+    def on_train_batch_start(self, batch: FaceBatch, batch_idx: int) -> None:
+        """Look at the other batches of an optimiser's step before the first of them is trained on."""
+        size = self.trainer.accumulate_grad_batches
+        if size == 1:
+            self._step = None
+        elif self._step is None or batch_idx % size == 0:
+            batches = [batch, *upcoming(self.trainer, size - 1 - batch_idx % size)]
+            self._step = Step.of([self.counts(each) for each in batches], size, self.device)
+
+    def mean(self, name: str, total: Float[Tensor, ""], count: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """A term of the loss from its sum over this batch: the mean over all batches of the optimiser's step and all
+        processes, of which this is one share.
+        """
+        if self._step is None:
+            return mean_over_processes(total, count)
+        return share_of_mean(total, self._step.counts[name], self._step.divisor)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen: it is built again from the configuration."""
@@ -274,10 +301,10 @@ class AttributeSystem(TrainingSystem):
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
         output = self.network(batch.images, masks=batch.masks, features=batch.features)
         logits, labels = output.logits[batch.counted], batch.labels[batch.counted]
-        terms = {"bce": mean_over_processes(*bce_sum_and_count(logits, labels, self.pos_weight))}
+        terms = {"bce": self.mean("bce", *bce_sum_and_count(logits, labels, self.pos_weight))}
         loss = self.bce_weight * terms["bce"]
         if self.logical is not None:
-            terms["logical"] = mean_over_processes(*self.logical.sum_and_count(logits, labels))
+            terms["logical"] = self.mean("logical", *self.logical.sum_and_count(logits, labels))
             loss = loss + self.logical_weight * terms["logical"]
             if self.logical.kind == "conditional":
                 broken = broken_components(labels, self.logical.rules).any(-1).sum().float()
@@ -295,7 +322,16 @@ class AttributeSystem(TrainingSystem):
                 "text_weight is not 0, but the batch has no texts; give the data module texts: "
                 "faceinsight.data.FaceTexts(rules=...)"
             )
-        return mean_over_processes(*self.network.answer_sum_and_count(features, batch.texts))
+        return self.mean("text", *self.network.answer_sum_and_count(features, batch.texts))
+
+    def counts(self, batch: FaceBatch) -> dict[str, Tensor]:
+        defined = batch.labels[batch.counted] != 0
+        conditional = self.logical is not None and self.logical.kind == "conditional"
+        counts = {"bce": defined.sum(), "logical": defined.any(-1).sum() if conditional else batch.counted.sum()}
+        if self.text_weight:
+            answers = [text[1] for text in batch.texts or [] if text is not None]
+            counts["text"] = torch.tensor(sum(len(answer_ids(self.network.language_model, each)) for each in answers))
+        return counts
 
     def probability(self, logits: Float[Tensor, "face attr"]) -> Float[Tensor, "face attr"]:
         """The probabilities that are measured: under the rules where the network is trained as conditioned on them."""
@@ -304,8 +340,9 @@ class AttributeSystem(TrainingSystem):
     @property
     def conditioned_on(self) -> RuleSet | None:
         """The rules under which the logits are to be read; a network with a decoder has done so already."""
-        conditional = self.logical is not None and self.logical.kind == "conditional"
-        return self.logical.rules if conditional and not isinstance(self.network, DecodedOutput) else None
+        if self.logical is None or self.logical.kind != "conditional" or isinstance(self.network, DecodedOutput):
+            return None
+        return self.logical.rules
 
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
         logits, labels = self(batch)[batch.counted], batch.labels[batch.counted]
@@ -385,9 +422,13 @@ class ParserSystem(TrainingSystem):
         logits, masks = self(batch)
         masks = masks.masked_fill(~batch.counted[:, None, None], UNCOUNTED)
         total = F.cross_entropy(logits, masks, ignore_index=UNCOUNTED, reduction="sum")
-        loss = mean_over_processes(total, (masks != UNCOUNTED).sum().to(total))
+        loss = self.mean("cross_entropy", total, (masks != UNCOUNTED).sum().to(total))
         self.log("train/cross_entropy", loss.detach(), batch_size=len(batch))
         return self.finite(loss, {"cross_entropy": loss})
+
+    def counts(self, batch: FaceBatch) -> dict[str, Tensor]:
+        pixels = 0 if batch.masks is None else batch.masks[0].numel()
+        return {"cross_entropy": batch.counted.sum() * pixels}
 
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
         logits, masks = self(batch)

@@ -60,4 +60,4 @@ class Projector(nn.Module):
     def forward(self, tokens: Float[Tensor, "*batch token in_dim"]) -> Float[Tensor, "*batch _ out_dim"]:
         """Pool where asked to, then project each token."""
         pooled = tokens if self.pool == 1 else pool_patches(tokens, self.pool)
-        return self.layers(pooled.to(self.layers[0].weight.dtype))
+        return self.layers(pooled.to(next(self.layers.parameters()).dtype))
