@@ -126,7 +126,8 @@ def trained(system: TrainingSystem, batches: Any, accumulate: int, **options: An
     gradients = Gradients()
     trainer = lightning.Trainer(
         max_epochs=2, accelerator="cpu", accumulate_grad_batches=accumulate, callbacks=[gradients], logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, precision="64-true", **options,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, precision="64-true",
+        **options,
     )  # fmt: skip
     trainer.fit(system, DataLoader(batches, batch_size=None))
     return gradients.steps
