@@ -118,7 +118,8 @@ AFTER = (
 DENIED = r"(?:not (?:really|at all)|(?:definitely|absolutely|certainly|probably|clearly|of course) not)(?=$|[.,;:!?\n])"
 
 #: An answer that is drawn as a conclusion, wherever it stands; "final" comes before others.
-CONCLUDED = r"\b(?P<final>final )?(?:answer|choice)(?: is| would be| should be|\s*[:=]|\n)[\s:,]*|(?:最终)?答案(?:应该)?[是为:]+\s*|选择?"
+CHINESE_CONCLUDED = r"(?:最终)?答案(?:应该)?[是为:]+\s*|选择?"
+CONCLUDED = r"\b(?P<final>final )?(?:answer|choice)(?: is| would be| should be|\s*[:=]|\n)[\s:,]*|" + CHINESE_CONCLUDED
 
 #: An answer that stands by itself after the first one: if it is the other one, the text contradicts itself.
 AGAIN = rf"(?:[.,;!?\n]\s*|\b(?:and|or|but|maybe|also|then)\s+)({YES}|{NO})(?=$|[.,;:!?\n])"
