@@ -30,7 +30,8 @@ from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraph
 from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules.description import described
 from faceinsight.modules.frozen import Frozen, fingerprint
-from faceinsight.modules.prompt import between_words, check_asked, embedded_words
+from faceinsight.modules.language_model import NO, YES
+from faceinsight.modules.prompt import between_words, check_asked, check_places, embedded_words, whole_prompt
 from faceinsight.modules.rule_tables import refuse_nan
 from faceinsight.speaking import DESCRIBE, ask
 
@@ -293,6 +294,8 @@ class FaceInsight(FaceModel):
         question: a template with ``{prompt}``, asked before each attribute's soft tokens; several are paraphrases,
             whose logits are averaged. An attribute with questions of its own in the schema is asked those.
         rules: what its predictions are to keep, see :class:`FaceModel`.
+        yes, no: spellings of the answers that the language model's own rows are read for, of each the likelier; by
+            default "Yes" or "yes", and "No" or "no", with a space before it where the prompt's end wants one.
 
     Raises:
         ValueError: rules, or the correlation constraint's graph, over other attributes than the schema's; a question
@@ -316,6 +319,8 @@ class FaceInsight(FaceModel):
         instruction: str = "",
         question: str | Sequence[str] = "",
         rules: RuleSet | None = None,
+        yes: Sequence[str] | None = None,
+        no: Sequence[str] | None = None,
     ) -> None:
         super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
         if isinstance(graph := getattr(correlation, "graph", None), LabelGraph):
@@ -328,6 +333,10 @@ class FaceInsight(FaceModel):
         self.language_model = language_model
         self.head = head
         self.instruction, self.question = instruction, question
+        self.yes, self.no = yes, no
+        for each in schema.attributes:
+            for text in each.questions:
+                check_places(f"the question of {each.name!r}", text)
 
     @classmethod
     def from_llava(
@@ -477,8 +486,23 @@ class FaceInsight(FaceModel):
             prompts = prompts.repeat_interleave(times, dim=0, output_size=sum(counts))
         _, _, questions = self.words()
         hidden = self.query(self.prefix(features), prompts, self.language_model, questions)
-        answer = self.language_model.yes_no_logits if self.head is None else self.head
-        return FaceInsightOutput(mean_over_paraphrases(answer(hidden), counts), features, self.rules)
+        answers = self.yes_no_logits(hidden) if self.head is None else self.head(hidden)
+        return FaceInsightOutput(mean_over_paraphrases(answers, counts), features, self.rules)
+
+    def yes_no_logits(self, hidden: Float[Tensor, "batch question dim"]) -> Float[Tensor, "batch question"]:
+        """The language model's own answers, where each question's prompt ends."""
+        return self.language_model.yes_no_logits(hidden, endings=self.endings(), yes=self.yes or YES, no=self.no or NO)
+
+    def endings(self) -> list[str]:
+        """What the prompt of each question ends with."""
+        after = whole_prompt(self.instruction).partition("{image}")[2]
+        return [after.replace("{question}", text) for paraphrases in self.questions() for text in paraphrases]
+
+    def answer_tokens(self) -> list[tuple[list[int], list[int]]] | None:
+        """The tokens that are read as yes and as no after each question; None of a model with a head of its own."""
+        if self.head is not None:
+            return None
+        return [self.language_model.answer_tokens(each, self.yes or YES, self.no or NO) for each in self.endings()]
 
 
 def given_features(

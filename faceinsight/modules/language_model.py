@@ -31,9 +31,12 @@ from faceinsight.modules.log_space import wide_linear
 from faceinsight.modules.one_pass_check import check_one_pass
 from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
 from faceinsight.modules.recompute import layers_of, recomputed
-from faceinsight.modules.tokens import nearest_tokens, tokens_round_image
+from faceinsight.modules.tokens import answer_tokens, tokens_round_image
 
 __all__ = ["LanguageModel", "byte_tokenizer"]
+
+#: How an answer may be spelled.
+YES, NO = ("Yes", "yes"), ("No", "no")
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
@@ -100,6 +103,7 @@ class LanguageModel(nn.Module):
         self.image_token, self.image_frame = image_token, image_frame
         self._tokens: dict[str, list[int]] = {}
         self._prompts: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+        self._answers: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[list[int], list[int]]] = {}
         if image_token is not None and len(self.token_ids(image_token)) != 1:
             raise ValueError(
                 f"the image token {image_token!r} is no single token of this tokenizer; name the one it has"
@@ -307,28 +311,38 @@ class LanguageModel(nn.Module):
         self,
         hidden: Float[Tensor, "*batch dim"],
         *,
-        yes: Sequence[str] = ("Yes", "yes"),
-        no: Sequence[str] = ("No", "no"),
+        yes: Sequence[str] = YES,
+        no: Sequence[str] = NO,
+        endings: Sequence[str] = ("",),
     ) -> Float[Tensor, "*batch"]:
-        """``z_yes - z_no`` from two rows of the language model's own head: no new weights.
+        """``z_yes - z_no`` from a few rows of the language model's own head: no new weights.
 
-        The first spelling that is a single token is used. With random weights the answer means nothing.
+        Of several spellings of an answer the likelier counts. With random weights the answer means nothing.
+
+        Args:
+            yes, no: spellings of the answers, see :meth:`answer_tokens`.
+            endings: what the prompts end with, one for each place of the last batch axis, or one for all.
 
         Raises:
-            ValueError: no spelling is a single token of this tokenizer; the nearest that it has are listed.
+            InputError: no spelling is a single token of this tokenizer; the nearest that it has are listed.
         """
-        answers = self.logits(hidden, torch.stack([self._single_token(yes), self._single_token(no)]))
-        return answers[..., 0] - answers[..., 1]
+        tokens = [self.answer_tokens(ending, yes, no) for ending in endings]
+        rows = sorted({token for pair in tokens for side in pair for token in side})
+        logits = self.logits(hidden, torch.tensor(rows, device=hidden.device))
+        likelier = []
+        for side in (0, 1):
+            others = torch.tensor([[row not in pair[side] for row in rows] for pair in tokens], device=hidden.device)
+            likelier.append(logits.masked_fill(others if len(tokens) > 1 else others[0], -torch.inf).amax(-1))
+        return likelier[0] - likelier[1]
 
-    def _single_token(self, spellings: Sequence[str]) -> Tensor:
-        for spelling in spellings:
-            ids = self.token_ids(spelling)
-            if len(ids) == 1 and self._tokens[spelling] != [self.tokenizer.unk_token_id]:
-                return ids[0]
-        raise ValueError(
-            f"none of {list(spellings)} is a single token of this tokenizer; the nearest that it has: "
-            f"{nearest_tokens(self.tokenizer, spellings) or 'none'}; pass spellings that are, or use a trained head"
-        )
+    def answer_tokens(
+        self, ending: str = "", yes: Sequence[str] = YES, no: Sequence[str] = NO
+    ) -> tuple[list[int], list[int]]:
+        """The tokens of yes and of no after a prompt, see :func:`~faceinsight.modules.tokens.answer_tokens`."""
+        key = (ending, tuple(yes), tuple(no))
+        if key not in self._answers:
+            self._answers[key] = (answer_tokens(self.tokenizer, yes, ending), answer_tokens(self.tokenizer, no, ending))
+        return self._answers[key]
 
     def _check_length(self, length: Callable[[], int]) -> None:
         limit = unstable_length(self.config)
