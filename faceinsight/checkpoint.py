@@ -35,6 +35,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from faceinsight import tiny
+from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -66,7 +67,7 @@ def save_model(model: Any, directory: str | os.PathLike[str], *, include_frozen:
             directory has the name of the model that ships with the package.
     """
     if directory == tiny.NAME:
-        raise ValueError(
+        raise InputError(
             f"{directory!r} is the name of the model that ships with the package; for a directory of that name give "
             f"'./{directory}'"
         )
@@ -104,7 +105,7 @@ def load_model(
     if schema is not None:
         saved = asked_for(saved, schema, rules, graph)
     elif rules is not None or graph is not None:
-        raise ValueError("rules or a graph were given without schema=...; those that were saved belong to its own")
+        raise InputError("rules or a graph were given without schema=...; those that were saved belong to its own")
     try:
         given = with_shipped(saved, given, kind)
         model = kind(**build_arguments(saved.model, given=given, knowledge=saved.knowledge))
@@ -119,7 +120,7 @@ def load_model(
             raise
         check_same(saved.model, told_of(model))
     except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{directory} cannot be loaded as a {kind.__name__}: {error}") from error
+        raise InputError(f"{directory} cannot be loaded as a {kind.__name__}: {error}") from error
     return model.eval()
 
 
@@ -136,7 +137,7 @@ def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]
     seen = set()
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor):
-            raise ValueError(
+            raise InputError(
                 f"the state {name!r} is a {type(value).__name__}, but only tensors are saved; leave it out"
             )
         tensor = value.cpu().contiguous()
@@ -168,7 +169,7 @@ def fill(model: nn.Module, held: Mapping[str, Tensor], stored: Mapping[str, Tens
     ]
     if wrong:
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValueError(f"its tensors do not fit ({'; '.join(wrong[:5])}{more}); give each part as it was trained")
+        raise InputError(f"its tensors do not fit ({'; '.join(wrong[:5])}{more}); give each part as it was trained")
     for name, tensor in stored.items():  # half precision stays half precision
         owner, _, last = name.rpartition(".")
         place = getattr(model.get_submodule(owner), last)
@@ -179,12 +180,12 @@ def fill(model: nn.Module, held: Mapping[str, Tensor], stored: Mapping[str, Tens
 def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: LabelGraph | None) -> SavedModel:
     """A saved model with other knowledge in place of its own."""
     if FILES[LabelGraph] in saved.knowledge and graph is None:
-        raise ValueError(
+        raise InputError(
             f"its correlation constraint needs a graph over the attributes of {schema.name!r}: give graph=..., such as "
             "LabelGraph.from_labels(labels, schema), or its .identity() to correlate nothing"
         )
     if FILES[LabelGraph] not in saved.knowledge and graph is not None:
-        raise ValueError("a graph was given, but the model was saved without a correlation constraint; leave it out")
+        raise InputError("a graph was given, but the model was saved without a correlation constraint; leave it out")
     told = {**saved.model, "rules": None if rules is None else {"file": FILES[RuleSet]}}
     known = {Schema: schema, RuleSet: rules, LabelGraph: graph}
     return SavedModel(told, {FILES[kind]: each for kind, each in known.items() if each is not None}, saved.tensors)
@@ -202,7 +203,7 @@ def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Modu
     """
     parts = dict(parts_in(saved.model))
     if unknown := sorted(given.keys() - parts.keys()):
-        raise ValueError(f"it has no part {', '.join(unknown)}, which was given; its parts are {', '.join(parts)}")
+        raise InputError(f"it has no part {', '.join(unknown)}, which was given; its parts are {', '.join(parts)}")
     reasons: dict[str, str] = {}
     shipped: dict[str, Callable[[], nn.Module]] = {}
     for name, part in parts.items():
@@ -219,7 +220,7 @@ def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Modu
     if reasons:
         listed = "".join(f"\n  {name}: {reason}" for name, reason in reasons.items())
         call = ", ".join(f"{name!r}: ..." for name in reasons)
-        raise ValueError(
+        raise InputError(
             f"these parts are not in the directory:{listed}\ngive them again: {kind.__name__}.from_pretrained("
             f"directory, **{{{call}}}). What is frozen can also be saved along, by include_frozen=True"
         )
@@ -234,10 +235,10 @@ def check_same(saved: Mapping[str, Any], built: Mapping[str, Any]) -> None:
             place = name.removesuffix(".fingerprint")
             part = dict(parts_in(saved)).get(place)
             what = "" if part is None else f", {label(unwrapped(part))}"
-            raise ValueError(
+            raise InputError(
                 f"{place} is not the frozen part that the model was trained with{what}: SHA-256 "
                 f"{there} there, {here} here; give the one it was trained with, or train anew on this one"
             )
     if differing:
         listed = "; ".join(f"{name}: {there!r} there, {here!r} here" for name, there, here in differing)
-        raise ValueError(f"its parts were others ({listed}); give them as they were")
+        raise InputError(f"its parts were others ({listed}); give them as they were")

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceinsight.data.ridge import pixels
+from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsightOutput, FaceModel, Features, Images, Masks, given_features
@@ -139,7 +140,7 @@ class PriorClassifier(nn.Module):
     def __init__(self, *, schema: Schema, prior: Tensor) -> None:
         super().__init__()
         if len(prior) != len(schema):
-            raise ValueError(f"a prior of {len(prior)} shares for the {len(schema)} attributes of {schema.name!r}")
+            raise InputError(f"a prior of {len(prior)} shares for the {len(schema)} attributes of {schema.name!r}")
         self.schema = schema
         self.register_buffer("prior_logits", prior.clamp(1e-6, 1 - 1e-6).logit())
 
@@ -148,7 +149,7 @@ class PriorClassifier(nn.Module):
     ) -> FaceInsightOutput:
         """The prior's logits for every face of the batch."""
         if images is None:
-            raise ValueError("give images: the prior has no features of its own")
+            raise InputError("give images: the prior has no features of its own")
         return FaceInsightOutput(logits=self.prior_logits.expand(len(images), -1), features={})
 
 
@@ -179,7 +180,7 @@ class RidgeClassifier(nn.Module):
                 "token_ridge",
             )
         if (regression.in_features, regression.out_features) != (width, len(schema)):
-            raise ValueError(
+            raise InputError(
                 f"a regression from {regression.in_features} values to {regression.out_features} scores is none from "
                 f"{what} to the {len(schema)} attributes of {schema.name!r}; faceinsight.data.{maker} makes one"
             )
@@ -191,7 +192,7 @@ class RidgeClassifier(nn.Module):
     ) -> FaceInsightOutput:
         """The logits of the clamped probabilities."""
         if images is None:
-            raise ValueError("give images: ridge regression reads pixels and has no features of its own")
+            raise InputError("give images: ridge regression reads pixels and has no features of its own")
         values = pixels(images, self.size) if self.encoder is None else self.encoder(images).flatten(1)
         probability = (1 + wide_linear(values, self.regression.weight, self.regression.bias)) / 2
         return FaceInsightOutput(logits=probability.clamp(1e-6, 1 - 1e-6).logit(), features={})

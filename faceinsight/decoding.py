@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsightOutput, Features, Images, Masks
 
@@ -33,7 +34,7 @@ class DecodedOutput(nn.Module):
         super().__init__()
         self.network, self.decoder, self.when = network, decoder, when
         if (given := self.decoder.schema.names) != self.schema.names:
-            raise ValueError(
+            raise InputError(
                 f"the decoder is for the {len(given)} attributes of {self.decoder.schema.name!r}, the network gives "
                 f"the {len(self.schema)} of {self.schema.name!r}; build the decoder's rules over the network's schema"
             )

@@ -401,7 +401,7 @@ class FaceInsight(FaceModel):
         """
         wanted = getattr(self.image_encoder, "num_tokens", None)
         if wanted not in (None, found := features["image"].shape[1]):
-            raise ValueError(
+            raise InputError(
                 f"the features hold {found} image tokens for each face, this model's image encoder gives {wanted}; "
                 "encode the images with it again"
             )
@@ -510,5 +510,5 @@ def given_features(
 ) -> Features:
     """The features as given, or encoded from the images; exactly one of the two must be there."""
     if (images is None) == (features is None):
-        raise ValueError("give either images or features, got " + ("neither" if images is None else "both"))
+        raise InputError("give either images or features, got " + ("neither" if images is None else "both"))
     return encoder(images, masks) if features is None else features

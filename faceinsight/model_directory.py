@@ -28,6 +28,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.files import replacing
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
@@ -97,7 +98,7 @@ def read_directory(folder: Path, kind: str) -> SavedModel:
     """
     config = read_config(folder / CONFIG)
     if (found := config["model"].get("class")) != kind:
-        raise ValueError(f"{folder} holds a {found}, not a {kind}; load it with {found}.from_pretrained")
+        raise InputError(f"{folder} holds a {found}, not a {kind}; load it with {found}.from_pretrained")
     check_files(folder, config["files"])
     try:
         schema = Schema.load(str(folder / SCHEMA))
@@ -110,7 +111,7 @@ def read_directory(folder: Path, kind: str) -> SavedModel:
         tensors = {name: load_file(folder / name) for name in (TRAINED, FROZEN) if name in config["files"]}
         return SavedModel(config["model"], knowledge, tensors)
     except (LookupError, TypeError, ValueError, yaml.YAMLError, SafetensorError) as error:
-        raise ValueError(f"{folder} cannot be read: {error}") from error
+        raise InputError(f"{folder} cannot be read: {error}") from error
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -123,16 +124,16 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not a whole JSON file ({error}); save the model again") from error
+        raise InputError(f"{path} is not a whole JSON file ({error}); save the model again") from error
     if not isinstance(config, dict) or not {"faceinsight", "format"} <= config.keys():
-        raise ValueError(f"{path} was not written by `save_pretrained` of faceinsight")
+        raise InputError(f"{path} was not written by `save_pretrained` of faceinsight")
     if config["format"] != FORMAT:
-        raise ValueError(
+        raise InputError(
             f"{path.parent} was saved by faceinsight {config['faceinsight']} in format {config['format']!r}; "
             f"this version, {metadata.version('faceinsight')}, reads format {FORMAT}: install the other one"
         )
     if not isinstance(config.get("model"), dict) or not isinstance(config.get("files"), dict):
-        raise ValueError(f"{path} is not whole: it needs the keys 'model' and 'files'; save the model again")
+        raise InputError(f"{path} is not whole: it needs the keys 'model' and 'files'; save the model again")
     return config
 
 
@@ -140,13 +141,13 @@ def check_files(folder: Path, files: Mapping[str, str]) -> None:
     """Refuse a directory in which a file is missing, damaged, changed or unknown."""
     known = {*NAMES} - {CONFIG}
     if unknown := files.keys() - known:
-        raise ValueError(f"{folder / CONFIG} names {sorted(unknown)}, which are no files of a model: {sorted(known)}")
+        raise InputError(f"{folder / CONFIG} names {sorted(unknown)}, which are no files of a model: {sorted(known)}")
     wanted = {SCHEMA, TRAINED, *files}
     if missing := sorted(name for name in wanted if name not in files or not (folder / name).is_file()):
         raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}; copy the whole directory, or save it again")
     for name, saved in files.items():
         if (found := sha256(folder / name)) != saved:
-            raise ValueError(
+            raise InputError(
                 f"{folder / name} is not as it was saved: it is damaged, cut short or was changed (SHA-256 {found}, "
                 f"{saved} in {CONFIG}); get it again. To change a model, load it and save it anew"
             )

@@ -64,7 +64,7 @@ class LossNotFiniteError(FloatingPointError):
     """The training loss became NaN or infinite; the message says where and what to try."""
 
 
-class BatchStatisticsError(ValueError):
+class BatchStatisticsError(InputError):
     """Several processes would each train with the statistics of their own faces; the message names the modules."""
 
 
@@ -120,7 +120,7 @@ def parameter_groups(
         groups.setdefault(key, []).append(parameter)
     if unknown := part_lr.keys() - matched:
         parts = sorted({name.split(".")[0] for name, each in network.named_parameters() if each.requires_grad})
-        raise ValueError(f"part_lr names {sorted(unknown)}, which hold no trained parameter; trained parts: {parts}")
+        raise InputError(f"part_lr names {sorted(unknown)}, which hold no trained parameter; trained parts: {parts}")
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
 
@@ -268,7 +268,7 @@ class AttributeSystem(TrainingSystem):
             network=network, trained=trained, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup
         )
         if (text_weight or gradient_checkpointing) and not hasattr(network, "answer_sum_and_count"):
-            raise ValueError(
+            raise InputError(
                 f"a {type(network).__name__} has no language model that says anything: text_weight and "
                 "gradient_checkpointing are for a FaceInsight"
             )
@@ -318,7 +318,7 @@ class AttributeSystem(TrainingSystem):
     def text_loss(self, batch: FaceBatch, features: dict[str, Tensor]) -> Float[Tensor, ""]:
         """The mean next-token loss over all answers' tokens of all processes; 0 where no face has a text."""
         if batch.texts is None:
-            raise ValueError(
+            raise InputError(
                 "text_weight is not 0, but the batch has no texts; give the data module texts: "
                 "faceinsight.data.FaceTexts(rules=...)"
             )
@@ -415,7 +415,7 @@ class ParserSystem(TrainingSystem):
     def forward(self, batch: FaceBatch) -> tuple[Float[Tensor, "batch region height width"], Tensor]:
         """Logits for every pixel, and the true class ids."""
         if batch.masks is None or batch.images is None:
-            raise ValueError("training a face parser needs images and parsing masks; this data source lacks them")
+            raise InputError("training a face parser needs images and parsing masks; this data source lacks them")
         return self.network(batch.images), batch.masks.long()
 
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.components import UnsatisfiableError, minimal_conflict
 from faceinsight.knowledge.formula import Atom, Formula, Not
 from faceinsight.knowledge.rules import RuleSet
@@ -187,9 +188,9 @@ class ConstrainedBernoulli(Distribution):
             ValueError: a width that is not the schema's, or (with ``validate_args``) a value that is not 0 or 1.
         """
         if value.shape[-1:] != self.event_shape:
-            raise ValueError(f"value must be [..., {self.event_shape[0]}], got {list(value.shape)}")
+            raise InputError(f"value must be [..., {self.event_shape[0]}], got {list(value.shape)}")
         if self._validate_args and not ((value == 0) | (value == 1)).all():
-            raise ValueError("value must be 0 or 1; for undefined labels use conditional_loss")
+            raise InputError("value must be 0 or 1; for undefined labels use conditional_loss")
         sign = torch.where(value > 0.5, 1.0, -1.0).to(self.logits)
         log_prob = F.logsigmoid(self.logits * sign).sum(-1) - self.log_partition
         return torch.where(self.support.check((value > 0.5).to(sign)), log_prob.clamp(max=0), -torch.inf)
@@ -243,7 +244,7 @@ def _divergence(p: ConstrainedBernoulli, q: ConstrainedBernoulli) -> Float[Tenso
         ValueError: they are under different rules.
     """
     if p.rules != q.rules:
-        raise ValueError(
+        raise InputError(
             f"the KL divergence is for two distributions under the same rules, got {len(p.rules)} rules over "
             f"{p.rules.schema.name!r} and {len(q.rules)} others over {q.rules.schema.name!r}"
         )

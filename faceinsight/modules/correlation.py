@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.nn import GCNConv
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 
 __all__ = ["CorrelationConstraint", "disjoint_union"]
@@ -69,7 +70,7 @@ class CorrelationConstraint(nn.Module):
     ) -> None:
         super().__init__()
         if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}; leave the correlation constraint out instead")
+            raise InputError(f"depth must be at least 1, got {depth}; leave the correlation constraint out instead")
         self.graph, self.embed_dim, self.depth, self.convolution = graph, embed_dim, depth, convolution
         self.activation, self.residual = activation, residual
         edges = graph.to_pyg()
@@ -89,7 +90,7 @@ class CorrelationConstraint(nn.Module):
             ValueError: another number of attributes than the graph has.
         """
         if prompts.shape[-2] != len(self.graph.names):
-            raise ValueError(
+            raise InputError(
                 f"prompts must be [..., {len(self.graph.names)}, {self.embed_dim}], one for each attribute of the "
                 f"graph, got {list(prompts.shape)}"
             )
@@ -123,7 +124,7 @@ class CorrelationConstraint(nn.Module):
             width = self._convolve(self.layers[0].eval(), nodes).shape[-1]
         self.layers.train()
         if width != self.embed_dim:
-            raise ValueError(
+            raise InputError(
                 f"the convolution turns prompts of width {self.embed_dim} into {width}; it must keep the width "
                 "(for attention heads: concat=False)"
             )

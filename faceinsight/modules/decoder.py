@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.constrained import ConstrainedBernoulli
@@ -96,11 +97,11 @@ class ConsistentDecoder(nn.Module):
         super().__init__()
         for given, known in ((decisions, Decisions), (gradient, Gradient)):
             if given not in get_args(known):
-                raise ValueError(f"{given!r} is none of {', '.join(get_args(known))}")
+                raise InputError(f"{given!r} is none of {', '.join(get_args(known))}")
         if not 0 < threshold < 1:
-            raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
+            raise InputError(f"threshold must be between 0 and 1, got {threshold}")
         if decisions == "mode" and threshold != 0.5:
-            raise ValueError("the mode needs no threshold; give decisions='marginals' with one")
+            raise InputError("the mode needs no threshold; give decisions='marginals' with one")
         self.rules, self.decisions, self.threshold, self.gradient = rules, decisions, threshold, gradient
         rules.components  # noqa: B018  contradictory rules are refused here, not at the first batch
 

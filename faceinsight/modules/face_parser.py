@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.face_parts import FACE_PARTS
 from faceinsight.modules.image_encoder import check_images
 from faceinsight.modules.weights import load_part, load_weights, save_weights
@@ -83,7 +84,7 @@ class FaceParser(nn.Module):
             self.network.to(memory_format=torch.channels_last)  # convolutions are faster so
             self._check_size()
         except Exception as error:
-            raise ValueError(
+            raise InputError(
                 f"smp cannot build {architecture} on {encoder} for {image_size} x {image_size} images "
                 f"with {self.options}: {error}"
             ) from error
@@ -118,4 +119,4 @@ class FaceParser(nn.Module):
             shape = tuple(self.network(torch.zeros(1, 3, self.image_size, self.image_size)).shape)
         self.network.train()
         if shape != (1, self.classes, self.image_size, self.image_size):
-            raise ValueError(f"it gives {list(shape)} for one image")
+            raise InputError(f"it gives {list(shape)} for one image")

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.face_parts import FACE_PARTS
 
 __all__ = ["PLACE_FEATURES", "colour_parsing", "parsing_of_masks", "pool_regions"]
@@ -30,7 +31,7 @@ def parsing_of_masks(
     """
     looked_at = masks.numel() and not masks.is_meta  # on torch's meta device there are no numbers to look at
     if looked_at and (highest := int(masks.max())) >= num_regions:
-        raise ValueError(
+        raise InputError(
             f"masks hold the class id {highest}, but there are {num_regions} classes, 0 to {num_regions - 1}"
         )
     regions = torch.arange(num_regions, device=masks.device, dtype=torch.uint8)
@@ -63,7 +64,7 @@ def pool_regions(
         ValueError: the tokens do not fill the grid.
     """
     if grid[0] * grid[1] != image_tokens.shape[1]:
-        raise ValueError(f"a grid of {grid[0]} x {grid[1]} has {grid[0] * grid[1]} tokens, got {image_tokens.shape[1]}")
+        raise InputError(f"a grid of {grid[0]} x {grid[1]} has {grid[0] * grid[1]} tokens, got {image_tokens.shape[1]}")
     weights = rearrange(F.adaptive_avg_pool2d(parsing, grid), "batch region row column -> batch region (row column)")
     weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
     appearance = einsum(weights, image_tokens.to(weights), "batch region patch, batch patch dim -> batch region dim")

@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from faceinsight.errors import InputError
 from faceinsight.modules.attention import attention_masks, check_layers, unstable_length
 from faceinsight.modules.generation import as_argument
 from faceinsight.modules.log_space import wide_linear
@@ -93,7 +94,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         implementation = backbone.config._attn_implementation
         if implementation not in ("sdpa", "eager"):
-            raise ValueError(
+            raise InputError(
                 f"attention {implementation!r} cannot take the query's own mask; load the model with "
                 "attn_implementation='sdpa'"
             )
@@ -105,7 +106,7 @@ class LanguageModel(nn.Module):
         self._prompts: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
         self._answers: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[list[int], list[int]]] = {}
         if image_token is not None and len(self.token_ids(image_token)) != 1:
-            raise ValueError(
+            raise InputError(
                 f"the image token {image_token!r} is no single token of this tokenizer; name the one it has"
             )
         check_one_pass(self)
@@ -254,13 +255,13 @@ class LanguageModel(nn.Module):
         pattern: dict[str, Any] = {}
         if allowed is not None:
             if positions is None or cache is not None:
-                raise ValueError("a pattern needs the tokens' positions, and takes no cache")
+                raise InputError("a pattern needs the tokens' positions, and takes no cache")
             self._check_length(lambda: int(positions.max()) + 1)
             masks = attention_masks(self.config, allowed, positions, batch=batch, dtype=self.backbone.dtype)
             pattern = {"attention_mask": masks, "position_ids": positions.expand(batch, length)}
         elif cache is not None:
             if self.gradient_checkpointing and torch.is_grad_enabled():
-                raise ValueError(
+                raise InputError(
                     "layers that are computed again in the backward pass cannot fill a cache; with gradient "
                     "checkpointing read with form='packed'"
                 )
@@ -347,7 +348,7 @@ class LanguageModel(nn.Module):
     def _check_length(self, length: Callable[[], int]) -> None:
         limit = unstable_length(self.config)
         if limit is not None and (reached := length()) > limit:
-            raise ValueError(
+            raise InputError(
                 f"{self.config.model_type} turns every token otherwise once a sequence passes {limit} tokens, and this "
                 f"one reaches {reached}: one pass would not equal separate prompts; shorten the prefix, or read with "
                 "form='separate'"

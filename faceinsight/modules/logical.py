@@ -26,6 +26,7 @@ from jaxtyping import Bool, Float, Int8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.components import ComponentTooLargeError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.modules.fuzzy import FuzzyKind, fuzzy_loss
@@ -127,7 +128,7 @@ class LogicalConstraint(nn.Module):
     def __init__(self, *, rules: RuleSet, kind: LogicalKind = "semantic") -> None:
         super().__init__()
         if kind not in get_args(LogicalKind):
-            raise ValueError(f"kind must be one of {', '.join(get_args(LogicalKind))}, got {kind!r}")
+            raise InputError(f"kind must be one of {', '.join(get_args(LogicalKind))}, got {kind!r}")
         self.rules, self.kind = rules, kind
         # contradictory rules are refused here, not at the first batch; a fuzzy kind sums over no models, so it may be
         # given rules that join too many attributes to tell
@@ -149,7 +150,7 @@ class LogicalConstraint(nn.Module):
         """
         if self.kind == "conditional":
             if labels is None:
-                raise ValueError(
+                raise InputError(
                     "LogicalConstraint(kind='conditional') needs labels: call it as constraint(logits, labels)"
                 )
             loss = conditional_loss(logits, labels, self.rules)

@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from faceinsight.errors import InputError
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.language_model import LanguageModel
 from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
@@ -96,7 +97,7 @@ def family_of(name_or_path: str | os.PathLike[str], revision: str | None) -> str
         raise FileNotFoundError(f"{name_or_path} cannot be loaded: {error}") from error
     tower = getattr(getattr(config, "vision_config", None), "model_type", "none")
     if config.model_type not in CONVERSATIONS or tower == "pixtral":
-        raise ValueError(
+        raise InputError(
             f"{name_or_path} is a {config.model_type!r} model with the vision tower {tower!r}; "
             "models of these families are taken apart here: "
             f"{', '.join(CONVERSATIONS)}, with a tower for images of one size (CLIP, SigLIP, InternViT)"
@@ -117,7 +118,7 @@ def causal_part(whole: PreTrainedModel) -> PreTrainedModel:
     if getattr(causal.config, "final_logit_softcapping", None):
         causal.config.final_logit_softcapping = None  # multimodal models give their head's logits as they are
     if unfilled := [name for name, weight in causal.named_parameters() if weight.is_meta]:
-        raise ValueError(f"{type(causal).__name__} has weights that the checkpoint does not give: {unfilled[:3]}")
+        raise InputError(f"{type(causal).__name__} has weights that the checkpoint does not give: {unfilled[:3]}")
     return causal.eval()
 
 
@@ -137,7 +138,7 @@ def tower_options(
     cropped = getattr(processor, "do_center_crop", None)
     made = processor.crop_size if cropped else processor.size
     if (found := made.get("height") or made.get("shortest_edge")) != size:
-        raise ValueError(
+        raise InputError(
             f"the image processor in {name_or_path} makes images of {found} px, its vision tower takes {size} px; "
             "get the processor's configuration that belongs to the checkpoint"
         )
@@ -159,7 +160,7 @@ def image_token(tokenizer: PreTrainedTokenizerBase, config: Any) -> str:
     number = config.image_token_id
     token = tokenizer.convert_ids_to_tokens(number) if number < len(tokenizer) else None
     if not isinstance(token, str) or tokenizer.encode(token, add_special_tokens=False) != [number]:
-        raise ValueError(
+        raise InputError(
             f"the tokenizer has no image token: the configuration says number {number}, the tokenizer has "
             f"{len(tokenizer)} tokens; get the tokenizer that belongs to the checkpoint"
         )
@@ -181,7 +182,7 @@ def conversation(language_model: Any, family: str) -> str:
         [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
     )
     if turn.count(image) != 1 or turn.count("{question}") != 1:
-        raise ValueError(
+        raise InputError(
             f"the checkpoint's chat template gives {turn!r}, without one place for the image ({image}) and one for the "
             "question; write the prompt yourself: instruction='USER: {image} {question} ASSISTANT:'"
         )

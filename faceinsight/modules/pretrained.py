@@ -12,6 +12,8 @@ from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from faceinsight.errors import InputError
+
 __all__ = ["commit_of", "load_pretrained", "load_tokenizer"]
 
 #: What transformers calls pickled weights.
@@ -42,13 +44,13 @@ def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: 
             name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
         )
     except SafetensorError as error:
-        raise ValueError(f"the weights in {name_or_path} are cut short or damaged ({error}); get them again") from error
+        raise InputError(f"the weights in {name_or_path} are cut short or damaged ({error}); get them again") from error
     except OSError as error:
         if "use_safetensors" in str(error):  # transformers' advice is to leave it out
-            raise ValueError(f"the hub's {name_or_path} has no safetensors at this revision; {PICKLE}") from error
+            raise InputError(f"the hub's {name_or_path} has no safetensors at this revision; {PICKLE}") from error
         raise FileNotFoundError(f"{name_or_path} cannot be loaded: {error}") from error
     if missing := sorted(found["missing_keys"]):
-        raise ValueError(
+        raise InputError(
             f"{name_or_path} lacks {len(missing)} of the weights of a {type(model).__name__} "
             f"({', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}); get the whole checkpoint"
         )
@@ -64,7 +66,7 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], *, revision: str | None
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
         if not tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens}:
-            raise ValueError("it has no vocabulary")
+            raise InputError("it has no vocabulary")
     except (OSError, TypeError, ValueError, KeyError) as error:
         raise FileNotFoundError(
             f"no tokenizer in {name_or_path} ({' '.join(str(error).split())}); copy the checkpoint's tokenizer files "
@@ -105,12 +107,12 @@ def check_directory(name_or_path: str | os.PathLike[str]) -> None:
         try:  # transformers goes on without some of them, and without a word
             json.loads(path.read_text("utf-8"))
         except ValueError as error:
-            raise ValueError(f"{path} is cut short or damaged ({error}); get it again") from error
+            raise InputError(f"{path} is cut short or damaged ({error}); get it again") from error
     if index := next(folder.glob("*.safetensors.index.json"), None):
         shards = {*json.loads(index.read_text("utf-8"))["weight_map"].values()}
         if missing := sorted(shard for shard in shards if not (folder / shard).is_file()):
             raise FileNotFoundError(f"{folder} lacks {', '.join(missing)}, which {index.name} names; get them too")
     elif not any(folder.glob("*.safetensors")):
         if pickled := sorted(path.name for pattern in PICKLED for path in folder.glob(pattern)):
-            raise ValueError(f"{folder} holds its weights only as pickle ({', '.join(pickled)}); {PICKLE}")
+            raise InputError(f"{folder} holds its weights only as pickle ({', '.join(pickled)}); {PICKLE}")
         raise FileNotFoundError(f"no weights (*.safetensors) in {folder}; get the whole checkpoint")

@@ -99,16 +99,16 @@ def check_asked(
         check_places("the question", template, "{prompt}")
     prompt, asked = whole_prompt(instruction), any([question] if isinstance(question, str) else question)
     if prompt.count("{image}") != 1 or prompt.partition("{image}")[2].count("{question}") != 1:
-        raise ValueError(
+        raise InputError(
             f"the instruction must have one {{image}} and after it one {{question}}, or neither, got {instruction!r}"
         )
     num_tokens = getattr(query, "num_tokens", 1)
     if (num_tokens > 0) != (text_encoder is not None):
-        raise ValueError(
+        raise InputError(
             "soft tokens are made from a text encoder's prompts: give both or neither, got a query of "
             f"{num_tokens} soft tokens and {'no' if text_encoder is None else 'a'} text encoder"
         )
     if num_tokens == 0 and correlation is not None:
-        raise ValueError("a correlation constraint refines soft tokens, of which the query has none; leave it out")
+        raise InputError("a correlation constraint refines soft tokens, of which the query has none; leave it out")
     if num_tokens == 0 and not asked:
-        raise ValueError("without soft tokens each attribute needs a question; give one with {prompt} in it")
+        raise InputError("without soft tokens each attribute needs a question; give one with {prompt} in it")

@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.face_parts import FACE_PARTS, PALETTE
 from faceinsight.modules.face_regions import PLACE_FEATURES, colour_parsing, parsing_of_masks, pool_regions
 from faceinsight.modules.frozen import Frozen, fingerprint
@@ -71,7 +72,7 @@ class RegionTokens(nn.Module):
     ) -> Float[Tensor, "batch region feature"]:
         """The frozen step: :func:`~faceinsight.modules.face_regions.pool_regions`."""
         if image_tokens is None or grid is None:
-            raise ValueError("the route 'region' pools image tokens: give image_tokens and their grid (rows, columns)")
+            raise InputError("the route 'region' pools image tokens: give image_tokens and their grid (rows, columns)")
         return pool_regions(image_tokens, grid, parsing, self.absent_below)
 
     def forward(self, features: Float[Tensor, "batch region feature"]) -> Float[Tensor, "batch region dim"]:
@@ -157,7 +158,7 @@ class SegmentationEncoder(nn.Module):
         super().__init__()
         classes = getattr(parser, "classes", route.num_regions)
         if classes != route.num_regions:
-            raise ValueError(f"the parser knows {classes} parts, the route wants {route.num_regions}; make them equal")
+            raise InputError(f"the parser knows {classes} parts, the route wants {route.num_regions}; make them equal")
         self.parser, self.route = parser, route
 
     @property
@@ -185,13 +186,13 @@ class SegmentationEncoder(nn.Module):
         """
         if self.parser is None:
             if masks is None:
-                raise ValueError(
+                raise InputError(
                     "no parsing map: this segmentation encoder has no parser, so each batch needs masks "
                     "(class ids [batch, height, width]); read them with the data set, or give a parser"
                 )
             return parsing_of_masks(masks, self.route.num_regions)
         if images is None:
-            raise ValueError("the parser reads images, got None; cached features go to `forward` directly")
+            raise InputError("the parser reads images, got None; cached features go to `forward` directly")
         with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.parser, Frozen)):
             logits = self.parser(images)
             return logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=1)

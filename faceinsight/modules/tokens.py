@@ -24,7 +24,7 @@ def tokens_round_image(
     ids = tokenizer.encode(text, add_special_tokens=not (begin and text.startswith(begin)))
     number = tokenizer.convert_tokens_to_ids(image_token)
     if (named := ids.count(number)) != 1:
-        raise ValueError(
+        raise InputError(
             f"the prompt names the image token {image_token!r} {named - 1} times beside the image's own place; write "
             "the text round the image without it: all of the image's tokens are put in that one place"
         )

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from faceinsight.errors import InputError
 from faceinsight.files import replacing
 from faceinsight.modules.description import build_part, described, differences
 
@@ -71,7 +72,7 @@ def check_same(path: str | os.PathLike[str], module: nn.Module, apart_from: Coll
     told = read_description(path, type(module))
     if differing := [each for each in differences(told, described(module)) if each[0] not in apart_from]:
         listed = "; ".join(f"{name}: {wanted!r} in the file, {found!r} here" for name, wanted, found in differing)
-        raise ValueError(f"{path} holds weights of something else ({listed}); build the module as the file says")
+        raise InputError(f"{path} holds weights of something else ({listed}); build the module as the file says")
 
 
 def read_description(path: str | os.PathLike[str], kind: type[nn.Module]) -> dict[str, Any]:
@@ -82,10 +83,10 @@ def read_description(path: str | os.PathLike[str], kind: type[nn.Module]) -> dic
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
     except SafetensorError as error:
-        raise ValueError(f"{path} is not a whole safetensors file ({error}); write it again with `save`") from error
+        raise InputError(f"{path} is not a whole safetensors file ({error}); write it again with `save`") from error
     if METADATA_KEY not in metadata:
-        raise ValueError(f"{path} does not say what it holds weights of; it was not written by a `save` of faceinsight")
+        raise InputError(f"{path} does not say what it holds weights of; it was not written by a `save` of faceinsight")
     told: dict[str, Any] = json.loads(metadata[METADATA_KEY])
     if told["class"] != kind.__name__:
-        raise ValueError(f"{path} holds weights of a {told['class']}, wanted those of a {kind.__name__}")
+        raise InputError(f"{path} holds weights of a {told['class']}, wanted those of a {kind.__name__}")
     return told
