@@ -8,6 +8,7 @@ Every model here splits in two: ``encode`` is the part without trained weights (
 can be computed once for each face and cached; ``forward`` also takes what ``encode`` gave.
 """
 
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -367,6 +368,11 @@ class FaceInsight(FaceModel):
         """
         from faceinsight.modules.multimodal import QUESTION, conversation, family_of, multimodal_parts
 
+        if unknown := sorted(parts.keys() - inspect.signature(cls).parameters.keys()):
+            known = ", ".join(inspect.signature(cls).parameters)
+            raise InputError(f"a {cls.__name__} has no argument {unknown[0]!r}; it has {known}")
+        if (rules := parts.get("rules")) is not None:
+            schema.check_names(rules.schema.names, "the rules")
         options: dict[str, Any] = {"revision": revision, "dtype": dtype, "attn_implementation": attn_implementation}
         given: dict[str, Any] = {**multimodal_parts(name_or_path, **options), "question": QUESTION, **parts}
         language_model = given["language_model"]

@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from PIL.Image import Resampling
 from torch import nn
 from transformers import (
@@ -24,7 +25,7 @@ from transformers import (
 from faceinsight.errors import InputError
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.language_model import LanguageModel
-from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
+from faceinsight.modules.pretrained import check_options, commit_of, load_pretrained, load_tokenizer
 from faceinsight.modules.vision_tower import VisionTower
 
 __all__ = ["QUESTION", "conversation", "multimodal_parts"]
@@ -66,10 +67,11 @@ def multimodal_parts(
         FileNotFoundError, ValueError: no whole checkpoint (see :mod:`faceinsight.modules.pretrained`), none of these
             families, a processor for other images than the tower's, or a tokenizer without the image token.
     """
-    revision = commit_of(name_or_path, revision)
-    family = family_of(name_or_path, revision)
     given = {"dtype": dtype, "attn_implementation": attn_implementation}
     options |= {name: value for name, value in given.items() if value is not None}
+    check_options(options)
+    revision = commit_of(name_or_path, revision)
+    family = family_of(name_or_path, revision)
     whole = load_pretrained(AutoModelForImageTextToText, name_or_path, revision=revision, **options)
     called = "faceinsight.modules.multimodal.multimodal_parts"
     origin = {"given": called, "name_or_path": str(name_or_path), "revision": revision}
@@ -177,13 +179,22 @@ def conversation(language_model: Any, family: str) -> str:
     tokenizer, image = language_model.tokenizer, language_model.image_token
     if tokenizer.chat_template is None:
         return CONVERSATIONS[family]
-    content = [{"type": "image"}, {"type": "text", "text": "{question}"}]
-    turn: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    parts = [{"type": "image"}, {"type": "text", "text": "{question}"}]
+    tried = []
+    for content in (parts, f"{image}\n{{question}}"):  # templates of models of text take a message as one text
+        try:
+            turn = str(
+                tokenizer.apply_chat_template(
+                    [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+                )
+            )
+        except (TypeError, ValueError, TemplateError) as error:
+            tried.append(f"fails ({error})")
+            continue
+        if turn.count(image) == 1 and turn.count("{question}") == 1:
+            return turn.replace(image, "{image}")
+        tried.append(f"gives {turn!r}")
+    raise InputError(
+        f"the checkpoint's chat template {tried[0]}, without one place for the image ({image}) and one for the "
+        "question; write the prompt yourself: instruction='USER: {image} {question} ASSISTANT:'"
     )
-    if turn.count(image) != 1 or turn.count("{question}") != 1:
-        raise InputError(
-            f"the checkpoint's chat template gives {turn!r}, without one place for the image ({image}) and one for the "
-            "question; write the prompt yourself: instruction='USER: {image} {question} ASSISTANT:'"
-        )
-    return turn.replace(image, "{image}")

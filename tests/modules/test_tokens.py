@@ -23,10 +23,8 @@ def tokenizer(*words: str) -> PreTrainedTokenizerFast:
     symbols = [*sorted(pre_tokenizers.ByteLevel.alphabet())]
     merges: list[tuple[str, str]] = []
     for word in words:
-        if word.startswith("_"):
-            pairs = [("Ġ", word[1:])]
-        else:
-            pairs = [(word[:end], word[end]) for end in range(1, len(word))]
+        letters = [(word[:end], word[end]) for end in range(1, len(word))]
+        pairs = [("Ġ", word[1:])] if word.startswith("_") else letters
         merges += [pair for pair in pairs if pair not in merges]
         symbols += [each for pair in pairs if (each := "".join(pair)) not in symbols]
     built = Tokenizer(models.BPE(vocab={symbol: number for number, symbol in enumerate(symbols)}, merges=merges))
