@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from faceinsight.modules.segmentation import MapTokens, RegionTokens, SegmentationEncoder
     from faceinsight.modules.shield import ShieldLayer
     from faceinsight.modules.text_encoder import LearnedText, TextEncoder
+    from faceinsight.modules.vision.face_resnet import FaceResNet
     from faceinsight.modules.vision_tower import VisionTower
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "ConsistentDecoder",
     "CorrelationConstraint",
     "FaceParser",
+    "FaceResNet",
     "Frozen",
     "HybridEncoder",
     "ImageEncoder",
@@ -50,6 +52,7 @@ __getattr__, __dir__ = lazy(
         "ConsistentDecoder": "faceinsight.modules.decoder",
         "CorrelationConstraint": "faceinsight.modules.correlation",
         "FaceParser": "faceinsight.modules.face_parser",
+        "FaceResNet": "faceinsight.modules.vision.face_resnet",
         "Frozen": "faceinsight.modules.frozen",
         "HybridEncoder": "faceinsight.modules.hybrid_encoder",
         "ImageEncoder": "faceinsight.modules.image_encoder",
