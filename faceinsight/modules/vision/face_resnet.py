@@ -21,7 +21,7 @@ from faceinsight.errors import InputError
 from faceinsight.modules.image_encoder import check_images
 from faceinsight.modules.weights import load_part, load_weights, save_weights
 
-__all__ = ["MAPS", "FaceResNet", "ResidualBlock", "add_padded"]
+__all__ = ["MAPS", "MEAN", "STAGES", "STD", "FaceResNet", "ResidualBlock", "add_padded", "build_stage"]
 
 #: dlib subtracts these means of red, green and blue and divides by 256, where images are from 0 to 255.
 MEAN, STD = (122.782 / 255, 117.001 / 255, 104.298 / 255), (256 / 255,) * 3
@@ -96,11 +96,7 @@ class FaceResNet(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).reshape(3, 1, 1))
         self.register_buffer("std", torch.tensor(STD).reshape(3, 1, 1))
         self.first = nn.Conv2d(3, 32, kernel_size=7, stride=2)
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(ResidualBlock(MAPS[2 * 2**number] if block == 0 else width, width,
-                                          halve=number > 0 and block == 0) for block in range(blocks)))
-            for number, (width, blocks) in enumerate(STAGES)
-        )  # fmt: skip
+        self.stages = nn.ModuleList(build_stage(number) for number in range(len(STAGES)))
         self.to(memory_format=torch.channels_last)  # convolutions: a quarter faster on a CPU
         if weights is not None:
             load_weights(weights, self)
@@ -142,6 +138,14 @@ class FaceResNet(nn.Module):
     def load(cls, path: str | os.PathLike[str]) -> "FaceResNet":
         """Build the encoder that :meth:`save` wrote, from the file alone."""
         return load_part(path, cls)
+
+
+def build_stage(number: int) -> nn.Sequential:
+    """Build one of the STAGES; every one but the first begins with a block that halves the map."""
+    width, blocks = STAGES[number]
+    before = STAGES[max(number - 1, 0)][0]
+    first = ResidualBlock(before, width, halve=number > 0)
+    return nn.Sequential(first, *(ResidualBlock(width, width, halve=False) for _ in range(blocks - 1)))
 
 
 class ResidualBlock(nn.Module):
