@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from faceinsight.modules.segmentation import MapTokens, RegionTokens, SegmentationEncoder
     from faceinsight.modules.shield import ShieldLayer
     from faceinsight.modules.text_encoder import LearnedText, TextEncoder
+    from faceinsight.modules.vision.face_resnet import FaceResNet
     from faceinsight.modules.vision_tower import VisionTower
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "CorrelationConstraint",
     "Evidence",
     "FaceParser",
+    "FaceResNet",
     "Frozen",
     "Gate",
     "HybridEncoder",
@@ -57,6 +59,7 @@ __getattr__, __dir__ = lazy(
         "CorrelationConstraint": "faceinsight.modules.correlation",
         "Evidence": "faceinsight.modules.evidence",
         "FaceParser": "faceinsight.modules.face_parser",
+        "FaceResNet": "faceinsight.modules.vision.face_resnet",
         "Frozen": "faceinsight.modules.frozen",
         "Gate": "faceinsight.modules.evidence",
         "HybridEncoder": "faceinsight.modules.hybrid_encoder",
