@@ -25,6 +25,7 @@ PANEL_TITLES = {
     "violation_rate": "faces breaking a rule, % ↓",
     "logical_accuracy": "logical accuracy, % ↑",
     "exact_match": "exact match, % ↑",
+    "contradicting_accuracy": "accuracy, contradicting, % ↑",
 }
 
 INK, SOFT, FAINT, GRID = "#222222", "#6b6b6b", "#9a9a9a", "#e8e8e8"

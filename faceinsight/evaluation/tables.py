@@ -24,6 +24,7 @@ METRIC_TITLES = {
     "violation_rate": "violations ↓",
     "logical_accuracy": "logical ↑",
     "exact_match": "exact ↑",
+    "contradicting_accuracy": "contradicting ↑",
 }
 
 #: The same for numbers without an interval.
