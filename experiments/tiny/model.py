@@ -109,8 +109,8 @@ class Settings:
     """
 
     seed: int = 0
-    drawn: int = 12_000
-    image_size: int = 96
+    drawn: int = 5_000
+    image_size: int = 150
     epochs: int = 2
     batch_size: int = 16
     lr: float = 4e-3
