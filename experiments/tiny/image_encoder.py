@@ -43,7 +43,7 @@ from faceinsight.ablation.work import silence_tips
 from faceinsight.callbacks import CacheFeatures
 from faceinsight.controls import TokenClassifier
 from faceinsight.data import Augmentation, FaceDataModule, FairFace, JoinedFaces, SynthFaces
-from faceinsight.modules import FaceResNet, LogicalConstraint
+from faceinsight.modules import FaceResNet, Frozen, HybridEncoder, LogicalConstraint
 from faceinsight.modules.weights import save_weights
 from faceinsight.system import AttributeSystem
 
@@ -66,8 +66,8 @@ tags: [faces, image-encoder, tiny]
 # An image encoder of faces
 
 dlib's residual network of 29 convolutions without its last layer, tuned, and a ViT ({depth} blocks of timm's
-`vit_tiny`) over its tokens: {parameters:,} parameters, images of {image_size} x {image_size} pixels, {tokens} tokens of {width}
-numbers, of which the first {stem_width} are the network's maps at four strides and the others the ViT's.
+`vit_tiny`) over its tokens: {parameters:,} parameters, images of {image_size} x {image_size} pixels, {tokens} tokens
+of {width} numbers, of which the first {stem_width} are the network's maps at four strides and the others the ViT's.
 
 The network began with Davis King's weights (CC0 1.0). Its later stages were tuned on FairFace's photographs ({real:,}
 training faces, {trunk_epochs} epochs); then the ViT was trained over its frozen tokens on FairFace's and drawn faces
@@ -93,9 +93,10 @@ margin, the eyes at 0.31 of the height, their centres 0.35 of the width apart.
 
 dlib's weights: CC0 1.0, see the card of `face_resnet`; trained by their author to tell people apart, on pictures from
 the internet. The layer that does so is left out here, and no identities were used. FairFace: Karkkainen and Joo,
-"FairFace", WACV 2021, https://github.com/joojs/fairface, CC BY 4.0. The drawn faces are this library's. CelebA and UTKFace were
-looked at to measure only. Age, gender, race and looks are annotators' impressions of photographs, not facts about
-people; the numbers differ between groups, as the tables say. Do not use the encoder to judge or to recognise anybody.
+"FairFace", WACV 2021, https://github.com/joojs/fairface, CC BY 4.0. The drawn faces are this
+library's. CelebA and UTKFace were looked at to measure only. Age, gender, race and looks are annotators' impressions of
+photographs, not facts about people; the numbers differ between groups, as the tables say. Do not use the encoder to
+judge or to recognise anybody.
 """
 
 
