@@ -8,6 +8,7 @@ trains: every loss is a mean over all defined labels of all processes, and a net
 on the other faces of its process is refused. Augmentation and drop-out draw other random numbers in each process.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import lightning
@@ -21,6 +22,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.errors import InputError
 from faceinsight.evidence_fit import fit_evidence
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
@@ -363,9 +365,15 @@ class ParserSystem(TrainingSystem):
     over the classes that occur.
 
     Args:
-        network: a :class:`~faceinsight.modules.segmentation.FaceParser`.
+        network: a :class:`~faceinsight.modules.face_parser.FaceParser`.
+        class_weights: weight of each class in the loss, in the order of the class ids; None weighs pixels alike.
         options: of :class:`TrainingSystem`.
+
+    Raises:
+        InputError: weights of another number of classes.
     """
+
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -375,8 +383,14 @@ class ParserSystem(TrainingSystem):
         part_lr: dict[str, float] | None = None,
         weight_decay: float = 0.01,
         warmup: float = 0.1,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(network=network, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup)
+        classes = self.network.classes
+        if class_weights is not None and len(class_weights) != classes:
+            raise InputError(f"class_weights: wanted one for each of {classes} classes, got {len(class_weights)}")
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.val_iou = MulticlassJaccardIndex(self.network.classes, average="macro")
         self.test_iou = MulticlassJaccardIndex(self.network.classes, average="macro")
 
@@ -389,8 +403,11 @@ class ParserSystem(TrainingSystem):
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
         logits, masks = self(batch)
         masks = masks.masked_fill(~batch.counted[:, None, None], UNCOUNTED)
-        total = F.cross_entropy(logits, masks, ignore_index=UNCOUNTED, reduction="sum")
-        loss = mean_over_processes(total, (masks != UNCOUNTED).sum().to(total))
+        weights = self.class_weights
+        total = F.cross_entropy(logits, masks, weight=weights, ignore_index=UNCOUNTED, reduction="sum")
+        counted = masks[masks != UNCOUNTED]
+        count = counted.new_tensor(len(counted)) if weights is None else weights[counted].sum()
+        loss = mean_over_processes(total, count.to(total))
         self.log("train/cross_entropy", loss.detach(), batch_size=len(batch))
         return self.finite(loss, {"cross_entropy": loss})
 

@@ -44,13 +44,16 @@ from faceinsight.callbacks import CacheFeatures, FrozenCheck
 from faceinsight.data import FaceDataModule, training_graph
 from faceinsight.modules import (
     AttributeQuery,
+    CooccurrenceGain,
     CorrelationConstraint,
+    Evidence,
     Projector,
     RegionTokens,
     SegmentationEncoder,
     SharedHead,
     TextEncoder,
 )
+from faceinsight.modules.face_regions import PLACE_FEATURES
 from faceinsight.modules.frozen import fingerprint
 
 CARD = """---
@@ -109,8 +112,8 @@ class Settings:
     """
 
     seed: int = 0
-    drawn: int = 12_000
-    image_size: int = 96
+    drawn: int = 5_000
+    image_size: int = 150
     epochs: int = 2
     batch_size: int = 16
     lr: float = 4e-3
@@ -128,19 +131,25 @@ def composed(parts: Mapping[str, Any], data: FaceDataModule, rules: RuleSet, set
     encoder, language_model = parts["image_encoder"], parts["language_model"]
     seen, width = encoder.embed_dim, language_model.embed_dim
     graph = training_graph(data=data, threshold=settings.threshold, reweight=settings.reweight)
+    segmentation = SegmentationEncoder(
+        parser=parts["segmentation.parser"], route=RegionTokens(image_dim=seen, embed_dim=width)
+    )
+    features = sum(numbers * side**2 for numbers, side in encoder.levels)
+    places = segmentation.num_tokens * len(PLACE_FEATURES)
     return FaceInsight(
         schema=rules.schema,
         rules=rules,
         image_encoder=encoder,
-        projector=Projector(in_dim=seen, out_dim=width, pool=2),
-        segmentation=SegmentationEncoder(
-            parser=parts["segmentation.parser"], route=RegionTokens(image_dim=seen, embed_dim=width)
-        ),
+        projector=Projector(in_dim=seen, out_dim=width),
+        segmentation=segmentation,
         text_encoder=TextEncoder(),
         correlation=CorrelationConstraint(graph=graph, embed_dim=width, depth=settings.depth),
         query=AttributeQuery(prompt_dim=width, embed_dim=width),
         language_model=language_model,
         head=SharedHead(embed_dim=width),
+        evidence=Evidence.for_schema(
+            schema=rules.schema, num_features=features + places, gain=CooccurrenceGain(graph=graph)
+        ),
     )
 
 

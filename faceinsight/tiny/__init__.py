@@ -13,12 +13,13 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from faceinsight import modules
 from faceinsight.modules.description import parts_in
 from faceinsight.modules.frozen import Frozen
 
-__all__ = ["face_parser", "image_encoder", "language_model", "parts"]
+__all__ = ["face_parser", "image_encoder", "language_model", "parts", "trunk"]
 
 #: What ``from_pretrained`` calls the model between the parts.
 NAME = "tiny"
@@ -38,6 +39,12 @@ def image_encoder(folder: Folder = None) -> Frozen:
         FileNotFoundError: the part is not there.
     """
     return Frozen(modules.HybridEncoder.load(file_in(folder, "image_encoder", "image_encoder.safetensors")))
+
+
+def trunk(folder: Folder = None) -> Frozen:
+    """The convolutional trunk of the image encoder, without the ViT over it; as :func:`image_encoder`."""
+    encoder: Any = image_encoder(folder).module
+    return encoder.stem if isinstance(encoder.stem, Frozen) else Frozen(encoder.stem)
 
 
 def face_parser(folder: Folder = None) -> Frozen:
