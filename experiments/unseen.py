@@ -7,8 +7,8 @@ is read. The evidence is fitted on the other thirty, and the hidden ones are est
 
 - *label graph*: the co-occurrence gain, which knows from a label table without pictures how attributes go together;
 - *shuffled graph*: the same with every correlation in the place of another, the control;
-- *prompts*: bilinear evidence ``phi(x)^T M t_a``, with M fitted to the weights of the thirty seen attributes and t_a the
-  mean input embedding of the attribute's prompt under the small language model.
+- *prompts*: bilinear evidence ``phi(x)^T M t_a``, with M fitted to the weights of the thirty seen attributes and t_a
+  the mean input embedding of the attribute's prompt under the small language model.
 
 All is in closed form. Written into the folder: ``unseen.csv`` (each attribute), ``unseen.md`` and ``unseen.png``.
 """
