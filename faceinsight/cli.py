@@ -49,14 +49,24 @@ READERS = tuple(
 )
 
 
-def ablate(*, file: Path, settings: Path | None, output: Path | None, seeds: list[int] | None, workers: int) -> int:
-    """Run every variant with every seed and print the table; 1 if a run failed, 130 if some are left to do."""
+def ablate(
+    *,
+    file: Path,
+    settings: Path | None,
+    output: Path | None,
+    seeds: list[int] | None,
+    workers: int,
+    only: list[str] | None,
+    rerun: list[str] | None,
+) -> int:
+    """Run the variants with every seed and print the table; 1 if a run failed, 130 if some are left to do."""
     from faceinsight.ablation import ablate as run
 
-    report = run(file, settings=settings, output=output, seeds=seeds, workers=workers)
-    if any(variant.waiting for variant in report.variants):
+    report = run(file, settings=settings, output=output, seeds=seeds, workers=workers, only=only, rerun=rerun)
+    asked = [variant for variant in report.variants if only is None or variant.name in only]
+    if any(variant.waiting for variant in asked):
         return 130
-    return int(any(variant.errors for variant in report.variants))
+    return int(any(variant.errors for variant in asked))
 
 
 def evaluate(
@@ -218,6 +228,15 @@ def parser() -> ArgumentParser:
     one.add_argument("--output", type=Path, metavar="DIR", help="for runs, tables and plot; runs/NAME by default")
     one.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="instead of FILE's own, e.g. --seeds 0 1")
     one.add_argument("--workers", type=int, default=1, metavar="N", help="processes that carry out runs side by side")
+    one.add_argument("--only", nargs="+", metavar="NAME", help="carry out these variants alone, and what they rest on")
+    one.add_argument(
+        "--rerun", nargs="+", metavar="NAME", help="drop these variants' results, and what rests on them, and run again"
+    )
+    one.epilog = (
+        "A finished run is found again while its configuration, the files that it names and the source of your own "
+        "classes stay the same. To drop a run, delete its folder below DIR/runs. An experiment file is code: it "
+        "imports and calls what it names, so run only files that you trust. A saved model is data."
+    )
     for name, says in LIGHTNING.items():
         commands.add_parser(name, help=says, add_help=False)
     add_evaluate_options(command(commands, "evaluate", evaluate, "measure a multimodal checkpoint as it is, untrained"))
