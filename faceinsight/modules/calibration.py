@@ -26,7 +26,7 @@ def platt_scaling(
     Maximum likelihood with Platt's smoothed targets ``(yes + 1) / (yes + 2)`` and ``1 / (no + 2)``, which keep separable
     labels finite. The slope is at least a tenth of ``1 / variance`` of the labels: leave-one-out scores of few faces
     can run against their own labels, and a ranking must not be turned round by that. Where labels or scores never vary,
-    the slope is that least one; the offset then says the smoothed share.
+    the slope is that least one; the offset then says the smoothed share, and one half where nothing is defined.
 
     Args:
         scores: out of sample, on the 0/1 scale.
@@ -39,10 +39,11 @@ def platt_scaling(
     tensor(True)
     """
     defined = (labels != 0).to(scores)
-    yes, no, faces = (labels == 1).sum(0), (labels == -1).sum(0), defined.sum(0).clamp(min=1)
-    targets = torch.where(labels == 1, (yes + 1) / (yes + 2), 1 / (no + 2)).to(scores)
+    yes, no = (labels == 1).sum(0).to(scores), (labels == -1).sum(0).to(scores)
+    faces = (yes + no).clamp(min=1)
+    targets = torch.where(labels == 1, (yes + 1) / (yes + 2), 1 / (no + 2))
     share = torch.where(defined.any(0), (targets * defined).sum(0) / faces, 0.5)
-    middle = (scores * defined).sum(0) / faces
+    middle = torch.where(defined.any(0), (scores * defined).sum(0) / faces, 0.5)
     deviation = (((scores - middle) * defined).square().sum(0) / faces).sqrt()
     alike = deviation < 1e-12
     scale = torch.where(alike, 1.0, deviation)
