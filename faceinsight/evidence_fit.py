@@ -25,13 +25,13 @@ def fit_evidence(network: Any, data: Any, device: torch.device) -> Float[Tensor,
     Args:
         network: with an ``encoder`` and ``evidence``, such as a :class:`~faceinsight.model.FaceInsight`.
         data: a :class:`~faceinsight.data.datamodule.FaceDataModule`; its cached features are read, if it has any.
-        device: where images are encoded.
+        device: where images are encoded and the evidence is fitted; both stay there.
 
     Returns:
         NaN for every row that is not a training face.
     """
     rows = data.train_rows()
-    evidence = network.evidence
+    evidence = network.evidence.to(device)
     with Console(stderr=True).status(f"fitting the evidence on {len(rows):,} faces"):
         scores = evidence.fit(training_inputs(network, data, rows, device), data.table.labels[rows].to(device))
     left_out = torch.full((len(data.table), scores.shape[1]), torch.nan, device=device)

@@ -282,7 +282,7 @@ class AttributeSystem(TrainingSystem):
     def fit_evidence(self) -> None:
         """Fit the network's evidence on the training faces of the trainer's data module, and keep their scores."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
-        self.left_out = fit_evidence(self.network, data, self.device)
+        self.left_out = fit_evidence(self.network, data, self.trainer.strategy.root_device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also keep the training faces' leave-one-out scores, so that the evidence is fitted once."""
@@ -297,7 +297,9 @@ class AttributeSystem(TrainingSystem):
         """The evidence's scores of training faces, as an argument of the network; none where it reads its own."""
         if self.evidence is None or self.training_evidence != "leave_one_out" or self.left_out is None:
             return {}
-        return {"scores": self.left_out.to(batch.labels.device)[batch.index.clamp(min=0)]}
+        scores = self.left_out.to(batch.labels.device)[batch.index.clamp(min=0)]
+        # a face shown a second time counts nowhere, but a NaN would reach the gradient of a gain that trains
+        return {"scores": scores.masked_fill(~batch.counted[:, None], 0.0)}
 
     def forward(self, batch: FaceBatch) -> Float[Tensor, "batch attr"]:
         return self.network(batch.images, masks=batch.masks, features=batch.features).logits

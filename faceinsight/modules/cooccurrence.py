@@ -192,11 +192,13 @@ class CooccurrenceGain(nn.Module):
             amount: share of the covariance between attributes; as fitted by default. Attributes that the labelled
                 faces do not tell always take all of it.
         """
-        own = torch.diag(self.covariance.diagonal())
-        shared = own + (self.amount if amount is None else amount) * (self.covariance - own)
+        # a model in half precision has its buffers so, too
+        covariance, slope, noise = self.covariance.double(), self.slope.double(), self.noise.double()
+        own = torch.diag(covariance.diagonal())
+        shared = own + (self.amount if amount is None else amount) * (covariance - own)
         partly, wholly = (
-            wiener_gain(matrix[self._to][:, self._from], matrix[self._from][:, self._from], self.slope, self.noise)
-            for matrix in (shared, self.covariance)
+            wiener_gain(matrix[self._to][:, self._from], matrix[self._from][:, self._from], slope, noise)
+            for matrix in (shared, covariance)
         )
         return torch.where(self.told[:, None], partly, wholly)
 

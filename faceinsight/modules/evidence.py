@@ -33,6 +33,9 @@ __all__ = ["Evidence", "Gate", "RidgeFit", "pool_levels", "ridge"]
 #: A feature of a smaller standard deviation is constant, and is not read.
 STILL = 1e-6
 
+#: So many rows at a time, where all at once would need as much memory again.
+CHUNK = 1024
+
 #: Penalties that are tried, as multiples of the number of features. Not in the paper.
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -122,8 +125,9 @@ def ridge(
     left_out = share.expand(len(penalties), *labels.shape).clone()
     varying = ((targets * defined).sum(0) > 0) & ((1 - targets) * defined).sum(0).gt(0)
     for faces, columns in _patterns(defined, varying):
-        middle = inputs[faces].mean(0)
-        centred, wanted = inputs[faces] - middle, targets[faces][:, columns] - share[columns]
+        centred, wanted = inputs[faces], targets[faces][:, columns] - share[columns]
+        middle = centred.mean(0)
+        centred -= middle  # a copy, which may be large: no second one
         for number, (solution, out) in enumerate(_solve(centred, wanted, penalties)):
             weight[number, columns], bias[number, columns] = solution.T, share[columns] - middle @ solution
             scores = inputs @ solution + bias[number, columns]
@@ -157,9 +161,12 @@ def _solve(
     """
     faces = len(inputs)
     dual = faces < inputs.shape[1]
-    gram = inputs @ inputs.T if dual else inputs.T @ inputs
+    gram = _lower_gram(inputs if dual else inputs.T)
     for penalty in penalties:
-        factor = torch.linalg.cholesky(gram + penalty * torch.eye(len(gram)).to(gram))
+        shifted = gram.clone()
+        shifted.diagonal().add_(penalty)
+        factor = torch.linalg.cholesky(shifted)
+        del shifted
         if dual:
             solution = torch.cholesky_solve(targets, factor)
             weight, residual = inputs.T @ solution, penalty * solution
@@ -167,8 +174,18 @@ def _solve(
         else:
             weight = torch.cholesky_solve(inputs.T @ targets, factor)
             residual = targets - inputs @ weight
-            unseen = 1 - torch.linalg.solve_triangular(factor, inputs.T, upper=False).square().sum(0)
+            solved = (torch.linalg.solve_triangular(factor, part.T, upper=False) for part in inputs.split(CHUNK))
+            unseen = 1 - torch.cat([part.square().sum(0) for part in solved])
         yield weight, targets - residual / (unseen - 1 / faces)[:, None]
+
+
+def _lower_gram(rows: Float[Tensor, "row column"]) -> Float[Tensor, "row row"]:
+    """``rows @ rows.T`` on and below the diagonal, which is all that a Cholesky factorisation reads; by blocks."""
+    gram = rows.new_zeros(len(rows), len(rows))
+    for start in range(0, len(rows), CHUNK):
+        end = start + CHUNK
+        gram[start:end, :end] = rows[start:end] @ rows[:end].T
+    return gram
 
 
 class Evidence(nn.Module):
@@ -215,8 +232,8 @@ class Evidence(nn.Module):
         penalties: Sequence[float] = PENALTIES,
     ) -> None:
         super().__init__()
-        if unknown := set(sources) - {"image", "places", "parts"} or not sources:
-            raise InputError(f"sources are image, places and parts, got {unknown or 'none'}")
+        if not sources or not {*sources} <= {"image", "places", "parts"}:
+            raise InputError(f"sources are image, places and parts, at least one of them; got {list(sources)}")
         if gain is not None and gain.observed != [*names]:
             raise InputError(
                 f"the gain observes {len(gain.observed)} attributes, the evidence is of {len(names)} others, or in "
@@ -269,7 +286,8 @@ class Evidence(nn.Module):
         before gain and calibration: give them to :meth:`logits`. Computed in float64.
 
         Raises:
-            InputError: fewer than two faces, another number of features, or labels of another number of attributes.
+            InputError: fewer than two faces, another number of features, labels of another number of attributes or
+                without a single one that is defined, or features that are not finite.
         """
         if len(inputs) < 2 or inputs.shape[1] != self.num_features or labels.shape != (len(inputs), len(self.names)):
             raise InputError(
@@ -277,10 +295,13 @@ class Evidence(nn.Module):
                 f"got features {list(inputs.shape)} and labels {list(labels.shape)}; "
                 f"set num_features={inputs.shape[1]} if the encoder is the right one"
             )
-        wide = inputs.double()
+        if not labels.any():
+            raise InputError(f"none of the {len(inputs):,} faces has a defined label; evidence needs labelled faces")
+        wide = inputs.to(torch.float64, copy=True)
         deviation = wide.std(0, correction=0)
         centre, scale = wide.mean(0), torch.where(deviation > STILL, 1 / deviation.clamp(min=STILL), 0.0)
-        fit = ridge((wide - centre) * scale, labels, [each * self.num_features for each in self.penalties])
+        wide.sub_(centre).mul_(scale)
+        fit = ridge(wide, labels, [each * self.num_features for each in self.penalties])
         scores = fit.left_out
         if self.gain is not None:
             self.gain.fit(scores, labels)
