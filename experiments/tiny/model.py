@@ -65,8 +65,8 @@ tags: [faces, tiny]
 
 Three frozen parts and {trained:,} trained parameters between them, for the {attributes} attributes of the catalog
 `tiny`: what drawn faces show, and FairFace's ages and races, all from one exact distribution that keeps the catalog's
-rules. Its logits are evidence, fitted in closed form on what the encoders saw, and the language model's reading behind a
-gate; the gate ended at {gate:.3f}.
+rules. Its logits are evidence, fitted in closed form on what the encoders saw, and the language model's reading
+behind a gate; the gate ended at {gate:.3f}.
 
 {parts}
 

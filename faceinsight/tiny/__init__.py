@@ -26,6 +26,12 @@ NAME = "tiny"
 
 FOLDER = Path(__file__).parent
 
+#: Parts that shipped before, by SHA-256, and the release that holds them.
+FORMER = {
+    "6ed7b550fc6e043f6bdd7c28d120ff8d830b426901c555403150a25b0c975303": "0.1.0",  # the image encoder
+    "4bd808ff7ab9fc5960b36bbc126e2644286073dae92bc3cd93cdf9ad74750ca6": "0.1.0",  # the face parser
+}
+
 Folder = str | os.PathLike[str] | None
 
 
