@@ -117,7 +117,7 @@ class Settings:
     seed: int = 0
     drawn: int = 5_000
     image_size: int = 150
-    trunk_epochs: int = 4
+    trunk_epochs: int = 3
     trunk_lr: float = 4e-4
     epochs: int = 4
     depth: int = 2
