@@ -111,7 +111,7 @@ def test_taken_whole_it_is_the_conditional_mean_of_a_gaussian() -> None:
 
 
 def test_the_convolution_is_the_dense_product_in_either_precision_and_for_any_batch() -> None:
-    scores, labels = observed()
+    scores, _ = observed()
     gain = CooccurrenceGain(graph=graph(), observed=NAMES[1:], asked=NAMES)
     expected_score = gain.intercept + gain.slope * gain.mean[1:]
     dense = gain.mean + (scores[:, 1:] - expected_score) @ gain.gain().T
@@ -251,7 +251,7 @@ def test_a_trained_gain_starts_where_the_fit_puts_it_and_every_weight_has_a_grad
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:
-    scores, labels = observed(4)
+    scores, _ = observed(4)
     gain = CooccurrenceGain(graph=graph(), asked=NAMES[:2], trained=True).double()
     given = scores.requires_grad_()
     assert torch.autograd.gradcheck(gain, given)

@@ -40,7 +40,7 @@ PARTS: dict[str, Any] = {
     "FaceParser": lambda: modules.FaceParser(
         architecture="Unet", encoder="tu-lcnet_050", classes=4, image_size=32, options={"decoder_channels": [8] * 5}
     ),
-    "FaceResNet": lambda: modules.FaceResNet(image_size=103, grid=(2, 3), strides=(16, 4)),
+    "FaceResNet": lambda: modules.FaceResNet(image_size=103, grid=(2, 3), strides=(16, 8)),
     "Frozen": lambda: Frozen(encoder()),
     "Gate": lambda: modules.Gate(start=0.5),
     "HybridEncoder": lambda: modules.HybridEncoder(stem=encoder(**RESNET), name=VIT["name"], options=VIT["options"]),
