@@ -23,11 +23,11 @@ def platt_scaling(
 ) -> tuple[Float64[Tensor, " attr"], Float64[Tensor, " attr"]]:
     """Slope and offset of each attribute, so that ``sigmoid(slope * score + offset)`` is its probability.
 
-    Maximum likelihood with Platt's smoothed targets ``(yes + 1) / (yes + 2)`` and ``1 / (no + 2)``, which keep
-    separable labels finite. The slope is at least a tenth of ``1 / variance`` of the labels: leave-one-out scores of
-    few faces can run against their own labels, and a ranking must not be turned round by that. Where labels or scores
-    never vary, the slope is that least one; the offset then says the smoothed share, and one half where nothing is
-    defined.
+    Maximum likelihood with Platt's smoothed targets ``(yes + 1) / (yes + 2)`` and ``1 / (no + 2)``, by which labels
+    that scores can part keep a finite slope. It is at least a tenth of ``1 / variance`` of the labels: leave-one-out
+    scores of few faces can run against their own labels, and a ranking must not be turned round by that. Where labels
+    or scores never vary, the slope is that least one; the offset then says the smoothed share, and one half where
+    nothing is defined.
 
     Args:
         scores: out of sample, on the 0/1 scale.
