@@ -266,8 +266,6 @@ class AttributeSystem(TrainingSystem):
             labels = self.trainer.datamodule.train_labels()  # type: ignore[attr-defined]
             positive, negative = (labels == 1).sum(0), (labels == -1).sum(0)
             self.pos_weight = (negative / positive.clamp(min=1)).to(self.device)
-        if stage == "test" and self.evidence is not None and not self.evidence.fitted:
-            self.fit_evidence()  # there was nothing to train by gradient
 
     @property
     def evidence(self) -> Any:
@@ -279,10 +277,17 @@ class AttributeSystem(TrainingSystem):
         if self.evidence is not None and self.training_evidence != "fixed" and self.left_out is None:
             self.fit_evidence()
 
+    def on_test_start(self) -> None:
+        """Fit the evidence of a network in which there was nothing to train by gradient."""
+        if self.evidence is not None and not self.evidence.fitted:
+            self.fit_evidence()
+
     def fit_evidence(self) -> None:
         """Fit the network's evidence on the training faces of the trainer's data module, and keep their scores."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
-        self.left_out = fit_evidence(self.network, data, self.trainer.strategy.root_device)
+        precision = self.trainer.precision_plugin  # the faces are encoded as they are in a training step
+        with precision.forward_context():
+            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also keep the training faces' leave-one-out scores, so that the evidence is fitted once."""

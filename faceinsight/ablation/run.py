@@ -207,8 +207,8 @@ def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
     trained, frozen = (int(parts.iloc[-1][column]) for column in ("trained", "frozen"))
     if trained:
         fit(trainer, system, data, checkpoint(run.folder / RESUME))
-    save_trained(system, run.folder)
     metrics = trainer.test(system, datamodule=data, verbose=False)[0]
+    save_trained(system, run.folder)  # evidence with nothing to train beside it is fitted when it is tested
     if isinstance(system, AttributeSystem):
         write_predictions(run.folder / "predictions.csv", test_predictions(system, data.table))
         write_faces(run.folder, test_faces(system, data.table))
