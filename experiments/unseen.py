@@ -41,6 +41,9 @@ from faceinsight.modules.face_regions import PLACE_FEATURES
 
 CPU = torch.device("cpu")
 
+#: The image encoder's own framing, as in the other experiments on CelebA.
+FRAMING = Crop(left=0.191, right=0.191, top=0.3486, bottom=0.1468)
+
 #: Of the regressions, as a multiple of the number of features.
 PENALTY = 3.0
 
@@ -160,7 +163,7 @@ def main(
         splits: ways to cut the attributes into such sets.
     """
     size = fi.tiny.image_encoder().preprocessing["image_size"]
-    options: dict[str, Any] = {"image_size": size, "interpolation": "bicubic", "crop": Crop(left=0.125, right=0.125)}
+    options: dict[str, Any] = {"image_size": size, "interpolation": "bicubic", "crop": FRAMING}
     data = fi.data.FaceDataModule(source=fi.data.CelebA(root=celeba), **options)
     graph = fi.data.table_graph(labels=str(celeba / "list_attr_celeba.txt"), schema=data.schema, exclude=data)
     prompts = fi.modules.TextEncoder()(data.schema.prompts, fi.tiny.language_model()).double()
