@@ -185,6 +185,7 @@ def test_a_face_shown_a_second_time_counts_nowhere_even_if_the_first_row_has_no_
 # once, and where nothing trains
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory")
 def test_a_training_that_goes_on_has_the_evidence_of_its_beginning_and_ends_as_if_uninterrupted(
     tmp_path: Path,
 ) -> None:

@@ -19,11 +19,12 @@
 # * `CooccurrenceGain`: scores corrected by which attributes occur together, known from a label table without pictures;
 # * `ConstrainedBernoulli`: the exact distribution under the rules.
 #
-# The faces are drawn, so nothing is downloaded. Their label statistics imitate celebrity photographs and describe nobody.
-# What the gain uses are regularities, not rules: on faces that contradict them it misleads, and that is measured too.
+# The faces are drawn, so nothing is downloaded. Their label statistics imitate celebrity photographs and describe
+# nobody. What the gain uses are regularities, not rules: on faces that contradict them it misleads, and that is
+# measured too.
 #
-# The run takes about a minute on two cores. It is small on purpose; `make ablation` and `experiments/few_labels.yaml` are
-# the tools for claims.
+# The run takes about a minute on two cores. It is small on purpose; `make ablation` and `experiments/few_labels.yaml`
+# are the tools for claims.
 
 # %%
 # ruff: noqa: E402
@@ -66,13 +67,13 @@ def features(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 inputs, labels = features(data.train_rows())
 test_inputs, test_labels = features(torch.cat([data.table.rows("val"), data.table.rows("test")]))
-inputs.shape, test_inputs.shape
+print(f"{len(inputs)} labelled faces, {len(test_inputs)} others, {inputs.shape[1]:,} numbers each")
 
 # %% [markdown]
 # ## Evidence, gain, rules
 #
-# Each line below is one part. `fit` returns every training face's score from the regression on all *other* faces: what is
-# trained on top of evidence must see these, not the in-sample ones.
+# Each line below is one part. `fit` returns every training face's score from the regression on all *other* faces: what
+# is trained on top of evidence must see these, not the in-sample ones.
 
 # %%
 alone = Evidence.for_schema(schema=data.schema, num_features=inputs.shape[1])

@@ -182,7 +182,8 @@ def test_evidence_is_ridge_on_standardised_features_then_platt_scaling() -> None
     inputs = (inputs * torch.tensor([1.0, 20.0, 0.1, 3.0, 1.0]) + torch.arange(5)).float()
     evidence, left_out = fitted(inputs, labels, penalties=[0.2])
     wide = inputs.double()
-    standard = (wide - wide.mean(0)) / wide.std(0, correction=0)
+    deviation = wide.numpy().std(0)  # the median one stands for those below it: no small number is blown up
+    standard = (wide - wide.mean(0)) / torch.from_numpy(np.maximum(deviation, np.sort(deviation)[2]))
     torch.testing.assert_close(left_out, refitted(standard, labels, 0.2 * 5).float(), atol=1e-5, rtol=0)
     slope, offset = platt_scaling(left_out.double(), labels)
     for attr in range(3):
@@ -287,7 +288,7 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     evidence = Evidence(num_features=4, names=NAMES)
     for some, theirs, match in [
         (inputs[:1], labels[:1], "at least two faces"),
-        (inputs[:, :3], labels, "set num_features=3"),
+        (inputs[:, :3], labels, "add up to 3"),
         (inputs, labels[:, :2], r"labels \[9, 2\]"),
         (inputs, labels * 0, "none of the 9 faces has a defined label"),
         (inputs * torch.nan, labels, "not finite"),
@@ -325,3 +326,13 @@ def test_at_a_gate_of_0_the_reading_would_have_no_gradient() -> None:
     torch.nn.init.zeros_(gate.scale)
     F.softplus(gate(reading)).sum().backward()
     assert not reading.grad.any()
+
+
+def test_each_source_is_scaled_by_its_own_median_deviation() -> None:
+    inputs, labels = drawn(40, 6)
+    units = torch.tensor([1.0, 2.0, 3.0, 100.0, 200.0, 300.0])
+    evidence = Evidence(num_features=[3, 3], names=NAMES)
+    evidence.fit((inputs * units).float(), labels)
+    deviation = (inputs * units).double().numpy().std(0)
+    expected = [1 / max(deviation[at], np.median(deviation[:3] if at < 3 else deviation[3:])) for at in range(6)]
+    np.testing.assert_allclose(evidence.scale.numpy(), expected, rtol=1e-5)
