@@ -199,7 +199,7 @@ def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
     settings = {key: value for key, value in (run.config.get("trainer") or {}).items() if key != "enable_checkpointing"}
     objects = built({**run.config, "trainer": settings}, callbacks=callbacks, logger=False)
     trainer, system, data = objects.trainer, objects.model, objects.datamodule
-    trainer.loggers = [CSVLogger(run.folder, name="log")]
+    trainer.loggers = [CSVLogger(run.folder, name="log"), *trainer.loggers]  # and what the file names
     trainer.strategy.checkpoint_io = WholeCheckpoints()
     parts = parts_table(system.network)
     with replacing(run.folder / "parts.csv") as temporary:
