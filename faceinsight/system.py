@@ -22,6 +22,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.decoding import undecoded
 from faceinsight.errors import InputError, did_you_mean
 from faceinsight.evidence_fit import fit_evidence
 from faceinsight.knowledge.rules import RuleSet
@@ -147,7 +148,9 @@ class TrainingSystem(lightning.LightningModule):
         warmup: float = 0.1,
     ) -> None:
         super().__init__()
-        self.network = network if trained is None else freeze_all_but(network, trained)
+        if trained is not None:
+            freeze_all_but(undecoded(network), trained)
+        self.network = network
         self.lr, self.part_lr, self.weight_decay, self.warmup = lr, part_lr or {}, weight_decay, warmup
         self.groups: list[dict[str, Any]] = []
 
@@ -156,7 +159,8 @@ class TrainingSystem(lightning.LightningModule):
         if stage != "fit":
             return
         # before a strategy may flatten the tensors, as FSDP does: then no matrix can be told from a vector
-        self.groups = parameter_groups(self.network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
+        network = undecoded(self.network)
+        self.groups = parameter_groups(network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
         if self.trainer.world_size > 1:
             synchronised = getattr(self.trainer.strategy, "_layer_sync", None) is not None
             check_batch_statistics(self.network, synchronised=synchronised)

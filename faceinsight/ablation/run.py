@@ -33,7 +33,7 @@ from faceinsight.ablation.plan import Run
 from faceinsight.callbacks import StepProgress, parts_table
 from faceinsight.configure import built
 from faceinsight.data.table import FaceTable
-from faceinsight.decoding import DecodedOutput
+from faceinsight.decoding import undecoded
 from faceinsight.errors import InputError
 from faceinsight.evaluation.labelled import LabelledFaces, write_faces
 from faceinsight.evaluation.predictions import Predictions, write_predictions
@@ -271,7 +271,7 @@ def test_faces(system: AttributeSystem, table: FaceTable) -> LabelledFaces:
 
 def save_trained(system: Any, folder: Path) -> None:
     """Write the model as a directory, and each part that was trained and can be used elsewhere as a file of its own."""
-    network = system.network.network if isinstance(system.network, DecodedOutput) else system.network
+    network = undecoded(system.network)
     if isinstance(network, FaceModel):
         network.rules = system.rules
         network.save_pretrained(folder / "model")
