@@ -238,6 +238,8 @@ def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Modu
                 shipped[name] = build
                 continue
             reasons[name] = f"{label(inner)}, frozen and therefore not saved, SHA-256 {part['fingerprint']}"
+            if (release := tiny.FORMER.get(part["fingerprint"])) is not None:
+                reasons[name] += f"; it shipped with faceinsight {release}: install that release"
         elif "given" in inner:
             reasons[name] = f"{label(inner)}, which only you can build"
     if reasons:

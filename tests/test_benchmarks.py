@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import decoding, evidence, logic, loss_cost, one_pass, training_step
+from benchmarks import decoding, evidence, image_encoders, logic, loss_cost, one_pass, training_step
 from benchmarks.timing import Timing, interleaved
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -164,3 +164,13 @@ def test_each_way_to_train_saves_what_it_should(tmp_path: Path, capsys: pytest.C
     assert kept["cached, pooled"] < kept["cached features"]
     assert rows.loc["cached features", "GFLOP"] < rows.loc[base, "GFLOP"]
     assert rows.loc["cached, LoRA", "trained"] > rows.loc["cached features", "trained"] == rows.loc[base, "trained"]
+
+
+def test_the_encoders_are_compared_with_the_face_network(tmp_path: Path) -> None:
+    image_encoders.main(["--batch", "1", "--rounds", "3", "--output", str(tmp_path / "rows.csv")])
+    rows = pd.read_csv(tmp_path / "rows.csv").set_index("encoder")
+    assert rows.index[0] == image_encoders.OURS
+    assert rows["x"].iloc[0] == 1
+    assert rows["tokens"].tolist()[:2] == ["16 of 704", "16 of 896"]
+    assert rows["million weights"].iloc[0] == pytest.approx(5.575, abs=0.001)
+    assert (rows["faces a second"] > 0).all()

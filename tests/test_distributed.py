@@ -280,8 +280,16 @@ def main(root: Path, out: Path, accelerator: str, *names: str) -> None:
             save_file({key: each.contiguous() for key, each in found.items()}, temporary)
 
 
+@dataclass(frozen=True)
+class AtWork:
+    """The processes that leave what they find in a folder."""
+
+    folder: Path
+    processes: list[subprocess.Popen]
+
+
 @contextmanager
-def processes_at_work(root: Path, out: Path, accelerator: str, names: Iterable[str]) -> Iterator[None]:
+def processes_at_work(root: Path, out: Path, accelerator: str, names: Iterable[str]) -> Iterator[AtWork]:
     """Two processes, started at once: Lightning starts no others where a rank is given."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -295,7 +303,7 @@ def processes_at_work(root: Path, out: Path, accelerator: str, names: Iterable[s
             given = {**os.environ, **settings, "LOCAL_RANK": str(rank)}
             started.append(subprocess.Popen(words, env=given, stdout=log, stderr=subprocess.STDOUT))
     try:
-        yield
+        yield AtWork(out, started)
     finally:
         for process in started:
             process.kill()
@@ -310,20 +318,23 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def out(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where two processes leave what they find."""
-    out = tmp_path_factory.mktemp("out")
-    with processes_at_work(root, out, "cpu", VARIANTS | WRONG):
-        yield out
+def at_work(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtWork]:
+    """Two processes, and where they leave what they find."""
+    with processes_at_work(root, tmp_path_factory.mktemp("out"), "cpu", VARIANTS | WRONG) as both:
+        yield both
 
 
-def left_by(out: Path, name: str) -> list[dict[str, Tensor]]:
+def left_by(at_work: AtWork, name: str) -> list[dict[str, Tensor]]:
     """What each process found in a variant, once it is there."""
-    paths = [out / f"{name}-{rank}.safetensors" for rank in range(PROCESSES)]
-    end = time.monotonic() + 300
-    while not all(path.is_file() for path in paths):
-        logs = [(out / f"{rank}.log").read_text() for rank in range(PROCESSES)]
-        if time.monotonic() > end or any("Traceback" in log for log in logs):
+    paths = [at_work.folder / f"{name}-{rank}.safetensors" for rank in range(PROCESSES)]
+    while True:
+        ended = any(
+            process.poll() is not None for process in at_work.processes
+        )  # asked before the files are looked for
+        if all(path.is_file() for path in paths):
+            break
+        logs = [(at_work.folder / f"{rank}.log").read_text() for rank in range(PROCESSES)]
+        if ended or any("Traceback" in log for log in logs):
             pytest.fail("the processes stopped:\n" + "\n".join(log[-3000:] for log in logs))
         time.sleep(0.05)
     return [load_file(path) for path in paths]
@@ -350,18 +361,20 @@ def compare(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: floa
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_two_processes_find_what_one_finds(name: str, out: Path, alone: Callable[[str], dict[str, Tensor]]) -> None:
+def test_two_processes_find_what_one_finds(
+    name: str, at_work: AtWork, alone: Callable[[str], dict[str, Tensor]]
+) -> None:
     wanted, variant = alone(name), VARIANTS[name]
     assert any(key.startswith("test/" if name == "evidence alone" else "val/") for key in wanted)
-    for found in left_by(out, name):
+    for found in left_by(at_work, name):
         compare(found, wanted, tolerance=1e-4 if variant.sharded else 1e-6)
     if "index" in wanted:
         assert wanted["index"].tolist() == list(range(FACES["count"] - variant.held_out, FACES["count"]))
 
 
-def test_a_mean_of_means_is_something_else(out: Path, alone: Callable[[str], dict[str, Tensor]]) -> None:
+def test_a_mean_of_means_is_something_else(at_work: AtWork, alone: Callable[[str], dict[str, Tensor]]) -> None:
     wanted = alone("image only")
-    for found in left_by(out, "mean of means"):
+    for found in left_by(at_work, "mean of means"):
         for kind in ("trained", "gradient"):
             apart = [(found[key] - value).abs().max() for key, value in wanted.items() if key.startswith(kind)]
             assert max(apart) > 1e-3
@@ -435,9 +448,9 @@ def test_two_gpus_find_what_one_cpu_finds_by_ddp_and_by_fsdp(
     root: Path, tmp_path: Path, alone: Callable[[str], dict[str, Tensor]]
 ) -> None:
     names = ("full", "plain ViT", "sharded")
-    with processes_at_work(root, tmp_path, "gpu", names):
+    with processes_at_work(root, tmp_path, "gpu", names) as both:
         for name in names:
-            for found in left_by(tmp_path, name):
+            for found in left_by(both, name):
                 compare(found, alone(name), tolerance=1e-3 if VARIANTS[name].sharded else 1e-5)
 
 

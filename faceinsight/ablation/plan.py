@@ -16,7 +16,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from typing import Any
 import yaml
 
 from faceinsight import tiny
+from faceinsight.ablation.contents import Contents, strings
+from faceinsight.errors import InputError
 from faceinsight.files import plain_yaml
 
 __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
@@ -36,7 +38,7 @@ REFERENCE = re.compile(r"\$\{run:([^}]+)\}")
 SETTING = re.compile(r"\$\{(\w+)\}")
 
 
-class PlanError(ValueError):
+class PlanError(InputError):
     """An ablation file that cannot be carried out; the message names the place and the mend."""
 
 
@@ -87,25 +89,20 @@ class AblationFile:
 
 @dataclass(frozen=True)
 class Run:
-    """One variant with one seed, in a folder of its own that is named after everything it depends on."""
+    """One variant with one seed, in a folder of its own that is named after everything it depends on.
+
+    Args:
+        contents: the hashes of what the configuration names, see :mod:`faceinsight.ablation.contents`.
+        former: the folder that the run had before contents were recorded.
+    """
 
     variant: Variant
     seed: int
     folder: Path
     config: Mapping[str, Any] = field(repr=False)
     needs: tuple["Run", ...] = ()
-
-
-def strings(node: Any) -> Iterator[str]:
-    """Every string in nested mappings and lists."""
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, Mapping):
-        for each in node.values():
-            yield from strings(each)
-    elif isinstance(node, Sequence):
-        for each in node:
-            yield from strings(each)
+    contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    former: Path | None = field(default=None, repr=False)
 
 
 def replaced(node: Any, folders: Mapping[str, str]) -> Any:
@@ -282,12 +279,14 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
     """Every run of the table, what it needs before it; seed after seed.
 
     A run's folder is named after the variant, the seed and a hash of its resolved configuration (which holds the hashes
-    of the runs it needs). So a finished run is found again, and a changed configuration never meets an old result.
+    of the runs it needs) and of the contents of what that names: files, folders, source outside the package. So a
+    finished run is found again, and whatever has changed since never meets an old result.
 
     Raises:
         PlanError: variants that need each other in a circle.
     """
     runs: dict[tuple[str, int], Run] = {}
+    contents = Contents()
 
     def plan(name: str, seed: int, waiting: tuple[str, ...]) -> Run:
         if name in waiting:
@@ -297,11 +296,15 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
         if (name, seed) not in runs:
             needs = tuple(plan(each, seed, (*waiting, name)) for each in variant.needs)
             config = {**variant.config, "seed_everything": seed}
+            found = contents.of(variant.config)
             shown = replaced(config, {run.variant.name: run.folder.name for run in needs})
-            digest = hashlib.sha256(everything_told(shown).encode()).hexdigest()[:10]
-            folder = output / "runs" / f"{slug(name)}-seed{seed}-{digest}"
+            before = replaced(config, {run.variant.name: run.former.name for run in needs if run.former is not None})
+            folder, former = (
+                output / "runs" / f"{slug(name)}-seed{seed}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+                for text in (everything_told(shown) + json.dumps(found, sort_keys=True), everything_told(before))
+            )
             resolved = replaced(config, {run.variant.name: str(run.folder) for run in needs})
-            runs[name, seed] = Run(variant, seed, folder, resolved, needs)
+            runs[name, seed] = Run(variant, seed, folder, resolved, needs, found, former)
         return runs[name, seed]
 
     for seed in ablation.seeds if seeds is None else seeds:

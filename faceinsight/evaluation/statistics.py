@@ -77,6 +77,10 @@ class Comparison:
     def significant(self) -> bool:
         return self.p_holm < ALPHA
 
+    def starred(self, *, trained: bool) -> bool:
+        """Whether a table marks it: significant and, for trained runs, seen with two seeds or more."""
+        return self.significant and not (trained and len(self.by_seed) < 2)
+
 
 @dataclass(frozen=True)
 class Bootstrap:
