@@ -28,7 +28,7 @@ which are then held against their hash, and users' own classes, which get their 
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ from faceinsight.model_directory import (
 from faceinsight.modules.description import (
     FILES,
     as_told,
+    below,
     build_arguments,
     described_arguments,
     differences,
@@ -62,9 +63,13 @@ from faceinsight.modules.description import (
     unwrapped,
 )
 from faceinsight.modules.frozen import frozen_names
-from faceinsight.modules.weights import check_numbers, check_tensors
+from faceinsight.modules.weights import LARGEST_SIDE, check_numbers, check_tensors, numbers_in
 
 __all__ = ["load_model", "save_model"]
+
+#: Parts that cannot be built on torch's meta device: adapters are put into a part that is given, and what reckons with
+#: a graph's numbers when it is built.
+NOT_ON_META = ("LoRA", "CorrelationConstraint", "CooccurrenceGain", "Evidence", "Gate")
 
 
 def save_model(model: Any, directory: str | os.PathLike[str], *, include_frozen: bool = False) -> None:
@@ -175,24 +180,24 @@ def graph_buffers(model: nn.Module) -> set[str]:
 def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, Any], *, asked: bool) -> None:
     """Refuse a description whose parts would not fit the stored tensors, before they are built and take memory.
 
-    The model is built on torch's meta device, where weights have shapes alone. Parts in LoRA are left out: adapters are
-    put into a part that is given.
+    The model is built on torch's meta device, where weights have shapes alone. Parts of :data:`NOT_ON_META` are left
+    out; no number in them may be larger than what is stored.
 
     Args:
         asked: whether the model is asked for other attributes, so that what follows from its graph is not the stored.
     """
     stored = {name: tensor for tensors in saved.tensors.values() for name, tensor in tensors.items()}
-    adapted = {name: part for name, part in parts_in(saved.model) if part.get("class") == "LoRA"}
-    check_numbers({name: part for name, part in saved.model.items() if name not in given}, len(stored), CONFIG)
+    check_numbers(without_given(saved.model, given), len(stored), CONFIG)
+    out = {name: part for name, part in parts_in(saved.model) if part.get("class") in NOT_ON_META}
     longest = max((max(tensor.shape, default=1) for tensor in stored.values()), default=1)
-    for name, part in adapted.items():
-        if not isinstance(rank := part.get("rank"), int) or rank > longest:
-            raise InputError(f"{name} asks for adapters of rank {rank!r}, of which none are stored")
-    stubs = {name: nn.Identity() for name in adapted}
+    for name, part in out.items():
+        if wrong := [(key, value) for key, value in numbers_in(part) if value > max(longest, LARGEST_SIDE)]:
+            raise InputError(
+                f"{name} asks for {wrong[0][0]}={wrong[0][1]:,}, but no stored tensor is longer than {longest}"
+            )
+    inside = {name: part for name, part in given.items() if not is_below(name, out)}
     with torch.device("meta"):
-        model = kind(
-            **build_arguments(without_adapters(saved.model), given={**given, **stubs}, knowledge=saved.knowledge)
-        )
+        model = kind(**build_arguments(without(saved.model, NOT_ON_META), given=inside, knowledge=saved.knowledge))
     frozen, of_graph = frozen_names(model), graph_buffers(model) if asked else set()
     state = {
         name: value for name, value in model.state_dict().items() if isinstance(value, Tensor) and name not in of_graph
@@ -204,24 +209,32 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
         own = {
             name: value
             for name, value in saved.tensors[file].items()
-            if name not in of_graph and not is_below(name, stubs)
+            if name not in of_graph and not is_below(name, out)
         }
         try:
             check_tensors(own, wanted, where(file), elsewhere=state)
         except InputError:  # another base says more than tensors that do not fit
-            again = {name: part for name, part in given.items() if name in saved.model and name not in stubs}
+            again = {name: part for name, part in inside.items() if name in saved.model}
             here = {name: plain(as_told(part, saved.model[name], name)) for name, part in again.items()}
             check_same({name: saved.model[name] for name in here}, here)
             raise
 
 
-def without_adapters(told: Any) -> Any:
-    """A description in which parts in LoRA are the user's own, which are given."""
+def without(told: Any, classes: Collection[str]) -> Any:
+    """A description in which parts of these classes are not built."""
     if not isinstance(told, dict):
         return told
-    if told.get("class") == "LoRA":
-        return {"given": "LoRA"}
-    return {key: without_adapters(value) for key, value in told.items()}
+    if told.get("class") in classes:
+        return None
+    return {key: without(value, classes) for key, value in told.items()}
+
+
+def without_given(told: Any, given: Mapping[str, Any], name: str = "") -> Any:
+    """A description without the parts that are given."""
+    if not isinstance(told, dict):
+        return told
+    inner = {key: below(name, key, told) for key in told}
+    return {key: without_given(told[key], given, called) for key, called in inner.items() if called not in given}
 
 
 def where(file: str) -> str:

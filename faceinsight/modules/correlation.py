@@ -122,9 +122,7 @@ class CorrelationConstraint(nn.Module):
         return rearrange(heard, "(batch attr) dim -> batch attr dim", batch=len(nodes))
 
     def _check_width(self) -> None:
-        """One set of empty prompts through the first layer; not on torch's meta device, where there are no numbers."""
-        if any(weight.is_meta for weight in self.layers.parameters()):
-            return
+        """One set of empty prompts through the first layer."""
         nodes = torch.zeros(1, len(self.graph.names), self.embed_dim)
         with torch.no_grad():
             width = self._convolve(self.layers[0].eval(), nodes).shape[-1]
