@@ -28,7 +28,7 @@ which are then held against their hash, and users' own classes, which get their 
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,18 @@ def graph_buffers(model: nn.Module) -> set[str]:
     }
 
 
+class Stub(nn.Module):
+    """What stands for a part that is not built, without a weight.
+
+    Args:
+        asked: of evidence, the attributes that it would be of.
+    """
+
+    def __init__(self, asked: Sequence[str]) -> None:
+        super().__init__()
+        self.asked = tuple(asked)
+
+
 def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, Any], *, asked: bool) -> None:
     """Refuse a description whose parts would not fit the stored tensors, before they are built and take memory.
 
@@ -197,7 +209,14 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
             )
     inside = {name: part for name, part in given.items() if not is_below(name, out)}
     with torch.device("meta"):
-        model = kind(**build_arguments(without(saved.model, NOT_ON_META), given=inside, knowledge=saved.knowledge))
+        stubs = {name: Stub(saved.knowledge[FILES[Schema]].names) for name in out}
+        told = without(saved.model, NOT_ON_META)
+        try:
+            model = kind(**build_arguments(told, given={**inside, **stubs}, knowledge=saved.knowledge))
+        except (LookupError, TypeError, ValueError):
+            raise
+        except Exception as error:  # whatever comes of a part that is told wrong values
+            raise InputError(f"{type(error).__name__}: {error}") from error
     frozen, of_graph = frozen_names(model), graph_buffers(model) if asked else set()
     state = {
         name: value for name, value in model.state_dict().items() if isinstance(value, Tensor) and name not in of_graph
@@ -221,11 +240,11 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
 
 
 def without(told: Any, classes: Collection[str]) -> Any:
-    """A description in which parts of these classes are not built."""
+    """A description in which parts of these classes are the user's own, which are given."""
     if not isinstance(told, dict):
         return told
     if told.get("class") in classes:
-        return None
+        return {"given": told["class"]}
     return {key: without(value, classes) for key, value in told.items()}
 
 

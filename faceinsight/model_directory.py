@@ -208,7 +208,7 @@ def read_config(path: Path) -> dict[str, Any]:
         )
     try:
         config = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a whole JSON file ({error}); save the model again") from error
     if not isinstance(config, dict) or not {"faceinsight", "format"} <= config.keys():
         raise InputError(f"{path} was not written by `save_pretrained` of faceinsight")

@@ -97,6 +97,8 @@ def family_of(name_or_path: str | os.PathLike[str], revision: str | None) -> str
         config = AutoConfig.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
     except OSError as error:
         raise FileNotFoundError(f"{name_or_path} cannot be loaded: {error}") from error
+    except ValueError as error:
+        raise InputError(f"{name_or_path} cannot be loaded: {error}") from error
     tower = getattr(getattr(config, "vision_config", None), "model_type", "none")
     if config.model_type not in CONVERSATIONS or tower == "pixtral":
         raise InputError(

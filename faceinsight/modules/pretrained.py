@@ -69,6 +69,10 @@ def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: 
         if "use_safetensors" in str(error):  # transformers' advice is to leave it out
             raise InputError(f"the hub's {name_or_path} has no safetensors at this revision; {PICKLE}") from error
         raise FileNotFoundError(f"{name_or_path} cannot be loaded: {error}") from error
+    except InputError:
+        raise
+    except (ValueError, KeyError, RecursionError) as error:  # such as a family that transformers does not know
+        raise InputError(f"{name_or_path} cannot be loaded: {error}") from error
     if missing := sorted(found["missing_keys"]):
         raise InputError(
             f"{name_or_path} lacks {len(missing)} of the weights of a {type(model).__name__} "
