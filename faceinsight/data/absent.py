@@ -19,7 +19,7 @@ def absent_files(folder: Path, files: Sequence[str]) -> list[str]:
     """The files that are not in ``folder``, each of whose subfolders is listed once.
 
     Raises:
-        ValueError: a name leads out of ``folder``.
+        InputError: a name leads out of ``folder``.
     """
     present: dict[str, set[str]] = {}
     absent = []

@@ -95,7 +95,7 @@ class CelebA:
 
         Raises:
             FileNotFoundError: files, listed images or masks are missing.
-            ValueError: a list is damaged or does not fit the others; file and entry are named.
+            InputError: a list is damaged or does not fit the others; file and entry are named.
         """
         self.prepare()
         labels, self.unused_columns = read_attributes(self._find(ATTRIBUTES), self.schema)

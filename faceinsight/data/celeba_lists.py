@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
 __all__ = [
@@ -33,7 +34,7 @@ def read_attributes(path: Path, schema: Schema) -> tuple[pd.DataFrame, tuple[str
     A file that has not changed is parsed once in a process: an ablation asks for it in every run.
 
     Raises:
-        ValueError: a column is missing, a value is none of -1, 0, 1, or the file was cut short.
+        InputError: a column is missing, a value is none of -1, 0, 1, or the file was cut short.
     """
     state = path.stat()
     return parsed_attributes(path, schema.name, schema.names, state.st_mtime_ns, state.st_size)
@@ -47,11 +48,11 @@ def parsed_attributes(
     with path.open(encoding="utf-8") as lines:
         count, header = lines.readline().strip(), lines.readline().split()
     if not count.isdigit():
-        raise ValueError(f"{path}: the first line is the number of faces, got {count[:60]!r}")
+        raise InputError(f"{path}: the first line is the number of faces, got {count[:60]!r}")
     unused = check_header(path, header, schema, names)
     values = read_columns(path, 1 + len(header), skip=2)
     if len(values) != int(count):
-        raise ValueError(f"{path}: {len(values):,} rows, but its first line says {int(count):,}; get the file again")
+        raise InputError(f"{path}: {len(values):,} rows, but its first line says {int(count):,}; get the file again")
     return checked_values(path, values.set_axis(header, axis="columns")[list(names)]), unused
 
 
@@ -59,12 +60,12 @@ def check_header(path: Path, header: Sequence[str], schema: str, names: Sequence
     """The columns that the schema does not have; refuse a header that lacks one of its own or names one twice."""
     unused = tuple(name for name in header if name not in names)
     if missing := [name for name in names if name not in header]:
-        raise ValueError(
+        raise InputError(
             f"{path}: missing columns {missing} of schema {schema!r}; "
             f"columns that the schema does not have: {list(unused) or 'none'}"
         )
     if len(set(header)) < len(header):
-        raise ValueError(f"{path}: the header names a column twice")
+        raise InputError(f"{path}: the header names a column twice")
     return unused
 
 
@@ -72,7 +73,7 @@ def checked_values(path: Path, values: pd.DataFrame) -> pd.DataFrame:
     """The labels as int8; anything but -1, 0 and 1 is refused, and so are labels written as 0 and 1."""
     labels = label_values(path, values)
     if (labels == 0).any(axis=None) and not (labels == -1).any(axis=None):
-        raise ValueError(f"{path}: the labels are 0 and 1, but 0 means undefined here; write -1 where the answer is no")
+        raise InputError(f"{path}: the labels are 0 and 1, but 0 means undefined here; write -1 where the answer is no")
     return labels
 
 
@@ -84,7 +85,7 @@ def label_values(path: Path, values: pd.DataFrame) -> pd.DataFrame:
     if len(wrong):
         face, attr = wrong[0]
         found, name = values.iloc[face, attr], values.columns[attr]
-        raise ValueError(f"{path}: {name} of {values.index[face]} is {found}; labels are 1, -1 or 0 (undefined)")
+        raise InputError(f"{path}: {name} of {values.index[face]} is {found}; labels are 1, -1 or 0 (undefined)")
     return numbers.astype(np.int8)
 
 
@@ -92,7 +93,7 @@ def read_columns(path: Path, width: int, skip: int = 0, sep: str = r"\s+") -> pd
     """The lines of a list as columns 1 to ``width - 1``, by the file name in column 0."""
     frame = read_lines(path, width, skip, sep).set_index(0)
     if (again := frame.index.duplicated()).any():
-        raise ValueError(f"{path}: {frame.index[again][0]} is listed twice")
+        raise InputError(f"{path}: {frame.index[again][0]} is listed twice")
     return frame
 
 
@@ -101,9 +102,9 @@ def read_lines(path: Path, width: int, skip: int = 0, sep: str = r"\s+") -> pd.D
     try:
         frame = pd.read_csv(path, sep=sep, header=None, skiprows=skip, dtype={0: str})
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error
     if frame.shape[1] != width:
-        raise ValueError(f"{path}: each line has a file name and {width - 1} values, got {frame.shape[1] - 1}")
+        raise InputError(f"{path}: each line has a file name and {width - 1} values, got {frame.shape[1] - 1}")
     return frame
 
 
@@ -116,7 +117,7 @@ def whole_numbers(path: Path, values: pd.Series) -> pd.Series:
     """The values by file name as int64; anything but whole numbers is refused."""
     numbers = pd.to_numeric(values, errors="coerce")
     if (wrong := numbers.isna() | (numbers % 1 != 0)).any():
-        raise ValueError(
+        raise InputError(
             f"{path}: {values.index[wrong][0]} has {values[wrong].tolist()[0]!r}, a whole number is wanted"
         )
     return numbers.astype(np.int64)
@@ -126,14 +127,14 @@ def read_partition(path: Path) -> pd.Series:
     """The official split of each file."""
     codes = read_pairs(path)
     if unknown := set(codes) - {0, 1, 2}:
-        raise ValueError(f"{path}: a partition is 0 (train), 1 (validation) or 2 (test), got {sorted(unknown)}")
+        raise InputError(f"{path}: a partition is 0 (train), 1 (validation) or 2 (test), got {sorted(unknown)}")
     return codes.map({0: "train", 1: "val", 2: "test"})
 
 
 def aligned(listed: Listed, files: pd.Index, name: str) -> Listed:
     """The rows of ``listed`` for these files."""
     if len(absent := files.difference(listed.index)):
-        raise ValueError(f"{name} says nothing about {counted(list(absent))} files that are in the split")
+        raise InputError(f"{name} says nothing about {counted(list(absent))} files that are in the split")
     return listed.loc[files]
 
 

@@ -23,7 +23,7 @@ def check(source: FaceSource, *, rules: RuleSet | None = None, read_images: bool
         read_images: also decode every picture and mask (about 1 ms each).
 
     Raises:
-        FileNotFoundError, ValueError: the source's own, where it cannot be read at all.
+        FileNotFoundError, InputError: the source's own, where it cannot be read at all.
     """
     source.prepare()
     table = source.table()

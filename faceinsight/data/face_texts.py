@@ -6,6 +6,7 @@ from jaxtyping import Int8
 from torch import Tensor
 
 from faceinsight.data.words import FaceWriter, Population, SchemaWords
+from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 
 __all__ = ["FaceTexts"]
@@ -33,7 +34,7 @@ class FaceTexts:
 
     def __init__(self, *, rules: RuleSet, questions: Sequence[str] = QUESTIONS, seed: int = 0) -> None:
         if not questions:
-            raise ValueError("no question to ask for a description; give one, or leave the argument out")
+            raise InputError("no question to ask for a description; give one, or leave the argument out")
         self.rules, self.questions, self.seed = rules, tuple(questions), seed
         self.words = SchemaWords.of(rules)
 

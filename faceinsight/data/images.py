@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from faceinsight.data.face_box import Edges
+from faceinsight.errors import InputError
 from faceinsight.knowledge.face_parts import FACE_PARTS
 
 __all__ = [
@@ -49,7 +50,7 @@ DAMAGE = (
 )
 
 
-class BrokenImageError(ValueError):
+class BrokenImageError(InputError):
     """A file that cannot be read as what it should be; the message names the file and the cause."""
 
 
@@ -67,7 +68,7 @@ class Crop:
         shape: ``"square"``, or ``"whole"`` to take all that is left, which is then squashed to a square.
 
     Raises:
-        ValueError: a share below 0, or nothing is left.
+        InputError: a share below 0, or nothing is left.
 
     >>> Crop().box(178, 218)
     (0.0, 20.0, 178.0, 198.0)
@@ -89,7 +90,7 @@ class Crop:
             or self.left + self.right >= 1
             or self.top + self.bottom >= 1
         ):
-            raise ValueError(f"a crop cuts shares of at least 0 off the sides and leaves something, got {self}")
+            raise InputError(f"a crop cuts shares of at least 0 off the sides and leaves something, got {self}")
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Left, upper, right, lower edge in pixels of a picture of this size."""
@@ -106,12 +107,12 @@ def path_within(root: str | os.PathLike[str], name: str) -> Path:
     """``root / name``; a name that leads out of ``root`` is refused.
 
     Raises:
-        ValueError: an absolute name, or one with "..".
+        InputError: an absolute name, or one with "..".
     """
     for kind in (PurePosixPath, PureWindowsPath):
         pure = kind(name)
         if pure.is_absolute() or pure.drive or ".." in pure.parts:
-            raise ValueError(f"{name!r} leads out of {root}: file names must lie below the data set's folder")
+            raise InputError(f"{name!r} leads out of {root}: file names must lie below the data set's folder")
     return Path(root) / name
 
 
@@ -181,7 +182,7 @@ def resampling(name: str) -> Image.Resampling:
     """Pillow's filter by name, small or large."""
     if name.upper() not in Image.Resampling.__members__:
         known = ", ".join(Image.Resampling.__members__).lower()
-        raise ValueError(f"no interpolation named {name!r}; Pillow has {known}")
+        raise InputError(f"no interpolation named {name!r}; Pillow has {known}")
     return Image.Resampling[name.upper()]
 
 

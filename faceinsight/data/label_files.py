@@ -22,6 +22,7 @@ from faceinsight.data.celeba_lists import (
     read_partition,
 )
 from faceinsight.data.table import SPLITS
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["LabelFile", "read_labels", "read_splits"]
@@ -64,7 +65,7 @@ def read_labels(path: Path, schema: Schema, splits: Path | None = None) -> Label
             kept, in its order.
 
     Raises:
-        ValueError: a column is missing, a value is none of -1, 0, 1, a face is listed twice, or ``splits`` names a face
+        InputError: a column is missing, a value is none of -1, 0, 1, a face is listed twice, or ``splits`` names a face
             that has no labels.
     """
     labels, split = read_csv_labels(path, schema) if is_csv(path) else (read_attributes(path, schema)[0], None)
@@ -84,7 +85,7 @@ def read_splits(path: Path) -> pd.Series:
         return read_partition(path)
     values = read_csv(path)
     if (column := split_column(values)) is None:
-        raise ValueError(f"{path}: no column is called {' or '.join(SPLIT_COLUMNS)}, got {list(values.columns)}")
+        raise InputError(f"{path}: no column is called {' or '.join(SPLIT_COLUMNS)}, got {list(values.columns)}")
     return named_splits(path, values[column])
 
 
@@ -119,5 +120,5 @@ def named_splits(path: Path, values: pd.Series) -> pd.Series:
     """The splits by the names that this library gives them."""
     words = values.astype(str).str.strip()
     if unknown := sorted(set(words) - SPLIT_NAMES.keys()):
-        raise ValueError(f"{path}: a split is train, val (valid) or test, or 0, 1, 2 for these; got {unknown[:5]}")
+        raise InputError(f"{path}: a split is train, val (valid) or test, or 0, 1, 2 for these; got {unknown[:5]}")
     return words.map(SPLIT_NAMES)

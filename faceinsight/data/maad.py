@@ -22,6 +22,7 @@ from faceinsight.data.absent import MissingImages, images_left_out, left_out_not
 from faceinsight.data.celeba_lists import check_header, checked_values, label_values
 from faceinsight.data.hashed_split import hashed_split
 from faceinsight.data.table import FaceTable, Split
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["MAADFace"]
@@ -94,7 +95,7 @@ class MAADFace:
 
         Raises:
             FileNotFoundError: files or listed images are missing.
-            ValueError: the list is damaged; file and entry are named.
+            InputError: the list is damaged; file and entry are named.
         """
         self.prepare()
         labels, people, self.unused_columns = read_list(self.root / LIST, self.schema)
@@ -156,12 +157,12 @@ def read_list(path: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Series, tupl
                 people.append(identities(path, piece[IDENTITY]))
                 labels.append(label_values(path, piece[list(schema.names)]))
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error
     if not labels:
-        raise ValueError(f"{path}: no face is listed")
+        raise InputError(f"{path}: no face is listed")
     whole = pd.concat(labels)
     if (again := whole.index.duplicated()).any():
-        raise ValueError(f"{path}: {whole.index[again][0]} is listed twice")
+        raise InputError(f"{path}: {whole.index[again][0]} is listed twice")
     return checked_values(path, whole), pd.concat(people), unused
 
 
@@ -169,10 +170,10 @@ def identities(path: Path, listed: pd.Series) -> pd.Series:
     """The identity of each face, the folder in its name (``n000001``), which the column has to agree with."""
     people = listed.index.to_series().str.partition("/")[0]
     if (wrong := ~people.map(is_identity)).any():
-        raise ValueError(f"{path}: a file is named like n000001/0001_01.jpg, got {people.index[wrong][0]!r}")
+        raise InputError(f"{path}: a file is named like n000001/0001_01.jpg, got {people.index[wrong][0]!r}")
     said = listed.astype(str).str.lstrip("n").str.lstrip("0")
     if (apart := (said != people.str[1:].str.lstrip("0"))).any():
-        raise ValueError(f"{path}: identity of {listed.index[apart][0]} is {listed[apart].tolist()[0]!r}")
+        raise InputError(f"{path}: identity of {listed.index[apart][0]} is {listed[apart].tolist()[0]!r}")
     return people
 
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from faceinsight.data.datamodule import FaceDataModule
 from faceinsight.data.graph_from_data import train_labels
+from faceinsight.errors import InputError
 
 __all__ = ["pixel_ridge", "pixels", "ridge", "token_ridge"]
 
@@ -26,7 +27,7 @@ def pixels(images: Float[Tensor, "batch 3 height width"], size: int) -> Float[Te
     tensor([0.5000, 0.0000, 0.0000, 0.5000])
     """
     if size > min(images.shape[2:]):
-        raise ValueError(f"images of {images.shape[2]} x {images.shape[3]} px cannot be averaged down to {size} px")
+        raise InputError(f"images of {images.shape[2]} x {images.shape[3]} px cannot be averaged down to {size} px")
     return F.adaptive_avg_pool2d(images, size).flatten(1)
 
 
@@ -43,7 +44,7 @@ def ridge(
     (tensor(1.), tensor(-0.5000))
     """
     if min(penalties, default=0) <= 0:
-        raise ValueError(f"penalties must be above 0, at least one of them, got {list(penalties)}")
+        raise InputError(f"penalties must be above 0, at least one of them, got {list(penalties)}")
     weight = inputs.new_zeros(len(penalties), labels.shape[1], inputs.shape[1])
     bias = inputs.new_zeros(len(penalties), labels.shape[1])
     patterns, kind = (labels != 0).unique(dim=1, return_inverse=True)

@@ -10,6 +10,7 @@ from jaxtyping import Int8, Int64
 from torch import Tensor
 
 from faceinsight.data.face_box import Edges, file_and_box
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["FaceSource", "FaceTable", "Split"]
@@ -34,7 +35,7 @@ class FaceTable:
         margin: what is seen of a picture beyond a face's box on each side, as a share of the box's longer side.
 
     Raises:
-        ValueError: no faces, lengths that differ, a file named twice, unknown splits, wrong labels, or an identity in
+        InputError: no faces, lengths that differ, a file named twice, unknown splits, wrong labels, or an identity in
             two splits.
     """
 
@@ -49,7 +50,7 @@ class FaceTable:
 
     def __post_init__(self) -> None:
         if not self.files:
-            raise ValueError(f"no faces: the table of {self.root} has no rows")
+            raise InputError(f"no faces: the table of {self.root} has no rows")
         lengths = {
             "files": len(self.files),
             "labels": len(self.labels),
@@ -57,11 +58,11 @@ class FaceTable:
             "identity": len(self.identity),
         }
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"every field needs one row for each face, got {lengths}")
+            raise InputError(f"every field needs one row for each face, got {lengths}")
         if len(set(self.files)) < len(self.files):
-            raise ValueError(f"a file may be named once only, {_first_repeated(self.files)!r} is named again")
+            raise InputError(f"a file may be named once only, {_first_repeated(self.files)!r} is named again")
         if unknown := set(self.split) - set(SPLITS):
-            raise ValueError(f"a split is one of {list(SPLITS)}, got {sorted(unknown)}")
+            raise InputError(f"a split is one of {list(SPLITS)}, got {sorted(unknown)}")
         object.__setattr__(self, "labels", self.schema.check_labels(self.labels))
         self._check_identities()
 
@@ -72,7 +73,7 @@ class FaceTable:
         if len(crossing):
             person = int(crossing[0])
             shared = sorted({self.split[row] for row in (self.identity == person).nonzero().flatten().tolist()})
-            raise ValueError(
+            raise InputError(
                 f"identity {person} has faces in {' and '.join(shared)} ({len(crossing.unique())} such identities); "
                 "all faces of a person belong in one split, or the test measures who was remembered"
             )
@@ -84,13 +85,13 @@ class FaceTable:
         """The rows of one split, in order.
 
         Raises:
-            ValueError: the split is empty.
+            InputError: the split is empty.
         """
         if split not in SPLITS:
-            raise ValueError(f"a split is one of {list(SPLITS)}, got {split!r}")
+            raise InputError(f"a split is one of {list(SPLITS)}, got {split!r}")
         rows = torch.tensor([row for row, each in enumerate(self.split) if each == split], dtype=torch.int64)
         if not len(rows):
-            raise ValueError(f"empty split: none of the {len(self)} faces of {self.root} is in {split!r}")
+            raise InputError(f"empty split: none of the {len(self)} faces of {self.root} is in {split!r}")
         return rows
 
     def select(self, rows: Tensor) -> "FaceTable":

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Int8, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.formula import (
     And,
     AtLeastOne,
@@ -42,7 +43,7 @@ MAX_NODES = 2**18
 Residue = Formula | bool
 
 
-class DiagramTooLargeError(ValueError):
+class DiagramTooLargeError(InputError):
     """A diagram with more than ``MAX_NODES`` nodes."""
 
 

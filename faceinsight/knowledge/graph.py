@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.files import write_text
 from faceinsight.knowledge.graph_file import graph_from_text, graph_to_text
 from faceinsight.knowledge.pair_counts import PairCounts, count_pairs
@@ -78,12 +79,12 @@ class GraphSettings:
     def __post_init__(self) -> None:
         for key, allowed in (("normalise", ("row", "column")), ("edges", ("probability", "lift"))):
             if getattr(self, key) not in allowed:
-                raise ValueError(f"{key} must be one of {allowed}, got {getattr(self, key)!r}")
+                raise InputError(f"{key} must be one of {allowed}, got {getattr(self, key)!r}")
         if not 0 <= self.reweight <= 1:
-            raise ValueError(f"reweight must be from 0 (hear nobody) to 1 (hear only neighbours), got {self.reweight}")
+            raise InputError(f"reweight must be from 0 (hear nobody) to 1 (hear only neighbours), got {self.reweight}")
         highest = 1.0 if self.edges == "probability" else float("inf")
         if not 0 < self.threshold <= highest:
-            raise ValueError(
+            raise InputError(
                 f"threshold must be above 0 and at most {highest:g} for {self.edges}, got {self.threshold}"
             )
 
@@ -115,7 +116,7 @@ class LabelGraph:
         square = (len(names), len(names))
         for name, matrix in {"weights": weights, **vars(counts)}.items():
             if matrix.shape != square:
-                raise ValueError(
+                raise InputError(
                     f"{name} must be {square[0]} x {square[0]}, one row per name, got {list(matrix.shape)}"
                 )
         self.names, self.weights, self.counts, self.settings = names, weights, counts, settings
@@ -152,11 +153,11 @@ class LabelGraph:
             edges: ``probability``, ``p(j | i)`` as in the papers: i hears j; or ``lift``, ``p(j | i) / p(j)``.
 
         Raises:
-            ValueError: labels that are not the schema's, no faces, or a setting out of its range.
+            InputError: labels that are not the schema's, no faces, or a setting out of its range.
         """
         checked = schema.check_labels(labels)
         if not len(checked):
-            raise ValueError("a label graph needs at least one face, got none; is the training split empty?")
+            raise InputError("a label graph needs at least one face, got none; is the training split empty?")
         reach = THRESHOLDS.get(edges, 0.4) if threshold is None else threshold
         settings = GraphSettings(reach, reweight, normalise, edges)
         counts = count_pairs(checked)
@@ -215,7 +216,7 @@ class LabelGraph:
 
         Raises:
             UnknownAttributeError: a name that the graph does not have.
-            ValueError: names that are left out or named twice; a part of a graph is made from that part's labels.
+            InputError: names that are left out or named twice; a part of a graph is made from that part's labels.
         """
         wanted = tuple(names)
         for name in wanted:
@@ -223,7 +224,7 @@ class LabelGraph:
                 raise UnknownAttributeError(name, self.names)
         missing = set(self.names) - set(wanted)
         if missing or len(wanted) != len(self.names):
-            raise ValueError(
+            raise InputError(
                 f"reordering needs each of the graph's {len(self.names)} attributes once, got {len(wanted)}"
                 f"{', without ' + ', '.join(sorted(missing)) if missing else ''}; "
                 "for fewer attributes, build a graph from their labels"
@@ -275,7 +276,7 @@ class LabelGraph:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is not a label graph; what is wrong is named.
+            InputError: the file is not a label graph; what is wrong is named.
         """
         names, settings, tables = graph_from_text(path)
         weights = tables.pop("weights").float()

@@ -14,6 +14,7 @@ import yaml
 from jaxtyping import Shaped
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.files import plain_yaml
 
 __all__ = ["graph_from_text", "graph_to_text"]
@@ -70,21 +71,21 @@ def graph_from_text(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], dict
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not whole or not a graph; what is wrong is named.
+        InputError: the file is not whole or not a graph; what is wrong is named.
     """
     try:
         data = plain_yaml(Path(path).read_text("utf-8"))
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not a whole YAML file: {error}") from error
+        raise InputError(f"{path} is not a whole YAML file: {error}") from error
     wanted = ["faceinsight_graph", "settings", "attributes", *TABLES]
     if not isinstance(data, dict) or "faceinsight_graph" not in data:
-        raise ValueError(f"{path} is not a label graph: it lacks the key 'faceinsight_graph'; write one with `save`")
+        raise InputError(f"{path} is not a label graph: it lacks the key 'faceinsight_graph'; write one with `save`")
     if data["faceinsight_graph"] != VERSION:
-        raise ValueError(
+        raise InputError(
             f"{path} has version {data['faceinsight_graph']!r} of a label graph, this library reads {VERSION}"
         )
     if missing := [key for key in wanted if key not in data]:
-        raise ValueError(f"{path} is not a whole label graph: it lacks {', '.join(missing)}")
+        raise InputError(f"{path} is not a whole label graph: it lacks {', '.join(missing)}")
     names = tuple(data["attributes"])
     return names, data["settings"], {title: read_table(data[title], names, f"{path}: {title}") for title in TABLES}
 
@@ -93,7 +94,7 @@ def read_table(lines: Mapping[str, Any], names: Sequence[str], where: str) -> Te
     """A table with its rows and columns in the order of ``names``."""
     if set(lines) != set(names):
         wrong = sorted(set(lines) ^ set(names))
-        raise ValueError(f"{where} must have one line for each attribute; missing or unknown: {', '.join(wrong)}")
+        raise InputError(f"{where} must have one line for each attribute; missing or unknown: {', '.join(wrong)}")
     table = torch.zeros(len(names), len(names), dtype=torch.float64)
     at = {name: position for position, name in enumerate(names)}
     for name, line in lines.items():
@@ -101,7 +102,7 @@ def read_table(lines: Mapping[str, Any], names: Sequence[str], where: str) -> Te
             table[at[name]] = line
             continue
         if unknown := line.keys() - at.keys():
-            raise ValueError(f"{where} of {name!r} names {sorted(unknown)}, which are no attributes of this graph")
+            raise InputError(f"{where} of {name!r} names {sorted(unknown)}, which are no attributes of this graph")
         for other, value in line.items():
             table[at[name], at[other]] = value
     return table

@@ -20,6 +20,7 @@ from functools import cache
 
 from lark import Lark, Token, Tree, UnexpectedInput
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.formula import And, AtLeastOne, AtMostOne, Atom, ExactlyOne, Formula, Iff, Implies, Not, Or
 from faceinsight.knowledge.schema import Schema
 
@@ -76,7 +77,7 @@ TERMINALS = {
 FOREIGN = {"=": "'->' or '<->'", "&": "'and'", "|": "'or'", "~": "'not'", "!": "'not'", "¬": "'not'", "→": "'->'"}
 
 
-class RuleSyntaxError(ValueError):
+class RuleSyntaxError(InputError):
     """A text that is no rule; the message shows the line and points at the place.
 
     Attributes:

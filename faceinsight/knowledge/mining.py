@@ -31,6 +31,7 @@ from jaxtyping import Bool, Float
 from scipy import stats
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.mined_rules import LEVEL, MinedRule, MinedRules
 from faceinsight.knowledge.pair_counts import PairCounts, count_pairs
 from faceinsight.knowledge.rules import RuleSet, group_rules
@@ -67,7 +68,7 @@ def mine(
         table: what the labels are called in the rules' sources, best the file's name.
 
     Raises:
-        ValueError: a threshold is out of its range, labels or rules are not of this schema.
+        InputError: a threshold is out of its range, labels or rules are not of this schema.
         UnsatisfiableError, ComponentTooLargeError: of the rules known already.
 
     >>> import torch
@@ -77,7 +78,7 @@ def mine(
     (('Goatee -> Male',), 1.0, 1.33)
     """
     if not (0 <= confidence <= 1 and 0 <= support <= 1 and 0 <= alpha <= 1 and lift >= 0):
-        raise ValueError(
+        raise InputError(
             "confidence, support and alpha are shares from 0 to 1 and lift is not negative, "
             f"got {confidence=}, {support=}, {alpha=}, {lift=}"
         )

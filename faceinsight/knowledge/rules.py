@@ -17,6 +17,7 @@ import yaml
 from jaxtyping import Bool, Int8
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.files import plain_yaml, write_text
 from faceinsight.knowledge.components import Component, find_components, is_satisfiable
 from faceinsight.knowledge.formula import Formula, Not, columns
@@ -175,7 +176,7 @@ class RuleSet:
     ) -> "RuleSet":
         """Build the rules from a catalog's ``rules`` or from :meth:`to_dict`, logical ones first."""
         if unknown := data.keys() - {"logical", "statistical"}:
-            raise ValueError(f"unknown rule strengths {sorted(unknown)}; rules are 'logical' or 'statistical'")
+            raise InputError(f"unknown rule strengths {sorted(unknown)}; rules are 'logical' or 'statistical'")
         rules = cls.parse(data.get("logical") or (), schema).rules
         if strength == "all":
             rules += cls.parse(data.get("statistical") or (), schema, "statistical").rules
@@ -224,7 +225,7 @@ def _entry(entry: str | Mapping[str, str], number: int, schema: Schema, strength
     if isinstance(entry, str):
         entry = {"rule": entry}
     if not isinstance(entry, Mapping) or "rule" not in entry or entry.keys() - {"rule", "source"}:
-        raise ValueError(f"{strength} rule {number}: an entry is a text, or has 'rule' and 'source'; got {entry!r}")
+        raise InputError(f"{strength} rule {number}: an entry is a text, or has 'rule' and 'source'; got {entry!r}")
     try:
         formulas = parse_rules(entry["rule"], schema)
     except RuleSyntaxError as error:
@@ -236,5 +237,5 @@ def _entry(entry: str | Mapping[str, str], number: int, schema: Schema, strength
 
 def _needed(schema: Schema | None, path: Path) -> Schema:
     if schema is None:
-        raise ValueError(f"{path} has rules but no attributes of its own; pass schema=")
+        raise InputError(f"{path} has rules but no attributes of its own; pass schema=")
     return schema

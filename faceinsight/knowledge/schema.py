@@ -18,6 +18,7 @@ import yaml
 from jaxtyping import Int8
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.files import plain_yaml, write_text
 
 __all__ = [
@@ -83,11 +84,11 @@ class Group:
     def __post_init__(self) -> None:
         kinds = ("exactly_one", "at_most_one", "ordinal")
         if self.kind not in kinds:
-            raise ValueError(f"group {self.name!r}: kind must be one of {kinds}, got {self.kind!r}")
+            raise InputError(f"group {self.name!r}: kind must be one of {kinds}, got {self.kind!r}")
         if len(self.labels) < 2:
-            raise ValueError(f"group {self.name!r}: needs at least two labels, got {list(self.labels)}")
+            raise InputError(f"group {self.name!r}: needs at least two labels, got {list(self.labels)}")
         if self.years is not None and len(self.years) != len(self.labels):
-            raise ValueError(f"group {self.name!r}: {len(self.years)} year ranges for {len(self.labels)} labels")
+            raise InputError(f"group {self.name!r}: {len(self.years)} year ranges for {len(self.labels)} labels")
 
     @property
     def rule(self) -> str:
@@ -116,9 +117,9 @@ class Schema:
     def __post_init__(self) -> None:
         repeated = {name for name in self.names if self.names.count(name) > 1}
         if repeated:
-            raise ValueError(f"schema {self.name!r}: attributes named twice: {sorted(repeated)}")
+            raise InputError(f"schema {self.name!r}: attributes named twice: {sorted(repeated)}")
         if not self.attributes:
-            raise ValueError(f"schema {self.name!r}: needs at least one attribute")
+            raise InputError(f"schema {self.name!r}: needs at least one attribute")
 
     def __len__(self) -> int:
         return len(self.attributes)
@@ -144,10 +145,10 @@ class Schema:
         (('Is this a person who is bald?',), ('Is it blurred?',))
 
         Raises:
-            ValueError: a template without a place for the prompt.
+            InputError: a template without a place for the prompt.
         """
         if wrong := [template for template in templates if "{prompt}" not in template]:
-            raise ValueError(f"a question asks for every attribute alike without '{{prompt}}' in it, got {wrong[0]!r}")
+            raise InputError(f"a question asks for every attribute alike without '{{prompt}}' in it, got {wrong[0]!r}")
         return tuple(
             each.questions or tuple(template.replace("{prompt}", each.prompt) for template in templates)
             for each in self.attributes
@@ -168,10 +169,10 @@ class Schema:
         """Return ``labels`` as int8 ``[face, attr]`` with values -1, 0, 1; booleans become -1 and 1.
 
         Raises:
-            ValueError: the width is not the schema's, or a value is none of -1, 0, 1 (the first one is named).
+            InputError: the width is not the schema's, or a value is none of -1, 0, 1 (the first one is named).
         """
         if labels.ndim != 2 or labels.shape[1] != len(self):
-            raise ValueError(
+            raise InputError(
                 f"labels must be [face, {len(self)}] for schema {self.name!r}, got {list(labels.shape)}; "
                 "select the columns by schema.names"
             )
@@ -180,7 +181,7 @@ class Schema:
         wrong = ~torch.isin(labels, torch.tensor([-1, 0, 1], dtype=labels.dtype, device=labels.device))
         if wrong.any():
             face, attr = wrong.nonzero()[0].tolist()
-            raise ValueError(
+            raise InputError(
                 f"label values must be 1 (yes), -1 (no) or 0 (undefined), got {labels[face, attr].item()} "
                 f"for {self.names[attr]!r} of face {face}; map 0/1 labels with `labels * 2 - 1`"
             )
@@ -190,13 +191,13 @@ class Schema:
         """Refuse other attributes than this schema's, in its order; ``whose`` they are begins the message.
 
         Raises:
-            ValueError: the names differ, or their order.
+            InputError: the names differ, or their order.
         """
         if tuple(names) == self.names:
             return
         apart = sorted({*names} ^ {*self.names})
         how = f"only one of them has {', '.join(map(repr, apart[:5]))}" if apart else "the order is another"
-        raise ValueError(
+        raise InputError(
             f"{whose}: other attributes than those of the schema {self.name!r} ({how}); make both from one schema"
             f"{'' if apart else ', for a graph by graph.reorder(schema.names)'}"
         )
@@ -248,7 +249,7 @@ def attribute_from(name: str, told: Any) -> Attribute:
     if not isinstance(told, Mapping):
         return Attribute(name, str(told))
     if "prompt" not in told or not isinstance(told.get("questions", []), list) or told.keys() - {"prompt", "questions"}:
-        raise ValueError(f"attribute {name!r} needs a 'prompt' and may have a list of 'questions', got {dict(told)}")
+        raise InputError(f"attribute {name!r} needs a 'prompt' and may have a list of 'questions', got {dict(told)}")
     return Attribute(name, str(told["prompt"]), tuple(map(str, told.get("questions", ()))))
 
 
@@ -273,7 +274,7 @@ def read_catalog(name_or_path: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no catalog of that name and no such file.
-        ValueError: the file is not a catalog; the wrong or missing key is named.
+        InputError: the file is not a catalog; the wrong or missing key is named.
     """
     if name_or_path in catalog_names():
         text = (resources.files("faceinsight.knowledge") / "catalog" / f"{name_or_path}.yaml").read_text("utf-8")
@@ -286,7 +287,7 @@ def read_catalog(name_or_path: str) -> dict[str, Any]:
         )
     data = plain_yaml(text)
     if not isinstance(data, dict) or not {"name", "attributes"} <= data.keys():
-        raise ValueError(f"{name_or_path}: a catalog needs the keys 'name' and 'attributes'")
+        raise InputError(f"{name_or_path}: a catalog needs the keys 'name' and 'attributes'")
     if unknown := data.keys() - CATALOG_KEYS:
-        raise ValueError(f"{name_or_path}: unknown keys {sorted(unknown)}; a catalog has {sorted(CATALOG_KEYS)}")
+        raise InputError(f"{name_or_path}: unknown keys {sorted(unknown)}; a catalog has {sorted(CATALOG_KEYS)}")
     return data
