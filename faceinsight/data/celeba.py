@@ -113,6 +113,7 @@ class CelebA:
             split=tuple(splits[files]),
             identity=torch.from_numpy(aligned(identities, files, IDENTITY).to_numpy(np.int64, copy=True)),
             mask_root=masks,
+            undefined=0,  # the whole list was checked
         )
         if masks is not None and (absent := absent_files(masks, [table.mask_name(row) for row in range(len(table))])):
             raise FileNotFoundError(f"{counted(absent)} of {len(table):,} parsing masks are not in {masks}")

@@ -141,7 +141,7 @@ class FaceDataModule(lightning.LightningDataModule):
         if self.trainer is not None and self.trainer.world_size > 1:
             self._common_seed = self.trainer.strategy.broadcast(torch.initial_seed())
         labels = self.train_labels()
-        if stage == "fit" and labels.any() and (constant := constant_attributes(labels, self.schema)):
+        if stage == "fit" and labels.any() and (constant := constant_attributes(labels, self.schema, undefined=0)):
             rank_zero_warn(constant_warning(constant, len(labels)))
 
     def train_dataloader(self) -> DataLoader[FaceBatch]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from faceinsight.data.check import constant_attributes
 from faceinsight.data.datamodule import FaceDataModule, constant_warning
 from faceinsight.knowledge.graph import LabelGraph
+from faceinsight.knowledge.labels import three_valued
 
 __all__ = ["label_prior", "training_graph"]
 
@@ -36,7 +37,7 @@ def training_graph(
     """
     labels = train_labels(data)
     graph = LabelGraph.from_labels(
-        labels, data.schema, threshold=threshold, reweight=reweight, normalise=normalise, edges=edges
+        labels, data.schema, threshold=threshold, reweight=reweight, normalise=normalise, edges=edges, undefined=0
     )
     match control:
         case "identity":
@@ -53,11 +54,16 @@ def label_prior(data: FaceDataModule) -> Tensor:
 
     The shape is said in words because a configuration's class path needs a plain type.
     """
-    return positive_share(train_labels(data))
+    return positive_share(train_labels(data), undefined=0)
 
 
-def positive_share(labels: Tensor) -> Tensor:
-    """The share of positives ``[attr]`` among the defined labels ``[face, attr]``; 0.5 where none is defined."""
+def positive_share(labels: Tensor, *, undefined: int | float | None = None) -> Tensor:
+    """The share of positives ``[attr]`` among the defined labels ``[face, attr]``; 0.5 where none is defined.
+
+    Args:
+        labels, undefined: see :func:`~faceinsight.knowledge.labels.three_valued`.
+    """
+    labels = three_valued(labels, undefined=undefined)
     positive, defined = (labels == 1).sum(0), (labels != 0).sum(0)
     return torch.where(defined > 0, positive / defined.clamp(min=1), 0.5)
 
@@ -65,6 +71,6 @@ def positive_share(labels: Tensor) -> Tensor:
 def train_labels(data: FaceDataModule) -> Tensor:
     """The training labels, with a warning where an attribute never varies."""
     labels = data.train_labels()
-    if constant := constant_attributes(labels, data.schema):
+    if constant := constant_attributes(labels, data.schema, undefined=0):
         warnings.warn(constant_warning(constant, len(labels)), stacklevel=3)
     return labels

@@ -71,6 +71,7 @@ class JoinedFaces:
             split=tuple(split for table in tables for split in table.split),
             identity=torch.cat(identities),
             margin=max(table.margin for table in tables),
+            undefined=0,
         )
 
     def notes(self) -> list[str]:

@@ -113,6 +113,7 @@ class MAADFace:
             labels=torch.from_numpy(labels.to_numpy(np.int8, copy=True)),
             split=tuple(people.map(splits)),
             identity=torch.from_numpy(people.str[1:].astype(np.int64).to_numpy(copy=True)),
+            undefined=0,  # the whole list was checked
         )
 
     def notes(self) -> list[str]:

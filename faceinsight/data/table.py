@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
-from jaxtyping import Int8, Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from faceinsight.data.face_box import Edges, file_and_box
@@ -28,11 +28,13 @@ class FaceTable:
         root: folder of the images.
         files: names below ``root``, each once; a face that is a box in its picture is named ``FILE#xywh=...``, see
             :mod:`faceinsight.data.face_box`.
-        labels: 1 positive, -1 negative, 0 undefined.
+        labels: 1 positive, -1 negative, 0 undefined, or booleans; int8 once they are checked.
         split: "train", "val" or "test" for each face.
         identity: who is shown; faces of one person are all in one split.
         mask_root: folder of the parsing masks, named like the images but ``.png``; None where there are none.
         margin: what is seen of a picture beyond a face's box on each side, as a share of the box's longer side.
+        undefined: the value of undefined labels, see :meth:`Schema.check_labels`; 0 once the labels are checked, so
+            that some rows of a table are a table.
 
     Raises:
         InputError: no faces, lengths that differ, a file named twice, unknown splits, wrong labels, or an identity in
@@ -42,11 +44,12 @@ class FaceTable:
     schema: Schema
     root: Path
     files: tuple[str, ...]
-    labels: Int8[Tensor, "face attr"]
+    labels: Shaped[Tensor, "face attr"]
     split: tuple[str, ...]
     identity: Int64[Tensor, " face"]
     mask_root: Path | None = None
     margin: float = 0.0
+    undefined: int | float | None = None
 
     def __post_init__(self) -> None:
         if not self.files:
@@ -63,7 +66,8 @@ class FaceTable:
             raise InputError(f"a file may be named once only, {_first_repeated(self.files)!r} is named again")
         if unknown := set(self.split) - set(SPLITS):
             raise InputError(f"a split is one of {list(SPLITS)}, got {sorted(unknown)}")
-        object.__setattr__(self, "labels", self.schema.check_labels(self.labels))
+        object.__setattr__(self, "labels", self.schema.check_labels(self.labels, undefined=self.undefined))
+        object.__setattr__(self, "undefined", 0)
         self._check_identities()
 
     def _check_identities(self) -> None:

@@ -57,7 +57,7 @@ def part_id(name: str) -> int:
     >>> part_id("left_eyebrow")
     Traceback (most recent call last):
     ...
-    faceinsight.errors.InputError: no part of a face is named 'left_eyebrow'; did you mean 'left_brow' or 'left_eye' or 'left_ear'?
+    faceinsight.errors.InputError: no part of a face is named 'left_eyebrow'; did you mean 'left_brow' ...
     """
     if name not in _IDS:
         nearest = difflib.get_close_matches(name, FACE_PARTS, n=3, cutoff=0.5) or FACE_PARTS

@@ -137,6 +137,7 @@ class LabelGraph:
         reweight: float = 0.2,
         normalise: Normalise = "row",
         edges: Edges = "probability",
+        undefined: int | float | None = None,
     ) -> "LabelGraph":
         """Count the labels of the *training* faces and draw an edge wherever a pair reaches the threshold.
 
@@ -151,11 +152,12 @@ class LabelGraph:
             reweight: omega: the share that neighbours have together; 0.2 as in ML-GCN.
             normalise: who shares it, see :func:`share_weights`; ML-GCN's corrected equation says ``column``.
             edges: ``probability``, ``p(j | i)`` as in the papers: i hears j; or ``lift``, ``p(j | i) / p(j)``.
+            undefined: the value of undefined labels; see :meth:`Schema.check_labels`.
 
         Raises:
-            InputError: labels that are not the schema's, no faces, or a setting out of its range.
+            InputError: labels that are not the schema's or of 0 and 1, no faces, or a setting out of its range.
         """
-        checked = schema.check_labels(labels)
+        checked = schema.check_labels(labels, undefined=undefined)
         if not len(checked):
             raise InputError("a label graph needs at least one face, got none; is the training split empty?")
         reach = THRESHOLDS.get(edges, 0.4) if threshold is None else threshold

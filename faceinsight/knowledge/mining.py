@@ -50,6 +50,7 @@ def mine(
     lift: float = 1.1,
     alpha: float = 0.05,
     table: str | None = None,
+    undefined: int | float | None = None,
 ) -> MinedRules:
     """Propose the implications between two attributes that a label table keeps and chance does not explain.
 
@@ -66,6 +67,7 @@ def mine(
         lift: the least.
         alpha: the largest ``q``: at most this share of the candidates that pass the test is expected to be independent.
         table: what the labels are called in the rules' sources, best the file's name.
+        undefined: the value of undefined labels; see :meth:`Schema.check_labels`.
 
     Raises:
         InputError: a threshold is out of its range, labels or rules are not of this schema.
@@ -87,7 +89,7 @@ def mine(
         schema.check_names(rules.schema.names, "the rules")
         known += rules.rules
     implied = implications(RuleSet(schema, known))
-    tested = measured(count_pairs(schema.check_labels(labels)))
+    tested = measured(count_pairs(schema.check_labels(labels, undefined=undefined)))
     tested = tested[~implied[tested["left"], tested["right"]]].copy()
     tested["q"] = stats.false_discovery_control(tested["p"], method="by") if len(tested) else tested["p"]
     passed = tested[

@@ -61,7 +61,7 @@ class RuleSet:
 
     >>> schema = Schema.from_names(["Bald", "Bangs", "Smiling"])
     >>> rules = RuleSet.parse("Bald -> not Bangs", schema)
-    >>> rules.violations(torch.tensor([[1, 1, 1], [1, 0, 1], [-1, 1, 1]], dtype=torch.int8)).tolist()
+    >>> rules.violations(torch.tensor([[1, 1, 1], [1, 0, 1], [-1, -1, 1]], dtype=torch.int8)).tolist()
     [[True], [False], [False]]
     """
 
@@ -102,19 +102,27 @@ class RuleSet:
         """Each rule as a set of its own, made once: what is known about these sets is kept with them."""
         return tuple(RuleSet(self.schema, (rule,)) for rule in self.rules)
 
-    def verdicts(self, labels: Tensor) -> Int8[Tensor, "face rule"]:
-        """For each face and rule: 1 it holds, -1 it is broken, 0 the undefined labels leave it open."""
-        by_name = columns(self.schema, self.schema.check_labels(labels))
+    def verdicts(self, labels: Tensor, *, undefined: int | float | None = None) -> Int8[Tensor, "face rule"]:
+        """For each face and rule: 1 it holds, -1 it is broken, 0 the undefined labels leave it open.
+
+        Args:
+            labels, undefined: see :meth:`Schema.check_labels`.
+        """
+        by_name = columns(self.schema, self.schema.check_labels(labels, undefined=undefined))
         judged = [rule.formula.evaluate(by_name) for rule in self.rules]
         return torch.stack(judged, dim=1) if judged else labels.new_zeros(len(labels), 0, dtype=torch.int8)
 
-    def violations(self, labels: Tensor) -> Bool[Tensor, "face rule"]:
+    def violations(self, labels: Tensor, *, undefined: int | float | None = None) -> Bool[Tensor, "face rule"]:
         """Which rules each face breaks; a rule is broken only where the defined labels decide that it is.
 
         Args:
             labels: ``[face, attr]`` as :meth:`Schema.check_labels` takes them: 1, -1, 0 undefined, or booleans.
+            undefined: the value of undefined labels; needed where labels have zeros and ones and no -1.
+
+        Raises:
+            InputError: labels of 0 and 1, or other values.
         """
-        return self.verdicts(labels) < 0
+        return self.verdicts(labels, undefined=undefined) < 0
 
     def lint(
         self,
@@ -122,11 +130,12 @@ class RuleSet:
         *,
         files: Sequence[str] | None = None,
         by: Mapping[str, Mapping[str, Tensor]] | None = None,
+        undefined: int | float | None = None,
     ) -> "LintReport":
         """What is wrong with the rules, and with ``labels`` how often each is broken; see ``knowledge/lint.py``."""
         from faceinsight.knowledge.lint import lint
 
-        return lint(self, labels, files=files, by=by)
+        return lint(self, labels, files=files, by=by, undefined=undefined)
 
     def to_text(self) -> str:
         """One rule a line; :meth:`parse` reads it back (strengths and sources are in :meth:`to_dict`)."""

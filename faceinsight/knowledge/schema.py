@@ -13,13 +13,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import yaml
-from jaxtyping import Int8
+from jaxtyping import Int8, Shaped
 from torch import Tensor
 
 from faceinsight.errors import InputError
 from faceinsight.files import plain_yaml, write_text
+from faceinsight.knowledge.labels import three_valued
 
 __all__ = [
     "Attribute",
@@ -37,7 +37,7 @@ GroupKind = Literal["exactly_one", "at_most_one", "ordinal"]
 CATALOG_KEYS = {"name", "source", "rights", "attributes", "groups", "rules"}
 
 
-class UnknownAttributeError(KeyError):
+class UnknownAttributeError(InputError, KeyError):
     """A name that the schema does not have; the message offers the nearest ones."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
@@ -165,27 +165,31 @@ class Schema:
         except KeyError:
             raise UnknownAttributeError(name, self.names) from None
 
-    def check_labels(self, labels: Tensor) -> Int8[Tensor, "face attr"]:
-        """Return ``labels`` as int8 ``[face, attr]`` with values -1, 0, 1; booleans become -1 and 1.
+    def check_labels(
+        self, labels: Shaped[Tensor, "face _"], *, undefined: int | float | None = None
+    ) -> Int8[Tensor, "face attr"]:
+        """Return ``labels`` as int8 ``[face, attr]``: 1 yes, -1 no, 0 undefined; booleans become 1 and -1.
+
+        This is the check at every door where labels come in; see :mod:`faceinsight.knowledge.labels`.
+
+        Args:
+            labels: ``[face, attr]`` in this schema's order.
+            undefined: the value of undefined labels, where they could be mistaken for 0 and 1; see
+                :func:`~faceinsight.knowledge.labels.three_valued`.
 
         Raises:
-            InputError: the width is not the schema's, or a value is none of -1, 0, 1 (the first one is named).
+            InputError: the width is not the schema's, a value is none of -1, 0, 1, or labels are 0 and 1.
+
+        >>> import torch
+        >>> Schema.from_names(["Bald", "Bangs"]).check_labels(torch.tensor([[1, 0], [-1, 1]]), undefined=0).tolist()
+        [[1, 0], [-1, 1]]
         """
-        if labels.ndim != 2 or labels.shape[1] != len(self):
+        if isinstance(labels, Tensor) and (labels.ndim != 2 or labels.shape[1] != len(self)):
             raise InputError(
                 f"labels must be [face, {len(self)}] for schema {self.name!r}, got {list(labels.shape)}; "
                 "select the columns by schema.names"
             )
-        if labels.dtype == torch.bool:
-            return labels.to(torch.int8) * 2 - 1
-        wrong = ~torch.isin(labels, torch.tensor([-1, 0, 1], dtype=labels.dtype, device=labels.device))
-        if wrong.any():
-            face, attr = wrong.nonzero()[0].tolist()
-            raise InputError(
-                f"label values must be 1 (yes), -1 (no) or 0 (undefined), got {labels[face, attr].item()} "
-                f"for {self.names[attr]!r} of face {face}; map 0/1 labels with `labels * 2 - 1`"
-            )
-        return labels.to(torch.int8)
+        return three_valued(labels, undefined=undefined, names=self.names)
 
     def check_names(self, names: Sequence[str], whose: str) -> None:
         """Refuse other attributes than this schema's, in its order; ``whose`` they are begins the message.

@@ -28,8 +28,8 @@ def test_a_face_breaks_a_rule_that_its_labels_make_false():
 def test_a_rule_with_an_undefined_attribute_is_not_judged_unless_the_rest_decides_it():
     rules = RuleSet.parse("Bald -> not Bangs", SCHEMA)
     labels = faces([1, 0, 0, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 0])
-    assert rules.verdicts(labels).tolist() == [[0], [0], [1], [0]]
-    assert not rules.violations(labels).any()
+    assert rules.verdicts(labels, undefined=0).tolist() == [[0], [0], [1], [0]]
+    assert not rules.violations(labels, undefined=0).any()
 
 
 def test_booleans_are_labels_too():
