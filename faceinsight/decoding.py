@@ -52,11 +52,25 @@ class DecodedOutput(nn.Module):
         """As the network does."""
         return self.network.encode(images, masks)
 
+    @property
+    def evidence(self) -> Any:
+        """The network's own evidence, if it has any."""
+        return getattr(self.network, "evidence", None)
+
     def forward(
-        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
+        self,
+        images: Images | None = None,
+        *,
+        masks: Masks | None = None,
+        features: Features | None = None,
+        **options: Any,
     ) -> FaceInsightOutput:
-        """What the network gives, its logits decoded."""
-        output = self.network(images, masks=masks, features=features)
+        """What the network gives, its logits decoded.
+
+        Args:
+            options: what the network takes besides, such as the evidence's ``scores``.
+        """
+        output = self.network(images, masks=masks, features=features, **options)
         if self.training and self.when == "evaluation":
             return output
         return replace(output, logits=self.decoder(output.logits))

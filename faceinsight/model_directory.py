@@ -8,6 +8,7 @@
     schema.yaml         names, prompts and groups of the attributes, in the order of the logits
     rules.yaml          the rules that the model keeps, in the rule language; if it has any
     graph.yaml          the label graph by attribute name; if there is one
+    cooccurrence.yaml   the label graph of the co-occurrence gain; if there is one
     frozen.safetensors  what was frozen; only if it was asked for
 
 Nothing is pickled or unpickled, and no other file is ever opened, whatever ``config.json`` says.
@@ -32,15 +33,19 @@ from faceinsight.files import replacing
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
+from faceinsight.modules.cooccurrence import CooccurrenceGain
 from faceinsight.modules.description import FILES
 
-__all__ = ["FROZEN", "NAMES", "TRAINED", "SavedModel", "read_directory", "write_directory"]
+__all__ = ["COOCCURRENCE", "FROZEN", "NAMES", "TRAINED", "SavedModel", "read_directory", "write_directory"]
 
 CONFIG, TRAINED, FROZEN = "config.json", "model.safetensors", "frozen.safetensors"
 SCHEMA, RULES, GRAPH = FILES[Schema], FILES[RuleSet], FILES[LabelGraph]
 
+#: The label graph that a part keeps in a file of its own, which may hold more attributes than the model's schema.
+COOCCURRENCE = CooccurrenceGain.files["graph"]
+
 #: All files that a model's directory may hold.
-NAMES = (CONFIG, SCHEMA, RULES, GRAPH, TRAINED, FROZEN)
+NAMES = (CONFIG, SCHEMA, RULES, GRAPH, COOCCURRENCE, TRAINED, FROZEN)
 
 #: The version of the layout; raise it when a directory can no longer be read as before.
 FORMAT = 1
@@ -66,7 +71,10 @@ class SavedModel:
     def __post_init__(self) -> None:
         for file, each in self.knowledge.items():
             names = each.schema.names if isinstance(each, RuleSet) else each.names
-            self.knowledge[SCHEMA].check_names(names, file)
+            if file == COOCCURRENCE:
+                each.places(self.knowledge[SCHEMA].names)
+            else:
+                self.knowledge[SCHEMA].check_names(names, file)
 
 
 def write_directory(folder: Path, saved: SavedModel) -> None:
@@ -84,7 +92,7 @@ def write_directory(folder: Path, saved: SavedModel) -> None:
             "model": saved.model,
         }
         written[CONFIG].write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
-    for name in {RULES, GRAPH, FROZEN} - writers.keys():  # of a model that stood there before
+    for name in {RULES, GRAPH, COOCCURRENCE, FROZEN} - writers.keys():  # of a model that stood there before
         (folder / name).unlink(missing_ok=True)
 
 
@@ -105,6 +113,7 @@ def read_directory(folder: Path, kind: str) -> SavedModel:
             SCHEMA: lambda path: schema,
             RULES: lambda path: RuleSet.load(path, "all", schema),
             GRAPH: LabelGraph.load,
+            COOCCURRENCE: LabelGraph.load,
         }
         knowledge = {name: read(folder / name) for name, read in readers.items() if name in config["files"]}
         tensors = {name: load_file(folder / name) for name in (TRAINED, FROZEN) if name in config["files"]}

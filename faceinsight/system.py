@@ -21,6 +21,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.evidence_fit import fit_evidence
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
 from faceinsight.modules.bce import bce_sum_and_count
@@ -204,6 +205,9 @@ class AttributeSystem(TrainingSystem):
         bce_weight: weight of the BCE; 0 for the conditional objective alone.
         class_weight: ``balanced`` weighs each attribute's positives by negatives / positives of the training split.
         text_weight: weight of the mean next-token loss over the answers in the batch's texts; 0 reads no text.
+        training_evidence: what a network with evidence sees of it on training faces: ``leave_one_out`` fits the
+            evidence before training and gives each face its score from the regression on all others; ``in_sample`` fits
+            it and gives the fitted scores, which have seen the answer; ``fixed`` keeps evidence that was fitted before.
         gradient_checkpointing: compute the language model's layers again in the backward pass rather than keep what is
             in them; it holds for a frozen language model (:mod:`faceinsight.modules.recompute`).
 
@@ -223,6 +227,7 @@ class AttributeSystem(TrainingSystem):
         bce_weight: float = 1.0,
         class_weight: ClassWeight = "none",
         text_weight: float = 0.0,
+        training_evidence: Literal["leave_one_out", "in_sample", "fixed"] = "leave_one_out",
         gradient_checkpointing: bool = False,
         trained: list[str] | None = None,
         lr: float = 1e-3,
@@ -240,7 +245,8 @@ class AttributeSystem(TrainingSystem):
             )
         if gradient_checkpointing:
             self.network.language_model.checkpoint_layers()
-        self.text_weight = text_weight
+        self.text_weight, self.training_evidence = text_weight, training_evidence
+        self.left_out: Float[Tensor, "row observed"] | None = None
         self.rules, self.logical = rules, logical
         self.logical_weight, self.bce_weight, self.class_weight = logical_weight, bce_weight, class_weight
         self.register_buffer("pos_weight", None, persistent=False)
@@ -258,12 +264,45 @@ class AttributeSystem(TrainingSystem):
             labels = self.trainer.datamodule.train_labels()  # type: ignore[attr-defined]
             positive, negative = (labels == 1).sum(0), (labels == -1).sum(0)
             self.pos_weight = (negative / positive.clamp(min=1)).to(self.device)
+        if stage == "test" and self.evidence is not None and not self.evidence.fitted:
+            self.fit_evidence()  # there was nothing to train by gradient
+
+    @property
+    def evidence(self) -> Any:
+        """The network's evidence; None where it has none."""
+        return getattr(self.network, "evidence", None)
+
+    def on_fit_start(self) -> None:
+        """Fit the evidence, unless this training goes on from where one was interrupted."""
+        if self.evidence is not None and self.training_evidence != "fixed" and self.left_out is None:
+            self.fit_evidence()
+
+    def fit_evidence(self) -> None:
+        """Fit the network's evidence on the training faces of the trainer's data module, and keep their scores."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
+        self.left_out = fit_evidence(self.network, data, self.device)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Also keep the training faces' leave-one-out scores, so that the evidence is fitted once."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["left_out"] = self.left_out
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.left_out = checkpoint.get("left_out")
+
+    def training_scores(self, batch: FaceBatch) -> dict[str, Tensor]:
+        """The evidence's scores of training faces, as an argument of the network; none where it reads its own."""
+        if self.evidence is None or self.training_evidence != "leave_one_out" or self.left_out is None:
+            return {}
+        return {"scores": self.left_out.to(batch.labels.device)[batch.index.clamp(min=0)]}
 
     def forward(self, batch: FaceBatch) -> Float[Tensor, "batch attr"]:
         return self.network(batch.images, masks=batch.masks, features=batch.features).logits
 
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
-        output = self.network(batch.images, masks=batch.masks, features=batch.features)
+        scores = self.training_scores(batch)
+        output = self.network(batch.images, masks=batch.masks, features=batch.features, **scores)
         logits, labels = output.logits[batch.counted], batch.labels[batch.counted]
         terms = {"bce": mean_over_processes(*bce_sum_and_count(logits, labels, self.pos_weight, undefined=0))}
         loss = self.bce_weight * terms["bce"]

@@ -11,6 +11,7 @@ a pre-trained ViT and joins the image tokens; parser, sizes and the route ``regi
 from typing import Any
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -73,6 +74,10 @@ class RegionTokens(nn.Module):
         if image_tokens is None or grid is None:
             raise ValueError("the route 'region' pools image tokens: give image_tokens and their grid (rows, columns)")
         return pool_regions(image_tokens, grid, parsing, self.absent_below)
+
+    def places(self, features: Float[Tensor, "batch region feature"]) -> Float[Tensor, "batch number"]:
+        """Size, place and presence of every part, side by side: :data:`PLACE_FEATURES` numbers a part."""
+        return rearrange(features[..., -len(PLACE_FEATURES) :], "batch region number -> batch (region number)")
 
     def forward(self, features: Float[Tensor, "batch region feature"]) -> Float[Tensor, "batch region dim"]:
         """The trained step: pooled features to tokens."""

@@ -54,7 +54,7 @@ def freeze_around(module: nn.Module, trained: set[nn.Module], units: set[nn.Modu
             continue
         if inside & trained or (child not in units and inside & units):
             freeze_around(child, trained, units)
-        elif child.state_dict():
+        elif child.state_dict() and not getattr(child, "closed_form", False):
             setattr(module, name, Frozen(child))
 
 

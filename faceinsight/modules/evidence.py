@@ -1,0 +1,356 @@
+"""Evidence: logits that are linear in what frozen encoders saw, fitted in closed form in seconds.
+
+The steps, each a pure function here and together in :class:`Evidence`:
+
+1. ridge regression to the labels on the 0/1 scale, with the leave-one-out score of every training face;
+2. the co-occurrence gain (:mod:`faceinsight.modules.cooccurrence`), if there is one;
+3. a slope and an offset for each attribute, which turn scores into calibrated logits (Platt scaling).
+
+The leave-one-out score of a face comes from the regression on all other faces. What is trained on top of the evidence
+must see these scores on its training faces: the in-sample scores have seen the answer and leave nothing to learn.
+
+Not in the paper. Sources:
+    Ridge regression: Hoerl and Kennard 1970. Its leave-one-out residual, r_i / (1 - h_i): Allen 1974 (PRESS).
+    Fit the head first, then train what is below: LP-FT, https://arxiv.org/abs/2202.10054
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int8, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from faceinsight.errors import InputError
+from faceinsight.knowledge.schema import Schema
+from faceinsight.modules.calibration import platt_scaling, soft_logit
+from faceinsight.modules.cooccurrence import CooccurrenceGain
+
+__all__ = ["Evidence", "Gate", "RidgeFit", "pool_levels", "ridge"]
+
+#: A feature of a smaller standard deviation is constant, and is not read.
+STILL = 1e-6
+
+#: Penalties that are tried, as multiples of the number of features. Not in the paper.
+PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+
+def pool_levels(
+    tokens: Float[Tensor, "batch patch dim"], grid: tuple[int, int], levels: Sequence[tuple[int, int]]
+) -> Float[Tensor, "batch feature"]:
+    """Pool each slice of the tokens' numbers to a grid of its own, and lay all of them side by side.
+
+    Args:
+        tokens: in row-major order of the grid.
+        grid: rows and columns of the tokens.
+        levels: (width, side) of each slice: its numbers per token, and the rows and columns to which it is averaged.
+
+    Raises:
+        InputError: levels whose widths do not add up to the tokens' width, or tokens that do not fill the grid.
+
+    >>> tokens = torch.arange(8.0).reshape(1, 4, 2)  # a grid of 2 x 2, two numbers a token
+    >>> pool_levels(tokens, (2, 2), [(1, 2), (1, 1)])  # the first number in each place, the second averaged
+    tensor([[0., 2., 4., 6., 4.]])
+    """
+    widths = [width for width, _ in levels]
+    if sum(widths) != tokens.shape[2] or grid[0] * grid[1] != tokens.shape[1]:
+        raise InputError(
+            f"tokens of {tokens.shape[1]} places and {tokens.shape[2]} numbers, but a grid of {grid[0]} x {grid[1]} "
+            f"and levels of {' + '.join(map(str, widths))} numbers; give the grid and levels of this encoder"
+        )
+    maps = rearrange(tokens, "batch (row column) dim -> batch dim row column", row=grid[0])
+    parts = zip(maps.split(widths, dim=1), levels, strict=True)
+    return torch.cat([F.adaptive_avg_pool2d(part, side).flatten(1) for part, (_, side) in parts], dim=1)
+
+
+@dataclass(frozen=True)
+class RidgeFit:
+    """Ridge regressions of all attributes on the same features.
+
+    Args:
+        weight: of the features.
+        bias: the intercepts.
+        left_out: each face's score from the regression on all other faces. Where the face's own label is undefined,
+            no regression has seen it, and its score is the fitted one.
+        penalty: the chosen penalty; one for all attributes.
+        errors: mean squared leave-one-out error of each penalty, in units of the labels' variance.
+    """
+
+    weight: Float[Tensor, "attr feature"]
+    bias: Float[Tensor, "attr"]
+    left_out: Float[Tensor, "face attr"]
+    penalty: float
+    errors: dict[float, float]
+
+
+def ridge(
+    inputs: Float[Tensor, "face feature"], labels: Int8[Tensor, "face attr"], penalties: Sequence[float]
+) -> RidgeFit:
+    """Minimise ``|y - X w - b|^2 + penalty |w|^2``, y 1 for yes and 0 for no, each attribute over its defined labels.
+
+    The intercept is not penalised. One penalty serves all attributes: the one with the least squared leave-one-out
+    error, each attribute's in units of its labels' variance. Attributes that are defined on the same faces are solved
+    together, by the smaller of the two Gram matrices. An attribute that never varies, or is defined on fewer than two
+    faces, gets zero weights and its share of yes (0.5 where nothing is defined).
+
+    Args:
+        inputs: standardised features; give float64.
+        labels: 1, -1 and 0 (undefined).
+        penalties: to choose from; above 0.
+
+    Raises:
+        InputError: no penalty, or one that is not above 0; or features that are not finite.
+
+    >>> fit = ridge(torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[-1], [-1], [1]], dtype=torch.int8), [0.5])
+    >>> fit.weight.squeeze(), fit.bias.squeeze()  # without a penalty 1/2 and -1/6
+    (tensor(0.4000), tensor(-0.0667))
+    >>> fit.left_out[:2].squeeze()  # the first from a regression on the others alone
+    tensor([-0.2500,  0.5000])
+    """
+    if min(penalties, default=0) <= 0:
+        raise InputError(f"penalties must be above 0, at least one of them, got {list(penalties)}")
+    if not torch.isfinite(inputs).all():
+        raise InputError("the features hold values that are not finite; check the encoder that made them")
+    size = (len(penalties), labels.shape[1])
+    defined = labels != 0
+    targets = (labels == 1).to(inputs)
+    share = torch.where(defined.any(0), (targets * defined).sum(0) / defined.sum(0).clamp(min=1), 0.5)
+    weight = inputs.new_zeros(*size, inputs.shape[1])
+    bias = share.expand(size).clone()
+    left_out = share.expand(len(penalties), *labels.shape).clone()
+    varying = ((targets * defined).sum(0) > 0) & ((1 - targets) * defined).sum(0).gt(0)
+    for faces, columns in _patterns(defined, varying):
+        middle = inputs[faces].mean(0)
+        centred, wanted = inputs[faces] - middle, targets[faces][:, columns] - share[columns]
+        for number, (solution, out) in enumerate(_solve(centred, wanted, penalties)):
+            weight[number, columns], bias[number, columns] = solution.T, share[columns] - middle @ solution
+            scores = inputs @ solution + bias[number, columns]
+            scores[faces] = out + share[columns]
+            left_out[number][:, columns] = scores
+    squared = ((left_out - targets).square() * defined).sum(1) / defined.sum(0).clamp(min=1)
+    relative = squared[:, varying] / (share * (1 - share))[varying]
+    error = relative.mean(1) if varying.any() else torch.zeros(len(penalties))
+    best = int(error.argmin())
+    errors = dict(zip(map(float, penalties), error.tolist(), strict=True))
+    return RidgeFit(weight[best], bias[best], left_out[best], float(penalties[best]), errors)
+
+
+def _patterns(
+    defined: Bool[Tensor, "face attr"], varying: Bool[Tensor, " attr"]
+) -> Iterator[tuple[Bool[Tensor, " face"], Int64[Tensor, " some"]]]:
+    """Sets of attributes that are defined on the same faces, with those faces; without attributes that never vary."""
+    columns = varying.nonzero().flatten()
+    patterns, kind = defined[:, columns].unique(dim=1, return_inverse=True)
+    for number, faces in enumerate(patterns.unbind(1)):
+        yield faces, columns[kind == number]
+
+
+def _solve(
+    inputs: Float[Tensor, "face feature"], targets: Float[Tensor, "face attr"], penalties: Sequence[float]
+) -> Iterator[tuple[Float[Tensor, "feature attr"], Float[Tensor, "face attr"]]]:
+    """For each penalty the weights, and the leave-one-out scores; inputs and targets are centred.
+
+    The residual of face i without face i is ``r_i / (1 - h_i - 1/n)``: h is the diagonal of the hat matrix of the
+    centred problem, 1/n is what the intercept adds to it.
+    """
+    faces = len(inputs)
+    dual = faces < inputs.shape[1]
+    gram = inputs @ inputs.T if dual else inputs.T @ inputs
+    for penalty in penalties:
+        factor = torch.linalg.cholesky(gram + penalty * torch.eye(len(gram)).to(gram))
+        if dual:
+            solution = torch.cholesky_solve(targets, factor)
+            weight, residual = inputs.T @ solution, penalty * solution
+            unseen = penalty * torch.cholesky_inverse(factor).diagonal()
+        else:
+            weight = torch.cholesky_solve(inputs.T @ targets, factor)
+            residual = targets - inputs @ weight
+            unseen = 1 - torch.linalg.solve_triangular(factor, inputs.T, upper=False).square().sum(0)
+        yield weight, targets - residual / (unseen - 1 / faces)[:, None]
+
+
+class Evidence(nn.Module):
+    """Linear evidence for every attribute, fitted once in closed form and saved with the model; nothing here is trained
+    by gradient, unless the gain is.
+
+    Args:
+        num_features: numbers that describe one face, see :func:`pool_levels`.
+        names: the attributes that it is fitted on, in the order of the labels.
+        gain: a :class:`~faceinsight.modules.cooccurrence.CooccurrenceGain` that observes these attributes; or None.
+        sources: what is read of a face: ``image`` (the image tokens, pooled), ``places`` (size and place of the face's
+            parts), ``parts`` (places and appearance of the face's parts).
+        penalties: to choose from by leave-one-out, as multiples of ``num_features``.
+
+    Raises:
+        InputError: a gain that observes other attributes, or an unknown source.
+
+    >>> evidence = Evidence(num_features=3, names=["Bald", "Hat"])
+    >>> draw = torch.Generator().manual_seed(0)
+    >>> inputs = torch.randn(50, 3, generator=draw)
+    >>> left_out = evidence.fit(inputs, torch.where(inputs[:, :2] > 0, 1, -1).to(torch.int8))
+    >>> evidence(inputs).shape, left_out.shape
+    (torch.Size([50, 2]), torch.Size([50, 2]))
+    """
+
+    #: fitted, not trained: there is nothing in it to freeze
+    closed_form = True
+
+    centre: Tensor
+    scale: Tensor
+    weight: Tensor
+    bias: Tensor
+    slope: Tensor
+    offset: Tensor
+    faces: Tensor
+
+    def __init__(
+        self,
+        *,
+        num_features: int,
+        names: Sequence[str],
+        gain: CooccurrenceGain | None = None,
+        sources: Sequence[str] = ("image", "places"),
+        penalties: Sequence[float] = PENALTIES,
+    ) -> None:
+        super().__init__()
+        if unknown := set(sources) - {"image", "places", "parts"} or not sources:
+            raise InputError(f"sources are image, places and parts, got {unknown or 'none'}")
+        if gain is not None and gain.observed != [*names]:
+            raise InputError(
+                f"the gain observes {len(gain.observed)} attributes, the evidence is of {len(names)} others, or in "
+                "another order; build the gain with observed=names"
+            )
+        self.num_features, self.names, self.gain = num_features, list(names), gain
+        self.sources, self.penalties = list(sources), list(penalties)
+        attrs = len(self.names)
+        for name, tensor in {
+            "centre": torch.zeros(num_features),
+            "scale": torch.ones(num_features),
+            "weight": torch.zeros(attrs, num_features),
+            "bias": torch.full((attrs,), 0.5),
+            "slope": torch.ones(attrs),
+            "offset": torch.zeros(attrs),
+            "faces": torch.zeros(attrs, dtype=torch.int64),
+        }.items():
+            self.register_buffer(name, tensor)
+
+    @classmethod
+    def for_schema(
+        cls,
+        *,
+        schema: Schema,
+        num_features: int,
+        gain: CooccurrenceGain | None = None,
+        sources: Sequence[str] = ("image", "places"),
+        penalties: Sequence[float] = PENALTIES,
+    ) -> "Evidence":
+        """Build the evidence for a schema's attributes: the class path for an experiment file."""
+        return cls(num_features=num_features, names=schema.names, gain=gain, sources=sources, penalties=penalties)
+
+    @property
+    def asked(self) -> list[str]:
+        """The attributes of the logits: those of the gain, if there is one."""
+        return self.names if self.gain is None else self.gain.asked
+
+    @property
+    def fitted(self) -> bool:
+        """Whether :meth:`fit` has been called, here or before it was saved."""
+        return bool(self.faces.any())
+
+    @torch.no_grad()
+    def fit(
+        self, inputs: Float[Tensor, "face feature"], labels: Int8[Tensor, "face attr"]
+    ) -> Float[Tensor, "face observed"]:
+        """Fit ridge, gain and calibration on the training faces, and return their leave-one-out scores.
+
+        The features are standardised by the mean and the standard deviation of these faces. The scores are those
+        before gain and calibration: give them to :meth:`logits`. Computed in float64.
+
+        Raises:
+            InputError: fewer than two faces, another number of features, or labels of another number of attributes.
+        """
+        if len(inputs) < 2 or inputs.shape[1] != self.num_features or labels.shape != (len(inputs), len(self.names)):
+            raise InputError(
+                f"evidence of {self.num_features} features for {len(self.names)} attributes needs at least two faces; "
+                f"got features {list(inputs.shape)} and labels {list(labels.shape)}; "
+                f"set num_features={inputs.shape[1]} if the encoder is the right one"
+            )
+        wide = inputs.double()
+        deviation = wide.std(0, correction=0)
+        centre, scale = wide.mean(0), torch.where(deviation > STILL, 1 / deviation.clamp(min=STILL), 0.0)
+        fit = ridge((wide - centre) * scale, labels, [each * self.num_features for each in self.penalties])
+        scores = fit.left_out
+        if self.gain is not None:
+            self.gain.fit(scores, labels)
+            scores = self.gain(scores)[:, [self.gain.asked.index(name) for name in self.names]]
+        slope, offset = platt_scaling(scores, labels)
+        for name, tensor in {
+            "centre": centre,
+            "scale": scale,
+            "weight": fit.weight,
+            "bias": fit.bias,
+            "slope": slope,
+            "offset": offset,
+            "faces": (labels != 0).sum(0),
+        }.items():
+            getattr(self, name).copy_(tensor)
+        return fit.left_out.to(inputs.dtype)
+
+    def scores(self, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch observed"]:
+        """The regressions' scores on the 0/1 scale, before gain and calibration."""
+        return F.linear((inputs - self.centre) * self.scale, self.weight, self.bias)
+
+    def logits(self, scores: Float[Tensor, "batch observed"]) -> Float[Tensor, "batch asked"]:
+        """Scores, fitted or left out, through gain and calibration.
+
+        An attribute that the labelled faces do not tell has no calibration of its own: its logit is that of the gain's
+        estimate (:func:`~faceinsight.modules.calibration.soft_logit`).
+        """
+        if self.gain is None:
+            return self.slope * scores + self.offset
+        estimate = self.gain(scores)
+        told = self.gain.told
+        at = torch.tensor([self.names.index(name) if name in self.names else 0 for name in self.asked])
+        return torch.where(told, self.slope[at] * estimate + self.offset[at], soft_logit(estimate))
+
+    def forward(self, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch asked"]:
+        """Logits of the asked attributes.
+
+        Raises:
+            InputError: the evidence was never fitted.
+        """
+        if not self.fitted:
+            raise InputError(
+                "the evidence is not fitted: call evidence.fit(inputs, labels) on the training faces, or train the "
+                "model with an AttributeSystem, which fits it first"
+            )
+        return self.logits(self.scores(inputs))
+
+
+class Gate(nn.Module):
+    """How much of the language model's reading is added to the evidence: one trained number g, ``e + g r``.
+
+    It starts small: the model then begins as its evidence, and the reading still has a gradient. Not in the paper;
+    compare ReZero, https://arxiv.org/abs/2003.04887.
+
+    Args:
+        start: g before training.
+
+    Raises:
+        InputError: a start of 0, at which nothing in the reading would ever have a gradient.
+
+    >>> Gate(start=0.5)(torch.tensor([2.0])).item()
+    1.0
+    """
+
+    def __init__(self, *, start: float = 0.1) -> None:
+        super().__init__()
+        if start == 0:
+            raise InputError("a gate that starts at 0 lets no gradient into the reading; start it small, such as 0.1")
+        self.start = start
+        self.scale = nn.Parameter(torch.tensor(float(start)))
+
+    def forward(self, reading: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        return self.scale * reading
