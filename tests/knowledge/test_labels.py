@@ -28,7 +28,11 @@ from faceinsight.knowledge.mining import mine
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.bce import bce_sum_and_count, masked_bce
+from faceinsight.modules.calibration import log_likelihood, platt_scaling
 from faceinsight.modules.constrained import ConstrainedBernoulli
+from faceinsight.modules.cooccurrence import fit_score_model
+from faceinsight.modules.evidence import Evidence
+from faceinsight.modules.evidence import ridge as left_out_ridge
 from faceinsight.modules.logical import LogicalConstraint, broken_components, conditional_loss
 
 SCHEMA = Schema.from_dict(
@@ -81,6 +85,11 @@ DOORS: dict[str, Door] = {
     "constant attributes": lambda labels, **said: constant_attributes(labels, SCHEMA, **said),
     "prior": lambda labels, **said: positive_share(labels, **said),
     "ridge": lambda labels, **said: ridge(PROBABILITY, labels, [1.0], **said)[0],
+    "leave-one-out ridge": lambda labels, **said: left_out_ridge(PROBABILITY, labels, [1.0], **said).weight,
+    "evidence": lambda labels, **said: Evidence(num_features=3, names=SCHEMA.names).fit(PROBABILITY, labels, **said),
+    "calibration": lambda labels, **said: platt_scaling(PROBABILITY, labels, **said),
+    "likelihood": lambda labels, **said: log_likelihood(PROBABILITY, labels, **said),
+    "score model": lambda labels, **said: fit_score_model(PROBABILITY, labels, **said).noise,
     "bce": lambda labels, **said: masked_bce(LOGITS, labels, **said),
     "bce in parts": lambda labels, **said: bce_sum_and_count(LOGITS, labels, **said)[0],
     "conditional loss": lambda labels, **said: conditional_loss(LOGITS, labels, RULES, **said),
