@@ -159,7 +159,7 @@ def lint(
     try:
         read = RuleSet.load(rules, strength=strength, schema=None if schema is None else Schema.load(schema))
     except RuleSyntaxError as error:
-        complain(f"{rules}: {told(error)}")
+        complain(told(error))
         return 1
     report = read.lint() if labels is None else linted(read, labels, split, by)
     Console().print(report)

@@ -1,8 +1,11 @@
 """What an error says to the person who can mend it."""
 
+import os
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["InputError", "plain_cause", "raised_in"]
+__all__ = ["InputError", "named", "plain_cause", "raised_in"]
 
 
 class InputError(ValueError):
@@ -17,6 +20,24 @@ class InputError(ValueError):
         ...
     faceinsight.errors.InputError: threshold is 1.5; it must be from 0 to 1
     """
+
+
+@contextmanager
+def named(place: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the file, or another place, in front of the message of an :class:`InputError` that does not name it.
+
+    >>> with named("mine.yaml"):
+    ...     raise InputError("no attributes")
+    Traceback (most recent call last):
+        ...
+    faceinsight.errors.InputError: mine.yaml: no attributes
+    """
+    try:
+        yield
+    except InputError as error:
+        if error.args and str(place) not in str(error):
+            error.args = (f"{place}: {error}", *error.args[1:])
+        raise
 
 
 def raised_in(error: BaseException) -> str:

@@ -363,6 +363,10 @@ class LabelGraph:
             InputError: the file is not a label graph; what is wrong is named.
         """
         names, settings, tables = graph_from_text(path)
+        try:
+            given = GraphSettings(**settings)
+        except (TypeError, InputError) as error:
+            raise InputError(f"{path}: settings: {error}") from error
         weights = tables.pop("weights").float()
         counts = PairCounts(**{name: table.long() for name, table in tables.items()})
-        return cls(names, weights, counts, GraphSettings(**settings))
+        return cls(names, weights, counts, given)

@@ -17,12 +17,12 @@ import yaml
 from jaxtyping import Bool, Int8
 from torch import Tensor
 
-from faceinsight.errors import InputError
-from faceinsight.files import plain_yaml, write_text
+from faceinsight.errors import InputError, named
+from faceinsight.files import plain_yaml, read_text, write_text
 from faceinsight.knowledge.components import Component, find_components, is_satisfiable
 from faceinsight.knowledge.formula import Formula, Not, columns
 from faceinsight.knowledge.language import RuleSyntaxError, UnknownNameError, parse_rules, with_notes
-from faceinsight.knowledge.schema import Group, Schema, catalog_names, read_catalog
+from faceinsight.knowledge.schema import Group, Schema, catalog_names, read_catalog, short
 
 if TYPE_CHECKING:
     from faceinsight.knowledge.lint import LintReport
@@ -168,6 +168,8 @@ class RuleSet:
         """
         if isinstance(text, str):
             return cls(schema, tuple(Rule(str(formula), formula, strength) for formula in parse_rules(text, schema)))
+        if not isinstance(text, Sequence):
+            raise InputError(f"{strength} rules are a text or a list, got {short(text)}")
         rules: list[Rule] = []
         unknown: list[UnknownNameError] = []
         for number, entry in enumerate(text, 1):
@@ -184,6 +186,8 @@ class RuleSet:
         cls, data: Mapping[str, Any], schema: Schema, strength: Literal["logical", "all"] = "all"
     ) -> "RuleSet":
         """Build the rules from a catalog's ``rules`` or from :meth:`to_dict`, logical ones first."""
+        if not isinstance(data, Mapping):
+            raise InputError(f"'rules' are a mapping of 'logical' and 'statistical' to lists, got {short(data)}")
         if unknown := data.keys() - {"logical", "statistical"}:
             raise InputError(f"unknown rule strengths {sorted(unknown)}; rules are 'logical' or 'statistical'")
         rules = cls.parse(data.get("logical") or (), schema).rules
@@ -209,9 +213,18 @@ class RuleSet:
             strength: ``all`` adds the statistical rules.
             schema: the attributes; needed unless the file has its own, and then the rules are read over these.
         """
+        with named(name_or_path):
+            return cls._loaded(name_or_path, strength, schema)
+
+    @classmethod
+    def _loaded(
+        cls, name_or_path: str | os.PathLike[str], strength: Literal["logical", "all"], schema: Schema | None
+    ) -> "RuleSet":
+        """As :meth:`load`; errors need not name the file."""
         path = Path(name_or_path)
-        if str(name_or_path) not in catalog_names() and path.is_file():
-            data = plain_yaml(path.read_text("utf-8")) if path.suffix in (".yaml", ".yml") else path.read_text("utf-8")
+        if str(name_or_path) not in catalog_names() and path.exists():
+            text = read_text(path)
+            data = plain_yaml(text, path, as_text=True) if path.suffix in (".yaml", ".yml") else text
             if not isinstance(data, Mapping):  # rule text, or a YAML list of it
                 return cls.parse(data or (), _needed(schema, path))
             if "attributes" not in data:
@@ -233,8 +246,11 @@ def group_rules(groups: Iterable[Group], schema: Schema) -> tuple[Rule, ...]:
 def _entry(entry: str | Mapping[str, str], number: int, schema: Schema, strength: Strength) -> list[Rule]:
     if isinstance(entry, str):
         entry = {"rule": entry}
-    if not isinstance(entry, Mapping) or "rule" not in entry or entry.keys() - {"rule", "source"}:
-        raise InputError(f"{strength} rule {number}: an entry is a text, or has 'rule' and 'source'; got {entry!r}")
+    whole = isinstance(entry, Mapping) and {"rule"} <= entry.keys() <= {"rule", "source"}
+    if not whole or not all(isinstance(each, str) for each in entry.values()):
+        raise InputError(
+            f"{strength} rule {number}: an entry is a text, or has 'rule' and 'source'; got {short(entry)}"
+        )
     try:
         formulas = parse_rules(entry["rule"], schema)
     except RuleSyntaxError as error:
