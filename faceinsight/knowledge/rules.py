@@ -166,6 +166,11 @@ class RuleSet:
             RuleSyntaxError: with line, column and what was expected; in a list the entry is named too.
             UnknownNameError: names that the schema does not have: the first, and the others as its notes.
         """
+        return cls._parsed(text, schema, strength)
+
+    @classmethod
+    def _parsed(cls, text: Any, schema: Schema, strength: Strength) -> "RuleSet":
+        """As :meth:`parse`, of whatever a file holds."""
         if isinstance(text, str):
             return cls(schema, tuple(Rule(str(formula), formula, strength) for formula in parse_rules(text, schema)))
         if not isinstance(text, Sequence):
@@ -182,17 +187,15 @@ class RuleSet:
         return cls(schema, tuple(rules))
 
     @classmethod
-    def from_dict(
-        cls, data: Mapping[str, Any], schema: Schema, strength: Literal["logical", "all"] = "all"
-    ) -> "RuleSet":
+    def from_dict(cls, data: Any, schema: Schema, strength: Literal["logical", "all"] = "all") -> "RuleSet":
         """Build the rules from a catalog's ``rules`` or from :meth:`to_dict`, logical ones first."""
         if not isinstance(data, Mapping):
             raise InputError(f"'rules' are a mapping of 'logical' and 'statistical' to lists, got {short(data)}")
         if unknown := data.keys() - {"logical", "statistical"}:
             raise InputError(f"unknown rule strengths {sorted(unknown)}; rules are 'logical' or 'statistical'")
-        rules = cls.parse(data.get("logical") or (), schema).rules
+        rules = cls._parsed(data.get("logical") or (), schema, "logical").rules
         if strength == "all":
-            rules += cls.parse(data.get("statistical") or (), schema, "statistical").rules
+            rules += cls._parsed(data.get("statistical") or (), schema, "statistical").rules
         return cls(schema, rules)
 
     @classmethod
@@ -226,7 +229,7 @@ class RuleSet:
             text = read_text(path)
             data = plain_yaml(text, path, as_text=True) if path.suffix in (".yaml", ".yml") else text
             if not isinstance(data, Mapping):  # rule text, or a YAML list of it
-                return cls.parse(data or (), _needed(schema, path))
+                return cls._parsed(data or (), _needed(schema, path), "logical")
             if "attributes" not in data:
                 return cls.from_dict(data.get("rules") or {}, _needed(schema, path), strength)
         catalog = read_catalog(str(name_or_path))
@@ -243,7 +246,7 @@ def group_rules(groups: Iterable[Group], schema: Schema) -> tuple[Rule, ...]:
     return tuple(rule for rule in RuleSet.parse(entries, schema) if is_satisfiable([Not(rule.formula)]))
 
 
-def _entry(entry: str | Mapping[str, str], number: int, schema: Schema, strength: Strength) -> list[Rule]:
+def _entry(entry: Any, number: int, schema: Schema, strength: Strength) -> list[Rule]:
     if isinstance(entry, str):
         entry = {"rule": entry}
     whole = isinstance(entry, Mapping) and {"rule"} <= entry.keys() <= {"rule", "source"}

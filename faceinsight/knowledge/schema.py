@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from jaxtyping import Int8, Shaped
@@ -71,9 +71,6 @@ class Attribute:
 
     def __post_init__(self) -> None:
         check_name(self.name, "an attribute")
-        for said in (self.prompt, *self.questions):
-            if not isinstance(said, str):
-                raise InputError(f"attribute {self.name!r}: a prompt is text, got {said!r}; quote it")
         if not all(each.strip() for each in (*self.questions, *(() if self.questions else (self.prompt,)))):
             raise InputError(f"attribute {self.name!r} has an empty prompt; write what follows 'a person'")
 
@@ -100,7 +97,7 @@ class Group:
             *((f"a label of group {self.name!r}", each) for each in self.labels),
         ):
             check_name(name, what)
-        kinds = ("exactly_one", "at_most_one", "ordinal")
+        kinds = get_args(GroupKind)
         if self.kind not in kinds:
             raise InputError(f"group {self.name!r}: kind must be one of {kinds}, got {self.kind!r}")
         if len(self.labels) < 2:
@@ -295,20 +292,27 @@ class Schema:
             return cls.from_dict(catalog)
 
 
-def attribute_from(name: str, told: Any) -> Attribute:
+def attribute_from(name: Any, told: Any) -> Attribute:
     """An attribute as a catalog tells it: by its prompt alone, or by a prompt and questions of its own."""
+    check_name(name, "an attribute")
     if not isinstance(told, Mapping):
-        return Attribute(name, told)
+        told = {"prompt": told}
     if "prompt" not in told or not isinstance(told.get("questions", []), list) or told.keys() - {"prompt", "questions"}:
         raise InputError(f"attribute {name!r} needs a 'prompt' and may have a list of 'questions', got {short(told)}")
-    return Attribute(name, told["prompt"], tuple(told.get("questions", ())))
+    questions = told.get("questions", [])
+    if wrong := [each for each in (told["prompt"], *questions) if not isinstance(each, str)]:
+        raise InputError(f"attribute {name!r}: a prompt is text, got {short(wrong[0])}; quote it")
+    return Attribute(name, told["prompt"], tuple(questions))
 
 
-def group_from(name: str, told: Any) -> Group:
+def group_from(name: Any, told: Any) -> Group:
     """A group as a catalog tells it: its kind, its labels, and for ages the years of each."""
+    check_name(name, "a group")
     if not isinstance(told, Mapping) or not {"kind", "labels"} <= told.keys() or told.keys() - GROUP_KEYS:
         raise InputError(f"group {name!r} needs 'kind' and 'labels', and may have 'years', got {short(told)}")
-    labels = told["labels"]
+    kind, labels = told["kind"], told["labels"]
+    if kind not in get_args(GroupKind):
+        raise InputError(f"group {name!r}: kind must be one of {get_args(GroupKind)}, got {short(kind)}")
     if isinstance(labels, list):  # each label is an attribute of that name
         for label in labels:
             check_name(label, f"a label of group {name!r}")
@@ -321,7 +325,7 @@ def group_from(name: str, told: Any) -> Group:
         years = tuple((int(first), int(last)) for first, last in told["years"]) if "years" in told else None
     except (TypeError, ValueError) as error:
         raise InputError(f"group {name!r}: years are pairs of numbers, got {short(told['years'])}") from error
-    return Group(name=name, kind=told["kind"], labels=dict(labels), years=years)
+    return Group(name=name, kind=kind, labels=dict(labels), years=years)
 
 
 def check_name(name: Any, what: str) -> None:
