@@ -23,6 +23,7 @@ from faceinsight.data.face_texts import FaceTexts
 from faceinsight.data.images import BrokenImageError, Crop, path_within, read_image, read_mask
 from faceinsight.data.table import FaceTable
 from faceinsight.errors import InputError
+from faceinsight.files import plain_file
 
 __all__ = ["FaceDataset", "FaceReader", "broken_files", "without_broken"]
 
@@ -231,4 +232,4 @@ def digest(path: Path) -> str:
 @lru_cache(maxsize=2**19)
 def digest_of(path: Path, state: State) -> str:
     """As :func:`digest`, read once for each state of the file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(plain_file(path).read_bytes()).hexdigest()
