@@ -7,7 +7,7 @@ aliases no further than people write it.
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,7 +16,16 @@ import yaml
 
 from faceinsight.errors import InputError
 
-__all__ = ["opened_text", "plain_file", "plain_yaml", "read_text", "replacing", "write_text"]
+__all__ = [
+    "check_file_names",
+    "names_in",
+    "opened_text",
+    "plain_file",
+    "plain_yaml",
+    "read_text",
+    "replacing",
+    "write_text",
+]
 
 #: How deep YAML may be nested.
 MAX_DEPTH = 100
@@ -95,6 +104,28 @@ def plain_file(path: str | os.PathLike[str]) -> Path:
     if kind != stat.S_IFREG:
         raise InputError(f"{path} is {KINDS.get(kind, 'something else')}, not a plain file")
     return Path(path)
+
+
+def check_file_names(names: Iterable[str], folder: str | os.PathLike[str]) -> None:
+    """Refuse file names that cannot stand in a list: not UTF-8, or with a line end or a zero byte.
+
+    Raises:
+        InputError: the first such name, and how to mend it.
+    """
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{folder}: the file name {name!r} is not UTF-8; rename it") from error
+        if "\n" in name or "\r" in name or "\0" in name:
+            raise InputError(f"{folder}: the file name {name!r} has a line end or a zero byte; rename it")
+
+
+def names_in(folder: str | os.PathLike[str]) -> list[str]:
+    """The names in a folder, sorted; raises as :func:`check_file_names` does."""
+    names = sorted(os.listdir(folder))
+    check_file_names(names, folder)
+    return names
 
 
 @contextmanager

@@ -12,7 +12,7 @@ then the attributes) and against VGGFace2's readme (a folder for each identity, 
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from faceinsight.data.celeba_lists import check_header, checked_values, label_va
 from faceinsight.data.hashed_split import hashed_split
 from faceinsight.data.table import FaceTable, Split
 from faceinsight.errors import InputError
+from faceinsight.files import opened_text
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["MAADFace"]
@@ -149,9 +150,11 @@ def read_list(path: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Series, tupl
     labels: list[pd.DataFrame] = []
     people: list[pd.Series] = []
     unused: tuple[str, ...] = ()
+    options: dict[str, Any] = {"dtype": {IDENTITY: str}, "skipinitialspace": True, "keep_default_na": False}
     try:
-        with pd.read_csv(path, index_col=0, dtype={IDENTITY: str}, skipinitialspace=True, chunksize=LINES) as pieces:
+        with opened_text(path) as lines, pd.read_csv(lines, index_col=0, chunksize=LINES, **options) as pieces:
             for piece in pieces:
+                piece.index = piece.index.astype(str)
                 if piece.empty:  # a header and nothing below it
                     continue
                 unused = check_header(path, list(piece.columns), schema.name, [IDENTITY, *schema.names])

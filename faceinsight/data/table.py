@@ -11,6 +11,7 @@ from torch import Tensor
 
 from faceinsight.data.face_box import Edges, file_and_box
 from faceinsight.errors import InputError
+from faceinsight.files import check_file_names
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["FaceSource", "FaceTable", "Split"]
@@ -64,6 +65,7 @@ class FaceTable:
             raise InputError(f"every field needs one row for each face, got {lengths}")
         if len(set(self.files)) < len(self.files):
             raise InputError(f"a file may be named once only, {_first_repeated(self.files)!r} is named again")
+        check_file_names(self.files, self.root)
         if unknown := set(self.split) - set(SPLITS):
             raise InputError(f"a split is one of {list(SPLITS)}, got {sorted(unknown)}")
         object.__setattr__(self, "labels", self.schema.check_labels(self.labels, undefined=self.undefined))

@@ -21,6 +21,7 @@ from faceinsight.data.celeba_lists import counted
 from faceinsight.data.hashed_split import hashed_split
 from faceinsight.data.table import FaceTable
 from faceinsight.errors import InputError
+from faceinsight.files import names_in
 from faceinsight.knowledge.schema import Group, Schema
 
 __all__ = ["UTKFace", "age_in_years"]
@@ -150,4 +151,4 @@ def age_bin(years: int, ages: Group) -> str:
 
 def picture_names(folder: Path) -> list[str]:
     """The pictures of a folder, sorted."""
-    return sorted(name for name in os.listdir(folder) if name.lower().endswith((".jpg", ".jpeg", ".png")))
+    return [name for name in names_in(folder) if name.lower().endswith((".jpg", ".jpeg", ".png"))]

@@ -20,7 +20,8 @@ __all__ = ["ZERO_ONE", "three_valued"]
 #: How labels of 0 and 1 are refused, after what they are labels of.
 ZERO_ONE = (
     "0 and 1, but 0 means undefined here; write -1 where the answer is no, or give booleans. If they are right as they "
-    "are, say what is undefined: undefined=0, or undefined=-1 (or any other value) where 0 is no"
+    "are, say what is undefined: undefined=0, or undefined=-1 (or any other value) where 0 is no (on the command "
+    "line --undefined 0 or -1)"
 )
 
 

@@ -114,7 +114,7 @@ def test_masks_are_found_or_named(root: Path, schema: Schema) -> None:
     [
         (ATTRIBUTES, "01.png  1", "01.png  2", "Bald of 01.png is 2; labels are 1, -1 or 0"),
         (ATTRIBUTES, "01.png  1 -1", "01.png  1 yes", "Bangs of 01.png is yes; labels are 1, -1 or 0"),
-        (ATTRIBUTES, "12.png -1 -1  1\n", "12.png -1 -1", "Smiling of 12.png is nan; labels are"),
+        (ATTRIBUTES, "12.png -1 -1  1\n", "12.png -1 -1", "Smiling of 12.png is ''; labels are"),
         (ATTRIBUTES, "12.png -1 -1  1\n", "", "11 rows, but its first line says 12; get the file again"),
         (ATTRIBUTES, "02.png  1", "02.png  1 1", "Expected 4 fields in line 4, saw 5"),
         (ATTRIBUTES, "01.png  1", "01.png  1 1", "each line has a file name and 3 values, got 4"),

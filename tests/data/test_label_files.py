@@ -68,7 +68,7 @@ def test_a_split_file_says_which_faces_and_in_which_order(table: Path, schema: S
         ("Bangs,", "Bang,", r"missing columns \['Bangs'\] of schema 'custom'; columns that the schema does not have: "),
         ("person", "Bald", "the header names a column twice"),
         ("8,1,-1,2", "8,2,-1,2", "Bangs of 3.png is 2; labels are 1, -1 or 0"),
-        ("8,1,-1,2", "8,,-1,2", "Bangs of 3.png is nan; labels are 1, -1 or 0"),
+        ("8,1,-1,2", "8,,-1,2", "Bangs of 3.png is ''; labels are 1, -1 or 0"),
         ("8,1,-1,2", "8,1,-1,2,5", "Expected 6 fields in line 4, saw 7"),
         ("-1,2\n", "-1,3\n", r"a split is train, val \(valid\) or test, or 0, 1, 2 for these; got \['3'\]"),
         ("3.png", "01.png", "01.png is listed twice"),
