@@ -45,7 +45,7 @@ class FaceTable:
     schema: Schema
     root: Path
     files: tuple[str, ...]
-    labels: Shaped[Tensor, "face attr"]
+    labels: Shaped[Tensor, "..."]
     split: tuple[str, ...]
     identity: Int64[Tensor, " face"]
     mask_root: Path | None = None

@@ -160,7 +160,7 @@ class LabelGraph:
     @classmethod
     def from_labels(
         cls,
-        labels: Shaped[Tensor, "face attr"],
+        labels: Shaped[Tensor, "..."],
         schema: Schema,
         *,
         threshold: float | None = None,

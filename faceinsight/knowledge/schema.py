@@ -192,7 +192,7 @@ class Schema:
             raise UnknownAttributeError(name, self.names) from None
 
     def check_labels(
-        self, labels: Shaped[Tensor, "face _"], *, undefined: int | float | None = None
+        self, labels: Shaped[Tensor, "..."], *, undefined: int | float | None = None
     ) -> Int8[Tensor, "face attr"]:
         """Return ``labels`` as int8 ``[face, attr]``: 1 yes, -1 no, 0 undefined; booleans become 1 and -1.
 
