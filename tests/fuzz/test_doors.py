@@ -235,7 +235,7 @@ SAME = [
     ("[20_29, 30_39]", "[ 20_29,30_39 ]"),
     ("\n", "\r\n"),
     ("name: mine", "\ufeffname: mine"),
-    ("with a goatee", "'with a goatee'"),
+    ("who is a man", "'who is a man'"),
     ("- Goatee -> Male", "- 'Goatee -> (Male)'"),
 ]
 #: Text that says something else, or nothing.
