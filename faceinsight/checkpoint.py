@@ -200,6 +200,11 @@ def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: L
                 f"its evidence was fitted on {', '.join(evidence['names'][:3])}, ... and has no co-occurrence gain, by "
                 "which other attributes could be asked; train one with a gain, or without evidence"
             )
+        if gain["trained"]:
+            raise InputError(
+                "its co-occurrence gain was trained for the attributes that it has; for others train a model with "
+                "trained=False in its gain"
+            )
         told["evidence"] = {**evidence, "gain": {**gain, "asked": [*schema.names]}}
     if graph is not None:
         known[COOCCURRENCE] = graph
@@ -233,6 +238,8 @@ def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Modu
                 shipped[name] = build
                 continue
             reasons[name] = f"{label(inner)}, frozen and therefore not saved, SHA-256 {part['fingerprint']}"
+            if (release := tiny.FORMER.get(part["fingerprint"])) is not None:
+                reasons[name] += f"; it shipped with faceinsight {release}: install that release"
         elif "given" in inner:
             reasons[name] = f"{label(inner)}, which only you can build"
     if reasons:

@@ -1,11 +1,11 @@
 """What an error says to the person who can mend it."""
 
+import difflib
 import os
-import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["InputError", "named", "plain_cause", "raised_in"]
+__all__ = ["InputError", "did_you_mean", "message_of", "named"]
 
 
 class InputError(ValueError):
@@ -40,14 +40,17 @@ def named(place: str | os.PathLike[str]) -> Iterator[None]:
         raise
 
 
-def raised_in(error: BaseException) -> str:
-    """The module whose code raised an error; empty where it was not raised yet."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals["__name__"]) if frames else ""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the hint for a misspelt name; empty where nothing is near.
+
+    >>> did_you_mean("hed", ["encoder", "head"]), did_you_mean("x", ["encoder", "head"])
+    (", did you mean 'head'?", '')
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
 
 
-def plain_cause(error: BaseException) -> BaseException:
-    """What a class said of its settings, without the dump that jsonargparse wraps round it; else the error itself."""
-    while error.__cause__ is not None and raised_in(error).startswith("jsonargparse."):
-        error = error.__cause__
-    return error
+def message_of(error: BaseException) -> str:
+    """The message of an error, with its notes; of the system's errors the file and the reason."""
+    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    return "\n".join([text, *getattr(error, "__notes__", [])])

@@ -8,6 +8,7 @@ trains: every loss is a mean over all defined labels of all processes, and a net
 on the other faces of its process is refused. Augmentation and drop-out draw other random numbers in each process.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import lightning
@@ -21,6 +22,8 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.decoding import undecoded
+from faceinsight.errors import InputError, did_you_mean
 from faceinsight.evidence_fit import fit_evidence
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
@@ -52,11 +55,11 @@ PER_EPOCH: dict[str, Any] = {"on_step": False, "on_epoch": True, "reduce_fx": "s
 UNCOUNTED = -100
 
 
-class LossNotFiniteError(FloatingPointError):
+class LossNotFiniteError(InputError, FloatingPointError):
     """The training loss became NaN or infinite; the message says where and what to try."""
 
 
-class BatchStatisticsError(ValueError):
+class BatchStatisticsError(InputError):
     """Several processes would each train with the statistics of their own faces; the message names the modules."""
 
 
@@ -98,7 +101,7 @@ def parameter_groups(
         part_lr: dotted part of the network -> its learning rate; the longest matching part wins, the others get ``lr``.
 
     Raises:
-        ValueError: a name in ``part_lr`` matches no trained parameter.
+        InputError: a name in ``part_lr`` matches no trained parameter.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     matched: set[str] = set()
@@ -112,7 +115,10 @@ def parameter_groups(
         groups.setdefault(key, []).append(parameter)
     if unknown := part_lr.keys() - matched:
         parts = sorted({name.split(".")[0] for name, each in network.named_parameters() if each.requires_grad})
-        raise ValueError(f"part_lr names {sorted(unknown)}, which hold no trained parameter; trained parts: {parts}")
+        hint = did_you_mean(min(unknown), parts)
+        raise InputError(
+            f"part_lr names {sorted(unknown)}, which hold no trained weights{hint or ';'} there are {parts}"
+        )
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
 
@@ -142,7 +148,9 @@ class TrainingSystem(lightning.LightningModule):
         warmup: float = 0.1,
     ) -> None:
         super().__init__()
-        self.network = network if trained is None else freeze_all_but(network, trained)
+        if trained is not None:
+            freeze_all_but(undecoded(network), trained)
+        self.network = network
         self.lr, self.part_lr, self.weight_decay, self.warmup = lr, part_lr or {}, weight_decay, warmup
         self.groups: list[dict[str, Any]] = []
 
@@ -151,7 +159,8 @@ class TrainingSystem(lightning.LightningModule):
         if stage != "fit":
             return
         # before a strategy may flatten the tensors, as FSDP does: then no matrix can be told from a vector
-        self.groups = parameter_groups(self.network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
+        network = undecoded(self.network)
+        self.groups = parameter_groups(network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
         if self.trainer.world_size > 1:
             synchronised = getattr(self.trainer.strategy, "_layer_sync", None) is not None
             check_batch_statistics(self.network, synchronised=synchronised)
@@ -160,6 +169,11 @@ class TrainingSystem(lightning.LightningModule):
         if not self.groups:
             return None
         optimizer = torch.optim.AdamW(self.groups)
+        if self.trainer.estimated_stepping_batches == float("inf"):
+            raise InputError(
+                "the learning rate falls to zero at the last step, and nothing says which that is; "
+                "give trainer.max_epochs or trainer.max_steps, also beside trainer.max_time"
+            )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_cosine_schedule_with_warmup(optimizer, round(self.warmup * steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -264,8 +278,6 @@ class AttributeSystem(TrainingSystem):
             labels = self.trainer.datamodule.train_labels()  # type: ignore[attr-defined]
             positive, negative = (labels == 1).sum(0), (labels == -1).sum(0)
             self.pos_weight = (negative / positive.clamp(min=1)).to(self.device)
-        if stage == "test" and self.evidence is not None and not self.evidence.fitted:
-            self.fit_evidence()  # there was nothing to train by gradient
 
     @property
     def evidence(self) -> Any:
@@ -277,10 +289,17 @@ class AttributeSystem(TrainingSystem):
         if self.evidence is not None and self.training_evidence != "fixed" and self.left_out is None:
             self.fit_evidence()
 
+    def on_test_start(self) -> None:
+        """Fit the evidence of a network in which there was nothing to train by gradient."""
+        if self.evidence is not None and not self.evidence.fitted:
+            self.fit_evidence()
+
     def fit_evidence(self) -> None:
         """Fit the network's evidence on the training faces of the trainer's data module, and keep their scores."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
-        self.left_out = fit_evidence(self.network, data, self.device)
+        precision = self.trainer.precision_plugin  # the faces are encoded as they are in a training step
+        with precision.forward_context():
+            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also keep the training faces' leave-one-out scores, so that the evidence is fitted once."""
@@ -295,7 +314,9 @@ class AttributeSystem(TrainingSystem):
         """The evidence's scores of training faces, as an argument of the network; none where it reads its own."""
         if self.evidence is None or self.training_evidence != "leave_one_out" or self.left_out is None:
             return {}
-        return {"scores": self.left_out.to(batch.labels.device)[batch.index.clamp(min=0)]}
+        scores = self.left_out.to(batch.labels.device)[batch.index.clamp(min=0)]
+        # a face shown a second time counts nowhere, but a NaN would reach the gradient of a gain that trains
+        return {"scores": scores.masked_fill(~batch.counted[:, None], 0.0)}
 
     def forward(self, batch: FaceBatch) -> Float[Tensor, "batch attr"]:
         return self.network(batch.images, masks=batch.masks, features=batch.features).logits
@@ -363,9 +384,15 @@ class ParserSystem(TrainingSystem):
     over the classes that occur.
 
     Args:
-        network: a :class:`~faceinsight.modules.segmentation.FaceParser`.
+        network: a :class:`~faceinsight.modules.face_parser.FaceParser`.
+        class_weights: weight of each class in the loss, in the order of the class ids; None weighs pixels alike.
         options: of :class:`TrainingSystem`.
+
+    Raises:
+        InputError: weights of another number of classes.
     """
+
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -375,8 +402,14 @@ class ParserSystem(TrainingSystem):
         part_lr: dict[str, float] | None = None,
         weight_decay: float = 0.01,
         warmup: float = 0.1,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(network=network, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup)
+        classes = self.network.classes
+        if class_weights is not None and len(class_weights) != classes:
+            raise InputError(f"class_weights: wanted one for each of {classes} classes, got {len(class_weights)}")
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.val_iou = MulticlassJaccardIndex(self.network.classes, average="macro")
         self.test_iou = MulticlassJaccardIndex(self.network.classes, average="macro")
 
@@ -389,8 +422,11 @@ class ParserSystem(TrainingSystem):
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
         logits, masks = self(batch)
         masks = masks.masked_fill(~batch.counted[:, None, None], UNCOUNTED)
-        total = F.cross_entropy(logits, masks, ignore_index=UNCOUNTED, reduction="sum")
-        loss = mean_over_processes(total, (masks != UNCOUNTED).sum().to(total))
+        weights = self.class_weights
+        total = F.cross_entropy(logits, masks, weight=weights, ignore_index=UNCOUNTED, reduction="sum")
+        counted = masks[masks != UNCOUNTED]
+        count = counted.new_tensor(len(counted)) if weights is None else weights[counted].sum()
+        loss = mean_over_processes(total, count.to(total))
         self.log("train/cross_entropy", loss.detach(), batch_size=len(batch))
         return self.finite(loss, {"cross_entropy": loss})
 

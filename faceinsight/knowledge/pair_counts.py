@@ -41,7 +41,7 @@ class PairCounts:
     def mean(self) -> Float64[Tensor, "attr"]:
         """The share of faces that show i, among those where it is defined; one half where it never is."""
         defined = self.defined.diagonal()
-        return torch.where(defined > 0, self.together.diagonal() / defined.clamp(min=1), 0.5).double()
+        return torch.where(defined > 0, self.together.diagonal().double() / defined.clamp(min=1), 0.5)
 
     @property
     def covariance(self) -> Float64[Tensor, "attr attr"]:

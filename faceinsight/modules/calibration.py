@@ -5,7 +5,7 @@ Sources:
 """
 
 import torch
-from jaxtyping import Float, Float64, Shaped
+from jaxtyping import Bool, Float, Float64, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,16 +23,16 @@ EDGE = 0.02
 def platt_scaling(
     scores: Float64[Tensor, "face attr"],
     labels: Shaped[Tensor, "face attr"],
-    steps: int = 50,
     *,
     undefined: int | float | None = None,
 ) -> tuple[Float64[Tensor, " attr"], Float64[Tensor, " attr"]]:
     """Slope and offset of each attribute, so that ``sigmoid(slope * score + offset)`` is its probability.
 
-    Maximum likelihood by Newton's method, with Platt's smoothed targets ``(yes + 1) / (yes + 2)`` and ``1 / (no + 2)``,
-    which keep separable labels finite. The slope is at least a tenth of ``1 / variance`` of the labels: leave-one-out
-    scores of few faces can run against their own labels, and a ranking must not be turned round by that. An attribute
-    that never varies gets its least slope; the offset then says its smoothed share.
+    Maximum likelihood with Platt's smoothed targets ``(yes + 1) / (yes + 2)`` and ``1 / (no + 2)``, by which labels
+    that scores can part keep a finite slope. It is at least a tenth of ``1 / variance`` of the labels: leave-one-out
+    scores of few faces can run against their own labels, and a ranking must not be turned round by that. Where labels
+    or scores never vary, the slope is that least one; the offset then says the smoothed share, and one half where
+    nothing is defined.
 
     Args:
         scores: out of sample, on the 0/1 scale.
@@ -47,28 +47,62 @@ def platt_scaling(
     """
     labels = three_valued(labels, undefined=undefined)
     defined = (labels != 0).to(scores)
-    yes, no = ((labels == 1).sum(0).to(scores), (labels == -1).sum(0).to(scores))
+    yes, no = (labels == 1).sum(0).to(scores), (labels == -1).sum(0).to(scores)
+    faces = (yes + no).clamp(min=1)
     targets = torch.where(labels == 1, (yes + 1) / (yes + 2), 1 / (no + 2))
-    share = (targets * defined).sum(0) / defined.sum(0).clamp(min=1)
-    share = torch.where(defined.any(0), share, 0.5)
-    middle = (scores * defined).sum(0) / defined.sum(0).clamp(min=1)
-    centred = (scores - middle) * defined
-    least = LEAST_SLOPE / (share * (1 - share))
-    slope, level = 1 / (share * (1 - share)), share.logit()
-    for _ in range(steps):
-        probability = torch.sigmoid(slope * centred + level)
+    share = torch.where(defined.any(0), (targets * defined).sum(0) / faces, 0.5)
+    middle = torch.where(defined.any(0), (scores * defined).sum(0) / faces, 0.5)
+    deviation = (((scores - middle) * defined).square().sum(0) / faces).sqrt()
+    alike = deviation < 1e-12
+    scale = torch.where(alike, 1.0, deviation)
+    unit = (scores - middle) / scale * defined
+    least = LEAST_SLOPE / (share * (1 - share)) * scale
+    start = torch.where(alike, least, 0.0), share.logit()
+    slope, level = _most_likely(unit, targets, defined, *start, held=alike)
+    held = alike | (slope < least)  # the likelihood is concave: what would lie below the least lies at it
+    slope, level = _most_likely(unit, targets, defined, torch.where(held, least, slope), level, held=held)
+    return slope / scale, level - slope / scale * middle
+
+
+def _most_likely(
+    scores: Float64[Tensor, "face attr"],
+    targets: Float64[Tensor, "face attr"],
+    defined: Float64[Tensor, "face attr"],
+    slope: Float64[Tensor, " attr"],
+    level: Float64[Tensor, " attr"],
+    held: Bool[Tensor, " attr"],
+) -> tuple[Float64[Tensor, " attr"], Float64[Tensor, " attr"]]:
+    """Slope and level of greatest likelihood by Newton's method, each step halved until it is one down.
+
+    Args:
+        held: attributes that keep their slope.
+    """
+
+    def loss(slope: Tensor, level: Tensor) -> Tensor:
+        logits = slope * scores + level
+        return (F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * defined).sum(0)
+
+    now = loss(slope, level)
+    for _ in range(100):
+        probability = torch.sigmoid(slope * scores + level)
         error, curve = (probability - targets) * defined, probability * (1 - probability) * defined
-        first, second = (error * centred).sum(0), error.sum(0)
-        # a thousandth of a face keeps the matrix regular where all scores are alike
-        across, both, along = (curve * centred**2).sum(0) + 1e-9, (curve * centred).sum(0), curve.sum(0) + 1e-9
+        first, second = (error * scores).sum(0), error.sum(0)
+        across, both, along = (curve * scores**2).sum(0) + 1e-9, (curve * scores).sum(0), curve.sum(0) + 1e-9
         determinant = (across * along - both**2).clamp(min=1e-18)
-        held = (slope <= least) & (first > 0)  # at the least slope the offset alone is fitted
         step = torch.where(held, 0.0, (along * first - both * second) / determinant)
         change = torch.where(held, second / along, (across * second - both * first) / determinant)
-        limit = (1 / (share * (1 - share))).clamp(min=4.0)
-        slope = torch.maximum(slope - step.clamp(-limit, limit), least)
-        level = level - change.clamp(-2, 2)
-    return slope, level - slope * middle
+        size = torch.ones_like(slope)
+        for _ in range(40):
+            after = loss(slope - size * step, level - size * change)
+            worse = after > now * (1 + 1e-12)
+            if not worse.any():
+                break
+            size = torch.where(worse, size / 2, size)
+        slope, level = slope - size * step, level - size * change
+        if (now - after <= 1e-12 * now).all():
+            break
+        now = after
+    return slope, level
 
 
 def log_likelihood(

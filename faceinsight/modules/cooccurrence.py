@@ -17,6 +17,7 @@ Not in the paper. Sources:
     PyTorch Geometric, the convolution: https://arxiv.org/abs/1903.02428
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -25,12 +26,15 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Float64, Shaped
 from torch import Tensor, nn
-from torch_geometric.nn import SimpleConv
 
 from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.labels import three_valued
 from faceinsight.modules.calibration import log_likelihood
+
+with warnings.catch_warnings():  # its own use of what torch deprecates is nothing that a user could mend
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+    from torch_geometric.nn import SimpleConv
 
 __all__ = ["CooccurrenceGain", "ScoreModel", "fit_score_model", "wiener_gain"]
 
@@ -200,11 +204,13 @@ class CooccurrenceGain(nn.Module):
             amount: share of the covariance between attributes; as fitted by default. Attributes that the labelled
                 faces do not tell always take all of it.
         """
-        own = torch.diag(self.covariance.diagonal())
-        shared = own + (self.amount if amount is None else amount) * (self.covariance - own)
+        # a model in half precision has its buffers so, too
+        covariance, slope, noise = self.covariance.double(), self.slope.double(), self.noise.double()
+        own = torch.diag(covariance.diagonal())
+        shared = own + (self.amount if amount is None else amount) * (covariance - own)
         partly, wholly = (
-            wiener_gain(matrix[self._to][:, self._from], matrix[self._from][:, self._from], self.slope, self.noise)
-            for matrix in (shared, self.covariance)
+            wiener_gain(matrix[self._to][:, self._from], matrix[self._from][:, self._from], slope, noise)
+            for matrix in (shared, covariance)
         )
         return torch.where(self.told[:, None], partly, wholly)
 

@@ -80,6 +80,10 @@ class HybridEncoder(nn.Module):
         """Encode RGB images in [0, 1], in row-major order of the grid."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.stem, Frozen)):
             tokens = self.stem(images)
+        return self.over(tokens)
+
+    def over(self, tokens: Float[Tensor, "batch patch width"]) -> Float[Tensor, "batch patch dim"]:
+        """Encode tokens of the stem, such as cached ones, in row-major order of the grid."""
         places = rearrange(tokens, "batch (row column) dim -> batch dim row column", row=self.grid[0])
         seen = self.trunk(places)[:, self.trunk.num_prefix_tokens :]
         return seen if self.beside is None else torch.cat([tokens, seen], dim=-1)

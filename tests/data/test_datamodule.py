@@ -228,3 +228,13 @@ def test_any_object_with_prepare_and_table_is_a_source(source: CelebA) -> None:
     mine = Given(source.table())
     assert FaceDataModule(source=mine).schema.names == ("Bald", "Bangs", "Smiling")
     assert mine.prepared
+
+
+def test_each_seed_can_draw_other_labelled_faces_and_the_same_again(celeba_root: Path) -> None:
+    source = Given(CelebA(root=celeba_root).table())
+    chosen = [FaceDataModule(source=source, limit_train=100, limit_draw="seed", seed=seed) for seed in (0, 1, 0)]
+    first, second, again = (each.train_rows().tolist() for each in chosen)
+    assert first == again
+    assert first != second
+    whole = FaceDataModule(source=source, limit_train=300, limit_draw="seed", seed=0).train_rows().tolist()
+    assert set(first) < set(whole)

@@ -30,6 +30,7 @@ class FaceResNetEncoder(nn.Module, EncoderMixin):
     Raises:
         ValueError: another depth or output stride.
 
+    >>> import torch
     >>> encoder = FaceResNetEncoder(depth=4)
     >>> [tuple(each.shape[1:]) for each in encoder(torch.rand(1, 3, 64, 64))]
     [(3, 64, 64), (32, 32, 32), (32, 16, 16), (64, 8, 8), (128, 4, 4)]
