@@ -22,7 +22,8 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.data.batch import FaceBatch
-from faceinsight.errors import InputError
+from faceinsight.decoding import undecoded
+from faceinsight.errors import InputError, did_you_mean
 from faceinsight.evidence_fit import fit_evidence
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
@@ -54,11 +55,11 @@ PER_EPOCH: dict[str, Any] = {"on_step": False, "on_epoch": True, "reduce_fx": "s
 UNCOUNTED = -100
 
 
-class LossNotFiniteError(FloatingPointError):
+class LossNotFiniteError(InputError, FloatingPointError):
     """The training loss became NaN or infinite; the message says where and what to try."""
 
 
-class BatchStatisticsError(ValueError):
+class BatchStatisticsError(InputError):
     """Several processes would each train with the statistics of their own faces; the message names the modules."""
 
 
@@ -100,7 +101,7 @@ def parameter_groups(
         part_lr: dotted part of the network -> its learning rate; the longest matching part wins, the others get ``lr``.
 
     Raises:
-        ValueError: a name in ``part_lr`` matches no trained parameter.
+        InputError: a name in ``part_lr`` matches no trained parameter.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     matched: set[str] = set()
@@ -114,7 +115,10 @@ def parameter_groups(
         groups.setdefault(key, []).append(parameter)
     if unknown := part_lr.keys() - matched:
         parts = sorted({name.split(".")[0] for name, each in network.named_parameters() if each.requires_grad})
-        raise ValueError(f"part_lr names {sorted(unknown)}, which hold no trained parameter; trained parts: {parts}")
+        hint = did_you_mean(min(unknown), parts)
+        raise InputError(
+            f"part_lr names {sorted(unknown)}, which hold no trained weights{hint or ';'} there are {parts}"
+        )
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
 
@@ -144,7 +148,9 @@ class TrainingSystem(lightning.LightningModule):
         warmup: float = 0.1,
     ) -> None:
         super().__init__()
-        self.network = network if trained is None else freeze_all_but(network, trained)
+        if trained is not None:
+            freeze_all_but(undecoded(network), trained)
+        self.network = network
         self.lr, self.part_lr, self.weight_decay, self.warmup = lr, part_lr or {}, weight_decay, warmup
         self.groups: list[dict[str, Any]] = []
 
@@ -153,7 +159,8 @@ class TrainingSystem(lightning.LightningModule):
         if stage != "fit":
             return
         # before a strategy may flatten the tensors, as FSDP does: then no matrix can be told from a vector
-        self.groups = parameter_groups(self.network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
+        network = undecoded(self.network)
+        self.groups = parameter_groups(network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
         if self.trainer.world_size > 1:
             synchronised = getattr(self.trainer.strategy, "_layer_sync", None) is not None
             check_batch_statistics(self.network, synchronised=synchronised)
@@ -162,6 +169,11 @@ class TrainingSystem(lightning.LightningModule):
         if not self.groups:
             return None
         optimizer = torch.optim.AdamW(self.groups)
+        if self.trainer.estimated_stepping_batches == float("inf"):
+            raise InputError(
+                "the learning rate falls to zero at the last step, and nothing says which that is; "
+                "give trainer.max_epochs or trainer.max_steps, also beside trainer.max_time"
+            )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_cosine_schedule_with_warmup(optimizer, round(self.warmup * steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -24,7 +24,7 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from experiments.tiny.randomised import Randomisation, RandomisedFaces
 from experiments.tiny.tables import group_table, repeated, with_mean
 from experiments.tiny.training import circumstances, described, filled, fitted, hash_of_faces, publish_part, work_folder
-from faceinsight.ablation.work import silence_tips
+from faceinsight.configure import silence_tips
 from faceinsight.data import Augmentation, CelebAMask, FaceDataModule, SynthFaces
 from faceinsight.data.images import Crop
 from faceinsight.data.synthetic.renderer import VERSION

@@ -39,8 +39,8 @@ from experiments.tiny.training import (
     work_folder,
 )
 from faceinsight import RuleSet
-from faceinsight.ablation.work import silence_tips
 from faceinsight.callbacks import CacheFeatures
+from faceinsight.configure import silence_tips
 from faceinsight.controls import TokenClassifier
 from faceinsight.data import Augmentation, FaceDataModule, FairFace, JoinedFaces, SynthFaces
 from faceinsight.modules import FaceResNet, Frozen, HybridEncoder, LogicalConstraint

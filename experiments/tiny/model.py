@@ -39,8 +39,8 @@ from experiments.tiny.training import (
     work_folder,
 )
 from faceinsight import FaceInsight, RuleSet, tiny
-from faceinsight.ablation.work import silence_tips
 from faceinsight.callbacks import CacheFeatures, FrozenCheck
+from faceinsight.configure import silence_tips
 from faceinsight.data import FaceDataModule, training_graph
 from faceinsight.modules import (
     AttributeQuery,

@@ -17,7 +17,7 @@ from jsonargparse import auto_cli
 from experiments.tiny import face_parser, image_encoder, language_model
 from experiments.tiny.training import publish
 from faceinsight import tiny
-from faceinsight.ablation.work import silence_tips
+from faceinsight.configure import silence_tips
 from faceinsight.modules import FaceResNet
 from faceinsight.modules.weights import save_weights
 

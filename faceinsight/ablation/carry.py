@@ -1,6 +1,5 @@
 """Carrying out an ablation: what is finished stays, what is missing runs, one failure does not stop the others."""
 
-import difflib
 import errno
 import json
 import shutil
@@ -15,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from faceinsight.ablation.plan import AblationFile, PlanError, Run, needed, planned_runs, read_ablation
 from faceinsight.ablation.run import RESULT, forget_error, read_result
 from faceinsight.ablation.summary import summarise
-from faceinsight.ablation.work import Event, carry_out_all, carry_out_in_processes, expected_warnings, silence_tips
-from faceinsight.configure import built_data
+from faceinsight.ablation.work import Event, carry_out_all, carry_out_in_processes
+from faceinsight.configure import built_data, expected_warnings, silence_tips
+from faceinsight.errors import did_you_mean
 from faceinsight.evaluation.heat_map import save_attributes
 from faceinsight.evaluation.plot import save_plot
 from faceinsight.evaluation.report import Report, print_report, write_report
@@ -112,9 +112,8 @@ def check_names(ablation: AblationFile, names: Sequence[str], option: str) -> No
     """Refuse names that the file does not have."""
     for name in names:
         if name not in ablation.variants:
-            near = difflib.get_close_matches(name, ablation.variants, n=1)
-            hint = f", did you mean {near[0]!r}?" if near else ""
-            raise PlanError(f"{option}: the file has no variant {name!r}{hint} It has {', '.join(ablation.variants)}")
+            hint = did_you_mean(name, ablation.variants) or ";"
+            raise PlanError(f"--{option}: the file has no variant {name!r}{hint} it has {', '.join(ablation.variants)}")
 
 
 def drop(runs: Sequence[Run], names: Collection[str]) -> None:
@@ -139,7 +138,7 @@ def drop(runs: Sequence[Run], names: Collection[str]) -> None:
                     elif each.name != ".lock":
                         each.unlink()
         except Timeout:
-            raise PlanError(f"rerun: {run.folder} is being carried out by another process; wait for it") from None
+            raise PlanError(f"--rerun: {run.folder} is being carried out by another process; wait for it") from None
 
 
 #: Where the table of runs that were made before contents were recorded is kept.

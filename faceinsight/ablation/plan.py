@@ -25,7 +25,7 @@ import yaml
 
 from faceinsight import tiny
 from faceinsight.ablation.contents import Contents, strings
-from faceinsight.errors import InputError
+from faceinsight.errors import InputError, did_you_mean
 from faceinsight.files import plain_yaml
 
 __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
@@ -175,6 +175,8 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
     home = data.pop("home")
     values = dict(data.pop("settings", None) or {})
     given = (read_yaml(settings) or {}) if settings else {}
+    if not isinstance(given, dict):
+        raise PlanError(f"{settings}: settings are names with values, got {given!r}")
     if unknown := given.keys() - values.keys():
         raise PlanError(f"{settings}: {sorted(unknown)} are no settings of {path}; it has {sorted(values)}")
     data = with_settings(data, values | given)
@@ -189,7 +191,10 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
     for variant in variants.values():
         named = [*variant.needs, *([variant.against] if variant.against else [])]
         if missing := [name for name in named if name not in variants]:
-            raise PlanError(f"{path}: variant {variant.name!r} refers to {missing[0]!r}, which is not in the file")
+            hint = did_you_mean(missing[0], variants)
+            raise PlanError(
+                f"{path}: variant {variant.name!r} refers to {missing[0]!r}, which is not in the file{hint}"
+            )
     for variant in [variants[name] for name in data["variants"]]:
         if variant.against is not None and variants[variant.against].section is None:
             raise PlanError(f"{path}: variant {variant.name!r} is compared with {variant.against!r}, which has no row")
@@ -214,7 +219,9 @@ def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str
     if not isinstance(data, dict) or not needs <= data.keys():
         raise PlanError(f"{path}: an ablation file needs the keys question, seeds, base and variants")
     if unknown := data.keys() - KEYS:
-        raise PlanError(f"{path}: unknown keys {sorted(unknown)}; known are {sorted(KEYS)}")
+        hint = did_you_mean(min(unknown, key=str), KEYS)
+        raise PlanError(f"{path}: unknown keys {sorted(unknown, key=str)}{hint}; known are {sorted(KEYS)}")
+    check_kinds(path, data)
     if "extends" not in data:
         return {**data, "extended": {}, "home": path.stem}
     if path.resolve() in extending:
@@ -223,6 +230,26 @@ def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str
     extended = {**other["extended"], **(other.pop("trunks", None) or {}), **other["variants"]}
     settings = {**(other.get("settings") or {}), **(data.get("settings") or {})}
     return {**other, **data, "extended": extended, "settings": settings}
+
+
+def check_kinds(path: Path, data: Mapping[str, Any]) -> None:
+    """Refuse a key whose value is of another kind than its."""
+    kinds: dict[str, tuple[type, str]] = {
+        **dict.fromkeys(("base", "trunks", "variants", "settings"), (dict, "names with values")),
+        **dict.fromkeys(("seeds", "compared"), (list, "a list")),
+        "extends": (str, "the name of a file"),
+    }
+    for key, (kind, says) in kinds.items():
+        if data.get(key) is not None and not isinstance(data[key], kind):
+            raise PlanError(f"{path}: {key!r} must be {says}, got {data[key]!r}")
+    for key in ("trunks", "variants"):
+        for name, entry in (data.get(key) or {}).items():
+            if not isinstance(name, str):
+                raise PlanError(f"{path}: a variant is named {name!r}, which is no text; quote it")
+            if not isinstance(entry, dict | None) or not isinstance((entry or {}).get("change"), dict | None):
+                raise PlanError(f"{path}: variant {name!r} and its 'change' must be names with values, got {entry!r}")
+    if wrong := [seed for seed in data.get("seeds") or () if type(seed) is not int]:
+        raise PlanError(f"{path}: a seed is a whole number, got {wrong[0]!r}")
 
 
 def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
@@ -262,7 +289,8 @@ def read_variant(
     """
     known = {"variants": VARIANT_KEYS, "trunks": TRUNK_KEYS, "extended": VARIANT_KEYS | TRUNK_KEYS}[kind]
     if unknown := entry.keys() - known:
-        raise PlanError(f"{path}: variant {name!r} has unknown keys {sorted(unknown)}; known: {sorted(known)}")
+        hint = did_you_mean(min(unknown), known)
+        raise PlanError(f"{path}: variant {name!r} has unknown keys {sorted(unknown)}{hint}; known: {sorted(known)}")
     if not isinstance(seed := entry.get("seed"), int | None):
         raise PlanError(f"{path}: trunk {name!r}: a seed is a whole number, got {seed!r}")
     if (origin := entry.get("from")) is not None and origin not in above:

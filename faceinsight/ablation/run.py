@@ -33,7 +33,7 @@ from faceinsight.ablation.plan import Run
 from faceinsight.callbacks import StepProgress, parts_table
 from faceinsight.configure import built
 from faceinsight.data.table import FaceTable
-from faceinsight.decoding import DecodedOutput
+from faceinsight.decoding import undecoded
 from faceinsight.errors import InputError
 from faceinsight.evaluation.labelled import LabelledFaces, write_faces
 from faceinsight.evaluation.predictions import Predictions, write_predictions
@@ -199,7 +199,7 @@ def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
     settings = {key: value for key, value in (run.config.get("trainer") or {}).items() if key != "enable_checkpointing"}
     objects = built({**run.config, "trainer": settings}, callbacks=callbacks, logger=False)
     trainer, system, data = objects.trainer, objects.model, objects.datamodule
-    trainer.loggers = [CSVLogger(run.folder, name="log")]
+    trainer.loggers = [CSVLogger(run.folder, name="log"), *trainer.loggers]  # and what the file names
     trainer.strategy.checkpoint_io = WholeCheckpoints()
     parts = parts_table(system.network)
     with replacing(run.folder / "parts.csv") as temporary:
@@ -271,7 +271,7 @@ def test_faces(system: AttributeSystem, table: FaceTable) -> LabelledFaces:
 
 def save_trained(system: Any, folder: Path) -> None:
     """Write the model as a directory, and each part that was trained and can be used elsewhere as a file of its own."""
-    network = system.network.network if isinstance(system.network, DecodedOutput) else system.network
+    network = undecoded(system.network)
     if isinstance(network, FaceModel):
         network.rules = system.rules
         network.save_pretrained(folder / "model")

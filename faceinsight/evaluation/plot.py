@@ -153,7 +153,7 @@ def draw_variant(
 ) -> None:
     """A point, its interval, and its seeds as small dots beneath."""
     estimate, comparison = variant.estimates[metric], variant.comparisons.get(metric)
-    filled = comparison is None or comparison.significant
+    filled = comparison is None or comparison.starred(trained=seeds)
     dots = [100 * value for value in estimate.by_seed.values()] if seeds else []
     panel.scatter(dots, [height + 0.27] * len(dots), s=7, color=colour, alpha=0.5, linewidths=0, zorder=2)
     panel.plot([100 * estimate.low, 100 * estimate.high], [height, height], color=colour, linewidth=1.3, zorder=3)

@@ -17,6 +17,7 @@ Not in the paper. Sources:
     PyTorch Geometric, the convolution: https://arxiv.org/abs/1903.02428
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -25,11 +26,14 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float, Float64, Int8
 from torch import Tensor, nn
-from torch_geometric.nn import SimpleConv
 
 from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.modules.calibration import log_likelihood
+
+with warnings.catch_warnings():  # its own use of what torch deprecates is nothing that a user could mend
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+    from torch_geometric.nn import SimpleConv
 
 __all__ = ["CooccurrenceGain", "ScoreModel", "fit_score_model", "wiener_gain"]
 

@@ -175,6 +175,25 @@ def test_a_variant_is_done_again_with_what_rests_on_it_and_nothing_else(path: Pa
     assert left == {"prior"}
 
 
+def test_a_logger_that_the_file_names_is_used_as_well(path: Path) -> None:
+    content = yaml.safe_load(path.read_text())
+    arguments = {"save_dir": str(path.parent / "logged")}
+    content["base"]["trainer"]["logger"] = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": arguments}
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    carry_out(path, seeds=[0], only=["prior"])
+    assert [*(path.parent / "logged").rglob("metrics.csv")]
+    assert [*folders(path)["prior", 0].glob("log/*/metrics.csv")]
+
+
+@pytest.mark.parametrize("damage", [b"", b"no checkpoint", b"PK\x03\x04 cut short"])
+def test_a_damaged_state_of_a_training_is_set_aside(tmp_path: Path, damage: bytes) -> None:
+    (tmp_path / "newest.ckpt").write_bytes(damage)
+    with pytest.warns(UserWarning, match="newest.ckpt cannot be read .*set aside as .*newest.damaged.ckpt"):
+        assert run.checkpoint(tmp_path) is None
+    assert [each.name for each in tmp_path.iterdir()] == ["newest.damaged.ckpt"]
+    assert run.checkpoint(tmp_path) is None
+
+
 @pytest.mark.parametrize("option", ["only", "rerun"])
 def test_a_variant_that_is_not_in_the_file_is_refused(path: Path, option: str) -> None:
     with pytest.raises(PlanError, match=f"{option}: the file has no variant 'onw', did you mean 'own'"):

@@ -144,14 +144,18 @@ def test_the_penalty_is_the_one_with_the_least_leave_one_out_error_over_the_labe
     inputs, labels = drawn(faces, features, 0.3)
     penalties = [0.01, 1.0, 8.0, 1000.0]
     fit = ridge(inputs, labels, penalties)
+    errors = {}
     for penalty in penalties:
         scores, relative = refitted(inputs, labels, penalty), []
         for attr in range(3):
             kept = labels[:, attr] != 0
             truth = (labels[kept, attr] == 1).double()
             relative.append((scores[kept, attr] - truth).square().mean() / truth.var(correction=0))
-        assert fit.errors[penalty] == pytest.approx(float(torch.stack(relative).mean()))
-    assert fit.penalty == min(penalties, key=lambda penalty: fit.errors[penalty])
+        errors[penalty] = float(torch.stack(relative).mean())
+    assert len(fit.errors) > 1
+    for penalty, error in fit.errors.items():
+        assert error == pytest.approx(errors[penalty])
+    assert fit.penalty == min(penalties, key=lambda penalty: errors[penalty])
     alone = ridge(inputs, labels, [fit.penalty])
     torch.testing.assert_close(fit.left_out, alone.left_out, atol=1e-12, rtol=0)
     torch.testing.assert_close(fit.weight, alone.weight, atol=1e-12, rtol=0)
@@ -336,3 +340,14 @@ def test_each_source_is_scaled_by_its_own_median_deviation() -> None:
     deviation = (inputs * units).double().numpy().std(0)
     expected = [1 / max(deviation[at], np.median(deviation[:3] if at < 3 else deviation[3:])) for at in range(6)]
     np.testing.assert_allclose(evidence.scale.numpy(), expected, rtol=1e-5)
+
+
+def test_penalties_are_tried_from_the_middle_as_long_as_the_error_gets_smaller() -> None:
+    inputs, labels = drawn(25, 4, 0.3)
+    ladder = [10.0**power for power in range(-3, 6)]
+    whole = {penalty: ridge(inputs, labels, [penalty]).errors[penalty] for penalty in ladder}
+    fit = ridge(inputs, labels, ladder)
+    assert fit.penalty == min(whole, key=lambda penalty: whole[penalty])
+    assert set(fit.errors) < set(whole)
+    for penalty, error in fit.errors.items():
+        assert error == pytest.approx(whole[penalty])
