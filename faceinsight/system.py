@@ -299,7 +299,7 @@ class AttributeSystem(TrainingSystem):
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
         precision = self.trainer.precision_plugin  # the faces are encoded as they are in a training step
         with precision.forward_context():
-            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input)
+            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input, self.rules)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also keep the training faces' leave-one-out scores, so that the evidence is fitted once."""
