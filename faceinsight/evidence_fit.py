@@ -48,7 +48,8 @@ def fit_evidence(
     if rules is not None:
         labels = implied_labels(labels, rules)
     with Console(stderr=True).status(f"fitting the evidence on {len(rows):,} faces"):
-        scores = evidence.fit(training_inputs(network, data, rows, device, convert), labels.to(device))
+        inputs = training_inputs(network, data, rows, device, convert)
+        scores = evidence.fit(inputs, labels.to(device), undefined=0)
     left_out = torch.full((len(data.table), scores.shape[1]), torch.nan, device=device)
     left_out[rows.to(device)] = scores
     if number_of_processes() > 1:

@@ -266,8 +266,8 @@ class AttributeSystem(TrainingSystem):
         self.register_buffer("pos_weight", None, persistent=False)
         # "disable" would lose the weights (torchmetrics 1.9)
         self.val_bce = MeanMetric(nan_strategy="error")
-        self.val_metrics = attribute_metrics(self.network.schema, rules, prefix="val/")
-        self.test_metrics = attribute_metrics(self.network.schema, rules, prefix="test/")
+        self.val_metrics = attribute_metrics(self.network.schema, rules, prefix="val/", undefined=0)
+        self.test_metrics = attribute_metrics(self.network.schema, rules, prefix="test/", undefined=0)
         self.test_probability: Float[Tensor, "face attr"] | None = None
         self.test_index: Tensor | None = None
         self._tested: list[tuple[Tensor, Tensor]] = []
@@ -325,13 +325,13 @@ class AttributeSystem(TrainingSystem):
         scores = self.training_scores(batch)
         output = self.network(batch.images, masks=batch.masks, features=batch.features, **scores)
         logits, labels = output.logits[batch.counted], batch.labels[batch.counted]
-        terms = {"bce": mean_over_processes(*bce_sum_and_count(logits, labels, self.pos_weight))}
+        terms = {"bce": mean_over_processes(*bce_sum_and_count(logits, labels, self.pos_weight, undefined=0))}
         loss = self.bce_weight * terms["bce"]
         if self.logical is not None:
-            terms["logical"] = mean_over_processes(*self.logical.sum_and_count(logits, labels))
+            terms["logical"] = mean_over_processes(*self.logical.sum_and_count(logits, labels, undefined=0))
             loss = loss + self.logical_weight * terms["logical"]
             if self.logical.kind == "conditional":
-                broken = broken_components(labels, self.logical.rules).any(-1).sum().float()
+                broken = broken_components(labels, self.logical.rules, undefined=0).any(-1).sum().float()
                 self.log("train/broken_faces", broken, **PER_EPOCH, batch_size=len(batch))
         if self.text_weight:
             terms["text"] = self.text_loss(batch, output.features)
@@ -351,7 +351,7 @@ class AttributeSystem(TrainingSystem):
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
         logits, labels = self(batch)[batch.counted], batch.labels[batch.counted]
         self.val_metrics.update(logits.sigmoid(), labels)
-        total, count = bce_sum_and_count(logits, labels)
+        total, count = bce_sum_and_count(logits, labels, undefined=0)
         self.val_bce.update(total / count.clamp(min=1), weight=count)
         self.log("val/bce", self.val_bce, batch_size=len(batch), prog_bar=True)
 

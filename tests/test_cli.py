@@ -223,6 +223,17 @@ def test_a_broken_image_is_a_mistake_too(drawn: Path, tmp_path: Path, capsys: py
     assert not (tmp_path / "s.png").exists()
 
 
+def test_data_check_ends_with_1_where_files_cannot_be_read(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(drawn, tmp_path / "set")
+    words = ["data", "check", "synthfaces", str(tmp_path / "set"), "--read-images"]
+    assert cli.main(words) == 0
+    (tmp_path / "set" / "img_align_celeba" / "000001.jpg").write_bytes(b"no picture")
+    assert cli.main(words) == 1
+    assert "000001.jpg" in capsys.readouterr().out
+
+
 def test_a_note_on_an_error_is_told_as_well(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,8 @@ from jaxtyping import Float
 from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
+from faceinsight.errors import InputError
+from faceinsight.knowledge.pixels import check_range
 from faceinsight.modules.weights import load_part, load_weights, save_weights
 
 __all__ = ["ImageEncoder"]
@@ -100,7 +102,7 @@ class ImageEncoder(nn.Module):
         """Encode RGB images in [0, 1], in row-major order of the grid.
 
         Raises:
-            ValueError: images of another size, number of channels or kind of number.
+            InputError: images of another size, number of channels or kind of number, or outside [0, 1].
         """
         check_images(images, self.image_size)
         normalised = (images - self.mean) / self.std
@@ -190,11 +192,10 @@ def token_grid(trunk: nn.Module, tokens: int) -> tuple[int, int]:
 def check_images(images: Tensor, image_size: int) -> None:
     """Refuse images that the encoder was not built for, saying how to mend them."""
     if images.ndim != 4 or images.shape[1] != 3:
-        raise ValueError(f"images must be RGB, [batch, 3, {image_size}, {image_size}], got {list(images.shape)}")
+        raise InputError(f"images must be RGB, [batch, 3, {image_size}, {image_size}], got {list(images.shape)}")
     if images.shape[2:] != (image_size, image_size):
-        raise ValueError(
+        raise InputError(
             f"images must be {image_size} x {image_size} px, got {images.shape[2]} x {images.shape[3]}; "
             f"resize them, or build the encoder with another image_size"
         )
-    if not images.is_floating_point():
-        raise ValueError(f"images must be floating point in [0, 1], got {images.dtype}; divide bytes by 255")
+    check_range(images)

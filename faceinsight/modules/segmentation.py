@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.face_parts import FACE_PARTS, PALETTE
 from faceinsight.modules.face_regions import PLACE_FEATURES, colour_parsing, parsing_of_masks, pool_regions
 from faceinsight.modules.frozen import Frozen, fingerprint
@@ -189,6 +190,7 @@ class SegmentationEncoder(nn.Module):
         """Probabilities of the parts at every pixel: the parser's, or those of the stored masks if there is no parser.
 
         Raises:
+            InputError: masks that are no class ids, or not one for each image.
             ValueError: neither a parser nor masks, or a parser without images.
         """
         if self.parser is None:
@@ -197,6 +199,8 @@ class SegmentationEncoder(nn.Module):
                     "no parsing map: this segmentation encoder has no parser, so each batch needs masks "
                     "(class ids [batch, height, width]); read them with the data set, or give a parser"
                 )
+            if images is not None and len(images) != len(masks):
+                raise InputError(f"{len(masks)} masks for {len(images)} images; give one for each")
             return parsing_of_masks(masks, self.route.num_regions)
         if images is None:
             raise ValueError("the parser reads images, got None; cached features go to `forward` directly")

@@ -264,7 +264,7 @@ def test_without_rules_the_logical_metrics_are_left_out() -> None:
 
 def test_the_labels_own_violation_rate_counts_decided_violations_only() -> None:
     labels = torch.tensor([[1, 1, 0, 0], [1, 0, 1, 0], [-1, 1, 1, 1], [-1, -1, 1, 1]], dtype=torch.int8)
-    found = paired_bootstrap({"full": {0: torch.rand(4, 4)}}, labels, {}, rules=RULES, resamples=5)
+    found = paired_bootstrap({"full": {0: torch.rand(4, 4)}}, labels, {}, rules=RULES, resamples=5, undefined=0)
     assert found.label_violation_rate == 0.5
 
 
