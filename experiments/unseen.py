@@ -36,10 +36,13 @@ from faceinsight.data.images import Crop
 from faceinsight.evidence_fit import training_inputs
 from faceinsight.files import replacing, write_text
 from faceinsight.metrics import auroc
-from faceinsight.modules.evidence import ridge
+from faceinsight.modules.evidence import feature_scale, ridge
 from faceinsight.modules.face_regions import PLACE_FEATURES
 
 CPU = torch.device("cpu")
+
+#: The image encoder's own framing, as in the other experiments on CelebA.
+FRAMING = Crop(left=0.191, right=0.191, top=0.3486, bottom=0.1468)
 
 #: Of the regressions, as a multiple of the number of features.
 PENALTY = 3.0
@@ -76,17 +79,18 @@ def estimates(
 
 
 def measured(
-    graph: fi.LabelGraph, faces: Mapping[str, Tensor], prompts: Tensor, hidden: int, splits: int
+    graph: fi.LabelGraph, faces: Mapping[str, Tensor], prompts: Tensor, sizes: list[int], hidden: int, splits: int
 ) -> pd.DataFrame:
     """AUROC of every hidden attribute in every split, by method.
 
     Args:
         faces: ``inputs`` and ``labels`` of the training faces, ``test_inputs`` and ``test_labels``.
         prompts: one row for each of the graph's attributes.
+        sizes: features of each source.
     """
     names, rows = [*graph.names], []
-    centre, deviation = faces["inputs"].mean(0), faces["inputs"].std(0).clamp(min=1e-6)
-    inputs, test = ((faces[name] - centre) / deviation for name in ("inputs", "test_inputs"))
+    centre, scale = faces["inputs"].mean(0), feature_scale(faces["inputs"].std(0), sizes)
+    inputs, test = ((faces[name] - centre) * scale for name in ("inputs", "test_inputs"))
     # each attribute's regression is its own: all are fitted once, with a penalty that no hidden label chose
     fit = ridge(inputs, faces["labels"], [PENALTY * inputs.shape[1]])
     scores = test @ fit.weight.T + fit.bias
@@ -105,20 +109,25 @@ def measured(
     return pd.DataFrame(rows, columns=["attribute", "method", "auroc"])
 
 
-def encoded(data: fi.data.FaceDataModule, features: Path) -> dict[str, Tensor]:
-    """Evidence inputs and labels of the training and the test faces, in float64."""
+def widths(encoder: Any, segmentation: Any) -> list[int]:
+    """Numbers of the image tokens, pooled, and of the places of the face's parts."""
+    return [sum(width * side**2 for width, side in encoder.levels), segmentation.num_tokens * len(PLACE_FEATURES)]
+
+
+def encoded(data: fi.data.FaceDataModule, features: Path) -> tuple[dict[str, Tensor], list[int]]:
+    """Evidence inputs and labels of the training and the test faces, in float64; and the features of each source."""
     encoder, parser = fi.tiny.image_encoder(), fi.tiny.face_parser()
     route = fi.modules.RegionTokens(image_dim=encoder.embed_dim, embed_dim=1)
     segmentation = fi.modules.SegmentationEncoder(parser=parser, route=route)
-    width = sum(numbers * side**2 for numbers, side in encoder.levels) + segmentation.num_tokens * len(PLACE_FEATURES)
-    evidence = fi.modules.Evidence.for_schema(schema=data.schema, num_features=width)
+    evidence = fi.modules.Evidence.for_schema(schema=data.schema, num_features=widths(encoder, segmentation))
     network = EvidenceClassifier(
         schema=data.schema, image_encoder=encoder, segmentation=segmentation, evidence=evidence
     )
     data.features = stored_features(FeatureStore(features), network.encoder, data, CPU)
     rows = {"": data.train_rows(), "test_": data.table.rows("test")}
     inputs = {f"{split}inputs": training_inputs(network, data, each, CPU).double() for split, each in rows.items()}
-    return inputs | {f"{split}labels": data.table.labels[each] for split, each in rows.items()}
+    labels = {f"{split}labels": data.table.labels[each] for split, each in rows.items()}
+    return inputs | labels, evidence.widths
 
 
 def drawing(table: pd.DataFrame) -> Figure:
@@ -154,11 +163,12 @@ def main(
         splits: ways to cut the attributes into such sets.
     """
     size = fi.tiny.image_encoder().preprocessing["image_size"]
-    options: dict[str, Any] = {"image_size": size, "interpolation": "bicubic", "crop": Crop(left=0.125, right=0.125)}
+    options: dict[str, Any] = {"image_size": size, "interpolation": "bicubic", "crop": FRAMING}
     data = fi.data.FaceDataModule(source=fi.data.CelebA(root=celeba), **options)
     graph = fi.data.table_graph(labels=str(celeba / "list_attr_celeba.txt"), schema=data.schema, exclude=data)
     prompts = fi.modules.TextEncoder()(data.schema.prompts, fi.tiny.language_model()).double()
-    found = measured(graph, encoded(data, features), prompts, hidden, splits)
+    faces, sizes = encoded(data, features)
+    found = measured(graph, faces, prompts, sizes, hidden, splits)
     table = found.pivot_table(index="attribute", columns="method", values="auroc")
     table = table.sort_values("label graph", ascending=False)
     mean = found.groupby("method")["auroc"].mean()

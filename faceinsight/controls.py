@@ -98,6 +98,7 @@ class EvidenceClassifier(FaceModel):
         super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
         check_evidence(evidence, self.encoder, schema)
         self.evidence: Any = evidence
+        self.encoder.requires_grad_(False)  # the segmentation's tokens, which nothing reads here
 
     def forward(
         self,

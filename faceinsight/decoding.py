@@ -8,7 +8,14 @@ from torch import nn
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsightOutput, Features, Images, Masks
 
-__all__ = ["DecodedOutput"]
+__all__ = ["DecodedOutput", "undecoded"]
+
+
+def undecoded(network: nn.Module) -> nn.Module:
+    """Return the network inside any decoders, whose parts are named and trained: a decoder has no weights."""
+    while isinstance(network, DecodedOutput):
+        network = network.network
+    return network
 
 
 class DecodedOutput(nn.Module):

@@ -22,6 +22,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.decoding import undecoded
 from faceinsight.errors import InputError, did_you_mean
 from faceinsight.evidence_fit import fit_evidence
 from faceinsight.knowledge.rules import RuleSet
@@ -147,7 +148,9 @@ class TrainingSystem(lightning.LightningModule):
         warmup: float = 0.1,
     ) -> None:
         super().__init__()
-        self.network = network if trained is None else freeze_all_but(network, trained)
+        if trained is not None:
+            freeze_all_but(undecoded(network), trained)
+        self.network = network
         self.lr, self.part_lr, self.weight_decay, self.warmup = lr, part_lr or {}, weight_decay, warmup
         self.groups: list[dict[str, Any]] = []
 
@@ -156,7 +159,8 @@ class TrainingSystem(lightning.LightningModule):
         if stage != "fit":
             return
         # before a strategy may flatten the tensors, as FSDP does: then no matrix can be told from a vector
-        self.groups = parameter_groups(self.network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
+        network = undecoded(self.network)
+        self.groups = parameter_groups(network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
         if self.trainer.world_size > 1:
             synchronised = getattr(self.trainer.strategy, "_layer_sync", None) is not None
             check_batch_statistics(self.network, synchronised=synchronised)
@@ -274,8 +278,6 @@ class AttributeSystem(TrainingSystem):
             labels = self.trainer.datamodule.train_labels()  # type: ignore[attr-defined]
             positive, negative = (labels == 1).sum(0), (labels == -1).sum(0)
             self.pos_weight = (negative / positive.clamp(min=1)).to(self.device)
-        if stage == "test" and self.evidence is not None and not self.evidence.fitted:
-            self.fit_evidence()  # there was nothing to train by gradient
 
     @property
     def evidence(self) -> Any:
@@ -287,10 +289,17 @@ class AttributeSystem(TrainingSystem):
         if self.evidence is not None and self.training_evidence != "fixed" and self.left_out is None:
             self.fit_evidence()
 
+    def on_test_start(self) -> None:
+        """Fit the evidence of a network in which there was nothing to train by gradient."""
+        if self.evidence is not None and not self.evidence.fitted:
+            self.fit_evidence()
+
     def fit_evidence(self) -> None:
         """Fit the network's evidence on the training faces of the trainer's data module, and keep their scores."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
-        self.left_out = fit_evidence(self.network, data, self.trainer.strategy.root_device)
+        precision = self.trainer.precision_plugin  # the faces are encoded as they are in a training step
+        with precision.forward_context():
+            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also keep the training faces' leave-one-out scores, so that the evidence is fitted once."""

@@ -29,7 +29,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 import faceinsight
 from faceinsight.callbacks import CacheFeatures, FrozenCheck, GradientCheck
 from faceinsight.configure import FaceCLI
-from faceinsight.controls import TokenClassifier
+from faceinsight.controls import EvidenceClassifier, TokenClassifier
 from faceinsight.data.datamodule import FaceDataModule
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.data.table import FaceTable
@@ -39,7 +39,9 @@ from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsight
 from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
+from faceinsight.modules.cooccurrence import CooccurrenceGain
 from faceinsight.modules.correlation import CorrelationConstraint
+from faceinsight.modules.evidence import Evidence
 from faceinsight.modules.face_parser import FaceParser
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.image_encoder import ImageEncoder
@@ -128,6 +130,22 @@ def group_norm_parser() -> FaceParser:
     return FaceParser(image_size=32, encoder="tu-test_resnet", options={**options, "norm_layer": "groupnorm1"})
 
 
+def evidence(data: FaceDataModule, **options: Any) -> Evidence:
+    """On 12 numbers of the image and 6 of each part, and fitted in each process by itself."""
+    gain = CooccurrenceGain(graph=LabelGraph.from_labels(data.train_labels(), SCHEMA), **options)
+    return Evidence.for_schema(schema=SCHEMA, num_features=12 + 19 * 6, gain=gain)
+
+
+def with_evidence(data: FaceDataModule, **options: Any) -> nn.Module:
+    return face_insight(data, segmentation=lambda _: regions(), evidence=lambda data: evidence(data, **options))
+
+
+def evidence_only(data: FaceDataModule) -> nn.Module:
+    return EvidenceClassifier(
+        schema=SCHEMA, image_encoder=Frozen(vit()), segmentation=regions(), evidence=evidence(data)
+    )
+
+
 def logical(kind: str = "semantic") -> LogicalConstraint:
     return LogicalConstraint(rules=RULES, kind=kind)
 
@@ -187,6 +205,11 @@ VARIANTS = {
     "no LLM": Variant(lambda _: classifier(Frozen(vit()), embed_dim=12, segmentation=regions(12))),
     "plain ViT": Variant(lambda _: classifier(vit(), embed_dim=12), seeds_differ=True),
     "group norm": Variant(lambda _: classifier(group_norm_trunk(), embed_dim=64)),
+    "evidence": Variant(with_evidence, cached=True),
+    "evidence, trained gain, fewer faces than a batch": Variant(
+        lambda data: with_evidence(data, trained=True), limit_train=5
+    ),
+    "evidence alone": Variant(evidence_only),
     "face parser": Variant(lambda _: group_norm_parser()),
     "fewer faces than a batch": Variant(image_only, limit_train=3),
     "one face": Variant(image_only, {"logical": logical()}, limit_train=1, held_out=1),
@@ -227,18 +250,21 @@ def carried_out(
         limit_train=variant.limit_train,
     )
     system, trainer = variant.system(data), trainer_of(variant, features, processes, accelerator)
-    trainer.fit(system, datamodule=data)
-    assert trainer.global_step == STEPS
+    if any(each.requires_grad for each in system.parameters()):
+        trainer.fit(system, datamodule=data)
+        assert trainer.global_step == STEPS
     found = dict(trainer.callback_metrics)
     if variant.sharded:  # each process holds a part of the tensors; Lightning cannot shard them again for a test
         return found
-    last = trainer.callbacks[0].kept
+    last = getattr(trainer.callbacks[0], "kept", {})
     found |= {f"gradient/{name}": each for name, each in last.items()}
     found |= {f"trained/{name}": system.network.get_parameter(name).detach().clone() for name in last}
     trainer.test(system, datamodule=data, verbose=False)
     found |= dict(trainer.callback_metrics)
     if isinstance(system, AttributeSystem):
         found |= {"probability": system.test_probability, "index": system.test_index}
+        if system.evidence is not None:
+            found |= {f"evidence/{name}": each.detach() for name, each in system.evidence.state_dict().items()}
     return found
 
 
@@ -339,7 +365,7 @@ def test_two_processes_find_what_one_finds(
     name: str, at_work: AtWork, alone: Callable[[str], dict[str, Tensor]]
 ) -> None:
     wanted, variant = alone(name), VARIANTS[name]
-    assert any(key.startswith("val/") for key in wanted)
+    assert any(key.startswith("test/" if name == "evidence alone" else "val/") for key in wanted)
     for found in left_by(at_work, name):
         compare(found, wanted, tolerance=1e-4 if variant.sharded else 1e-6)
     if "index" in wanted:

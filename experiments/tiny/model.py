@@ -151,7 +151,7 @@ def composed(parts: Mapping[str, Any], data: FaceDataModule, rules: RuleSet, set
         language_model=language_model,
         head=SharedHead(embed_dim=width),
         evidence=Evidence.for_schema(
-            schema=rules.schema, num_features=features + places, gain=CooccurrenceGain(graph=graph)
+            schema=rules.schema, num_features=[features, places], gain=CooccurrenceGain(graph=graph)
         ),
     )
 

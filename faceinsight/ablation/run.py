@@ -33,7 +33,7 @@ from faceinsight.ablation.plan import Run
 from faceinsight.callbacks import StepProgress, parts_table
 from faceinsight.configure import built
 from faceinsight.data.table import FaceTable
-from faceinsight.decoding import DecodedOutput
+from faceinsight.decoding import undecoded
 from faceinsight.errors import InputError
 from faceinsight.evaluation.labelled import LabelledFaces, write_faces
 from faceinsight.evaluation.predictions import Predictions, write_predictions
@@ -207,8 +207,8 @@ def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
     trained, frozen = (int(parts.iloc[-1][column]) for column in ("trained", "frozen"))
     if trained:
         fit(trainer, system, data, checkpoint(run.folder / RESUME))
-    save_trained(system, run.folder)
     metrics = trainer.test(system, datamodule=data, verbose=False)[0]
+    save_trained(system, run.folder)  # evidence with nothing to train beside it is fitted when it is tested
     if isinstance(system, AttributeSystem):
         write_predictions(run.folder / "predictions.csv", test_predictions(system, data.table))
         write_faces(run.folder, test_faces(system, data.table))
@@ -271,7 +271,7 @@ def test_faces(system: AttributeSystem, table: FaceTable) -> LabelledFaces:
 
 def save_trained(system: Any, folder: Path) -> None:
     """Write the model as a directory, and each part that was trained and can be used elsewhere as a file of its own."""
-    network = system.network.network if isinstance(system.network, DecodedOutput) else system.network
+    network = undecoded(system.network)
     if isinstance(network, FaceModel):
         network.rules = system.rules
         network.save_pretrained(folder / "model")

@@ -128,9 +128,7 @@ class MapTokens(nn.Module):
         """The frozen step: draw and encode the map. The image tokens are not used."""
         size = self.image_encoder.preprocessing["image_size"]
         drawing = colour_parsing(parsing, self.palette)
-        if drawing.shape[-2:] != (size, size):
-            drawing = F.interpolate(drawing, size=(size, size), mode="bilinear", antialias=True)
-        return self.image_encoder(drawing)
+        return self.image_encoder(resized(drawing, size))
 
     def forward(self, features: Float[Tensor, "batch patch feature"]) -> Float[Tensor, "batch token dim"]:
         """The trained step: the map's patch tokens to tokens of the wanted width."""
@@ -142,13 +140,20 @@ class MapTokens(nn.Module):
         return {"route": "map", "weights": fingerprint(encoder), "preprocessing": encoder.preprocessing}
 
 
+def resized(images: Images, size: int | None) -> Images:
+    """The images as squares of ``size`` pixels, as they are where no size is given or they have it."""
+    if size is None or images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+
+
 class SegmentationEncoder(nn.Module):
     """A source of parsing maps and a route into the language model.
 
     Args:
         parser: images to logits ``[batch, region, height, width]``: a (usually frozen)
-            :class:`~faceinsight.modules.face_parser.FaceParser` or any other network in the same classes. ``None``:
-            every face comes with its stored mask.
+            :class:`~faceinsight.modules.face_parser.FaceParser`, which gets the images at its own ``image_size``, or
+            any other network in the same classes. ``None``: every face comes with its stored mask.
         route: :class:`RegionTokens` or :class:`MapTokens`.
 
     >>> segmentation = SegmentationEncoder(parser=None, route=RegionTokens(image_dim=8, embed_dim=16))
@@ -196,7 +201,7 @@ class SegmentationEncoder(nn.Module):
         if images is None:
             raise ValueError("the parser reads images, got None; cached features go to `forward` directly")
         with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.parser, Frozen)):
-            return self.parser(images).softmax(dim=1)
+            return self.parser(resized(images, getattr(self.parser, "image_size", None))).softmax(dim=1)
 
     def encode(
         self,

@@ -125,3 +125,20 @@ def test_the_parser_is_written_as_it_was_measured(
     assert torch.equal(began.half().float(), ended) == (kept == "frozen")
     assert iou(parser, data, data.table.rows("test")) == pytest.approx(told["scores"]["drawn"])
     assert "no photograph" in (output / "README.md").read_text()
+
+
+def test_rare_parts_weigh_more_and_some_of_it_is_taken_back(drawn: Path) -> None:
+    data = face_parser.faces_of(PARSER, drawn)
+    data.prepare_data()
+    weights = np.array(face_parser.weights_of(data))
+    masks = torch.cat([batch.masks for batch in data.faces_dataloader(data.train_rows())]).numpy()
+    counts = np.array([1 + (masks == part).sum() for part in range(len(FACE_PARTS))])
+    np.testing.assert_allclose(weights * np.sqrt(counts), (weights * np.sqrt(counts))[0])
+    assert (weights * counts).sum() / counts.sum() == pytest.approx(1)
+    parser, images = face_parser.parser_on(PARSER, None).eval(), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        before = parser(images)
+        face_parser.take_back(parser, weights.tolist(), 0.5)
+        lowered = before - parser(images)
+    wanted = torch.tensor(0.5 * np.log(weights)).float()[:, None, None].expand_as(lowered)
+    torch.testing.assert_close(lowered, wanted, rtol=1e-3, atol=1e-4)

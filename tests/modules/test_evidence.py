@@ -144,14 +144,18 @@ def test_the_penalty_is_the_one_with_the_least_leave_one_out_error_over_the_labe
     inputs, labels = drawn(faces, features, 0.3)
     penalties = [0.01, 1.0, 8.0, 1000.0]
     fit = ridge(inputs, labels, penalties)
+    errors = {}
     for penalty in penalties:
         scores, relative = refitted(inputs, labels, penalty), []
         for attr in range(3):
             kept = labels[:, attr] != 0
             truth = (labels[kept, attr] == 1).double()
             relative.append((scores[kept, attr] - truth).square().mean() / truth.var(correction=0))
-        assert fit.errors[penalty] == pytest.approx(float(torch.stack(relative).mean()))
-    assert fit.penalty == min(penalties, key=lambda penalty: fit.errors[penalty])
+        errors[penalty] = float(torch.stack(relative).mean())
+    assert len(fit.errors) > 1
+    for penalty, error in fit.errors.items():
+        assert error == pytest.approx(errors[penalty])
+    assert fit.penalty == min(penalties, key=lambda penalty: errors[penalty])
     alone = ridge(inputs, labels, [fit.penalty])
     torch.testing.assert_close(fit.left_out, alone.left_out, atol=1e-12, rtol=0)
     torch.testing.assert_close(fit.weight, alone.weight, atol=1e-12, rtol=0)
@@ -182,7 +186,8 @@ def test_evidence_is_ridge_on_standardised_features_then_platt_scaling() -> None
     inputs = (inputs * torch.tensor([1.0, 20.0, 0.1, 3.0, 1.0]) + torch.arange(5)).float()
     evidence, left_out = fitted(inputs, labels, penalties=[0.2])
     wide = inputs.double()
-    standard = (wide - wide.mean(0)) / wide.std(0, correction=0)
+    deviation = wide.numpy().std(0)  # the median one stands for those below it: no small number is blown up
+    standard = (wide - wide.mean(0)) / torch.from_numpy(np.maximum(deviation, np.sort(deviation)[2]))
     torch.testing.assert_close(left_out, refitted(standard, labels, 0.2 * 5).float(), atol=1e-5, rtol=0)
     slope, offset = platt_scaling(left_out.double(), labels)
     for attr in range(3):
@@ -287,7 +292,7 @@ def test_what_cannot_be_fitted_is_refused() -> None:
     evidence = Evidence(num_features=4, names=NAMES)
     for some, theirs, match in [
         (inputs[:1], labels[:1], "at least two faces"),
-        (inputs[:, :3], labels, "set num_features=3"),
+        (inputs[:, :3], labels, "add up to 3"),
         (inputs, labels[:, :2], r"labels \[9, 2\]"),
         (inputs, labels * 0, "none of the 9 faces has a defined label"),
         (inputs * torch.nan, labels, "not finite"),
@@ -325,3 +330,24 @@ def test_at_a_gate_of_0_the_reading_would_have_no_gradient() -> None:
     torch.nn.init.zeros_(gate.scale)
     F.softplus(gate(reading)).sum().backward()
     assert not reading.grad.any()
+
+
+def test_each_source_is_scaled_by_its_own_median_deviation() -> None:
+    inputs, labels = drawn(40, 6)
+    units = torch.tensor([1.0, 2.0, 3.0, 100.0, 200.0, 300.0])
+    evidence = Evidence(num_features=[3, 3], names=NAMES)
+    evidence.fit((inputs * units).float(), labels)
+    deviation = (inputs * units).double().numpy().std(0)
+    expected = [1 / max(deviation[at], np.median(deviation[:3] if at < 3 else deviation[3:])) for at in range(6)]
+    np.testing.assert_allclose(evidence.scale.numpy(), expected, rtol=1e-5)
+
+
+def test_penalties_are_tried_from_the_middle_as_long_as_the_error_gets_smaller() -> None:
+    inputs, labels = drawn(25, 4, 0.3)
+    ladder = [10.0**power for power in range(-3, 6)]
+    whole = {penalty: ridge(inputs, labels, [penalty]).errors[penalty] for penalty in ladder}
+    fit = ridge(inputs, labels, ladder)
+    assert fit.penalty == min(whole, key=lambda penalty: whole[penalty])
+    assert set(fit.errors) < set(whole)
+    for penalty, error in fit.errors.items():
+        assert error == pytest.approx(whole[penalty])
