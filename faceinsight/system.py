@@ -117,7 +117,7 @@ def parameter_groups(
         parts = sorted({name.split(".")[0] for name, each in network.named_parameters() if each.requires_grad})
         hint = did_you_mean(min(unknown), parts)
         raise InputError(
-            f"part_lr names {sorted(unknown)}, which hold no trained weights{hint or ';'} there are {parts}"
+            f"part_lr names {sorted(unknown)}, which hold no trained parameter{hint}; trained parts: {parts}"
         )
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
