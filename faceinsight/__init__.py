@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from faceinsight.model import FaceInsight
     from faceinsight.modules.constrained import ConstrainedBernoulli
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ConstrainedBernoulli",

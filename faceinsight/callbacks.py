@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from faceinsight.data.dataset import whole
 from faceinsight.data.feature_store import FeatureStore, key_of
-from faceinsight.decoding import DecodedOutput
+from faceinsight.decoding import undecoded
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.processes import summed
 
@@ -31,10 +31,8 @@ def parts_table(network: nn.Module) -> pd.DataFrame:
     1   head        4       0
     2  total        4       9
     """
-    while isinstance(network, DecodedOutput):  # a decoder is no part: it has no weights
-        network = network.network
     rows = []
-    for name, part in network.named_children():
+    for name, part in undecoded(network).named_children():
         sizes = [(parameter.requires_grad, parameter.numel()) for parameter in part.parameters()]
         rows.append((name, sum(n for trained, n in sizes if trained), sum(n for trained, n in sizes if not trained)))
     rows.append(("total", sum(row[1] for row in rows), sum(row[2] for row in rows)))

@@ -40,13 +40,22 @@ from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model_directory import CONFIG, FROZEN, TRAINED, SavedModel, read_directory, write_directory
+from faceinsight.model_directory import (
+    CONFIG,
+    COOCCURRENCE,
+    FROZEN,
+    TRAINED,
+    SavedModel,
+    read_directory,
+    write_directory,
+)
 from faceinsight.modules.description import (
     FILES,
-    arguments_of,
     as_told,
     build_arguments,
+    described_arguments,
     differences,
+    file_of,
     label,
     parts_in,
     plain,
@@ -74,8 +83,9 @@ def save_model(model: Any, directory: str | os.PathLike[str], *, include_frozen:
             f"{directory!r} is the name of the model that ships with the package; for a directory of that name give "
             f"'./{directory}'"
         )
-    held = [model.schema, model.rules, *(getattr(part, "graph", None) for part in model.modules())]
-    knowledge = {FILES[type(each)]: each for each in held if type(each) in FILES}
+    held = [(model, name) for name in ("schema", "rules")] + [(part, "graph") for part in model.modules()]
+    named = [(part, name, getattr(part, name, None)) for part, name in held]
+    knowledge = {file_of(part, name, each): each for part, name, each in named if type(each) in FILES}
     trained, frozen = split_state(model)
     tensors = {TRAINED: trained} | ({FROZEN: frozen} if include_frozen else {})
     write_directory(Path(directory), SavedModel(told_of(model), knowledge, tensors))
@@ -131,8 +141,7 @@ def load_model(
 
 def told_of(model: nn.Module) -> dict[str, Any]:
     """The model as plain data: its class and all its parts."""
-    arguments = {name: plain(value) for name, value in arguments_of(model).items()}
-    return {"class": type(model).__name__, **arguments}
+    return {"class": type(model).__name__, **described_arguments(model)}
 
 
 def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -154,12 +163,12 @@ def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
 def graph_buffers(model: nn.Module) -> set[str]:
-    """The names of the tensors that follow from a label graph."""
+    """The names of the tensors that follow from a label graph; a part may say which (``from_graph``)."""
     return {
         f"{name}.{buffer}"
         for name, part in model.named_modules()
         if isinstance(getattr(part, "graph", None), LabelGraph)
-        for buffer, _ in part.named_buffers(recurse=False)
+        for buffer in getattr(part, "from_graph", [each for each, _ in part.named_buffers(recurse=False)])
     }
 
 
@@ -237,17 +246,40 @@ def fill(
 
 
 def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: LabelGraph | None) -> SavedModel:
-    """A saved model with other knowledge in place of its own."""
-    if FILES[LabelGraph] in saved.knowledge and graph is None:
+    """A saved model with other knowledge in place of its own.
+
+    Evidence keeps the attributes that it was fitted on; its gain is asked for the others. The gain's graph must then
+    hold both, and the correlation constraint takes the part of it that is asked for.
+    """
+    told: dict[str, Any] = {**saved.model, "rules": None if rules is None else {"file": FILES[RuleSet]}}
+    held = {FILES[LabelGraph], COOCCURRENCE} & saved.knowledge.keys()
+    if held and graph is None:
         raise InputError(
-            f"its correlation constraint needs a graph over the attributes of {schema.name!r}: give graph=..., such as "
-            "LabelGraph.from_labels(labels, schema), or its .identity() to correlate nothing"
+            "its correlation constraint, or its co-occurrence gain, needs a graph over the attributes of "
+            f"{schema.name!r}: give graph=..., such as LabelGraph.from_labels(labels, schema), or its .identity() to "
+            "correlate nothing"
         )
-    if FILES[LabelGraph] not in saved.knowledge and graph is not None:
-        raise InputError("a graph was given, but the model was saved without a correlation constraint; leave it out")
-    told = {**saved.model, "rules": None if rules is None else {"file": FILES[RuleSet]}}
-    known = {Schema: schema, RuleSet: rules, LabelGraph: graph}
-    return SavedModel(told, {FILES[kind]: each for kind, each in known.items() if each is not None}, saved.tensors)
+    if not held and graph is not None:
+        raise InputError("a graph was given, but the model was saved without a part that uses one; leave it out")
+    known: dict[str, Any] = {FILES[Schema]: schema, FILES[RuleSet]: rules}
+    if (evidence := told.get("evidence")) is not None:
+        if (gain := evidence["gain"]) is None:
+            raise InputError(
+                f"its evidence was fitted on {', '.join(evidence['names'][:3])}, ... and has no co-occurrence gain, by "
+                "which other attributes could be asked; train one with a gain, or without evidence"
+            )
+        if gain["trained"]:
+            raise InputError(
+                "its co-occurrence gain was trained for the attributes that it has; for others train a model with "
+                "trained=False in its gain"
+            )
+        told["evidence"] = {**evidence, "gain": {**gain, "asked": [*schema.names]}}
+    if graph is not None:
+        known[COOCCURRENCE] = graph
+        known[FILES[LabelGraph]] = graph if graph.names == schema.names else graph.select(schema.names)
+    knowledge = {file: each for file, each in known.items() if each is not None}
+    unused = {FILES[LabelGraph], COOCCURRENCE} - held
+    return SavedModel(told, {file: each for file, each in knowledge.items() if file not in unused}, saved.tensors)
 
 
 def is_below(name: str, others: Iterable[str]) -> bool:
@@ -274,6 +306,8 @@ def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Modu
                 shipped[name] = build
                 continue
             reasons[name] = f"{label(inner)}, frozen and therefore not saved, SHA-256 {part['fingerprint']}"
+            if (release := tiny.FORMER.get(part["fingerprint"])) is not None:
+                reasons[name] += f"; it shipped with faceinsight {release}: install that release"
         elif "given" in inner:
             reasons[name] = f"{label(inner)}, which only you can build"
     if reasons:

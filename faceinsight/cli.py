@@ -9,10 +9,10 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import faceinsight
-from faceinsight.errors import plain_cause, raised_in
+from faceinsight.errors import InputError, did_you_mean, message_of
 from faceinsight.files import write_text
 
 if TYPE_CHECKING:
@@ -35,28 +35,25 @@ EXIT_CODES = """exit codes:
   130  interrupted (Ctrl-C)
 """
 
-#: Where users' files and settings are read: a ValueError that comes from there is about them.
-READERS = tuple(
-    f"faceinsight.{room}"
-    for room in (
-        *("ablation", "configure", "data", "evaluation", "knowledge"),
-        # a checkpoint is a user's file too
-        *(
-            f"modules.{part}"
-            for part in ("language_model", "multimodal", "one_pass_check", "pretrained", "vision_tower")
-        ),
-    )
-)
 
-
-def ablate(*, file: Path, settings: Path | None, output: Path | None, seeds: list[int] | None, workers: int) -> int:
-    """Run every variant with every seed and print the table; 1 if a run failed, 130 if some are left to do."""
+def ablate(
+    *,
+    file: Path,
+    settings: Path | None,
+    output: Path | None,
+    seeds: list[int] | None,
+    workers: int,
+    only: list[str] | None,
+    rerun: list[str] | None,
+) -> int:
+    """Run the variants with every seed and print the table; 1 if a run failed, 130 if some are left to do."""
     from faceinsight.ablation import ablate as run
 
-    report = run(file, settings=settings, output=output, seeds=seeds, workers=workers)
-    if any(variant.waiting for variant in report.variants):
+    report = run(file, settings=settings, output=output, seeds=seeds, workers=workers, only=only, rerun=rerun)
+    asked = [variant for variant in report.variants if only is None or variant.name in only]
+    if any(variant.waiting for variant in asked):
         return 130
-    return int(any(variant.errors for variant in report.variants))
+    return int(any(variant.errors for variant in asked))
 
 
 def evaluate(
@@ -78,13 +75,13 @@ def evaluate(
     device: str | None,
 ) -> int:
     """Measure a multimodal checkpoint as it is; ``setting`` has one value as yet."""
-    import torch
-
     from faceinsight.data.sources import source
     from faceinsight.evaluation.evaluate import evaluate_training_free
     from faceinsight.knowledge.rules import RuleSet
     from faceinsight.model import FaceInsight
 
+    place = usable_device(device)
+    check_dtype(dtype)
     name, root = data
     faces = source(name, root)
     faces.prepare()
@@ -93,7 +90,7 @@ def evaluate(
     asked: dict[str, Any] = {} if question is None else {"question": question}
     network = FaceInsight.from_llava(model, schema=table.schema, revision=revision, dtype=dtype, **asked)
     evaluate_training_free(
-        network.to(device or ("cuda" if torch.cuda.is_available() else "cpu")),
+        network.to(place),
         table,
         output or Path("runs", setting, f"{Path(model).resolve().name}-{name}"),
         split=split,
@@ -105,6 +102,32 @@ def evaluate(
         max_new_tokens=max_new_tokens,
     )
     return 0
+
+
+def usable_device(name: str | None) -> str:
+    """The device of a name; by default cuda if there is one, else the CPU.
+
+    Raises:
+        InputError: it is not a device, or this machine does not have it.
+    """
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        known = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        raise InputError(f"--device {name}: not a device of this machine; it has {', '.join(known)}") from error
+    return name
+
+
+def check_dtype(name: str | None) -> None:
+    """Refuse the name of a type that weights cannot have."""
+    known = ("bfloat16", "float16", "float32", "auto")
+    if name is not None and name not in known:
+        hint = did_you_mean(name, known) or ";"
+        raise InputError(f"--dtype {name}: not a type of weights{hint} known are {', '.join(known)}")
 
 
 def check(*, name: str, root: Path, read_images: bool) -> int:
@@ -159,7 +182,7 @@ def lint(
     try:
         read = RuleSet.load(rules, strength=strength, schema=None if schema is None else Schema.load(schema))
     except RuleSyntaxError as error:
-        complain(f"{rules}: {told(error)}")
+        complain(f"{rules}: {message_of(error)}")
         return 1
     report = read.lint() if labels is None else linted(read, labels, split, by)
     Console().print(report)
@@ -205,9 +228,7 @@ def mine(*, labels: Path, schema: str, confidence: float, support: float, lift: 
 def parser() -> ArgumentParser:
     """Every command with its options; ``run`` is the function that carries it out."""
     described = "Face perception with a structured multimodal LLM: ablations, single runs, data, rules."
-    top = ArgumentParser(
-        "faceinsight", description=described, epilog=EXIT_CODES, formatter_class=RawDescriptionHelpFormatter
-    )
+    top = Parser("faceinsight", description=described, epilog=EXIT_CODES, formatter_class=RawDescriptionHelpFormatter)
     top.add_argument("--version", action="version", version=f"faceinsight {faceinsight.__version__}")
     top.set_defaults(run=top.print_help)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
@@ -218,6 +239,15 @@ def parser() -> ArgumentParser:
     one.add_argument("--output", type=Path, metavar="DIR", help="for runs, tables and plot; runs/NAME by default")
     one.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="instead of FILE's own, e.g. --seeds 0 1")
     one.add_argument("--workers", type=int, default=1, metavar="N", help="processes that carry out runs side by side")
+    one.add_argument("--only", nargs="+", metavar="NAME", help="carry out these variants alone, and what they rest on")
+    one.add_argument(
+        "--rerun", nargs="+", metavar="NAME", help="drop these variants' results, and what rests on them, and run again"
+    )
+    one.epilog = (
+        "A finished run is found again while its configuration, the files that it names and the source of your own "
+        "classes stay the same. To drop a run, delete its folder below DIR/runs. An experiment file is code: it "
+        "imports and calls what it names, so run only files that you trust. A saved model is data."
+    )
     for name, says in LIGHTNING.items():
         commands.add_parser(name, help=says, add_help=False)
     add_evaluate_options(command(commands, "evaluate", evaluate, "measure a multimodal checkpoint as it is, untrained"))
@@ -301,15 +331,47 @@ def add_mine_options(one: ArgumentParser) -> None:
 def add_data_commands(data: ArgumentParser) -> None:
     """``data check`` and ``data sheet``."""
     data.set_defaults(run=data.print_help)
-    commands = data.add_subparsers(title="commands", metavar="COMMAND")
+    commands = data.add_subparsers(title="commands", metavar="COMMAND", parser_class=SetsParser)
     look = command(commands, "check", check, "files, splits, label counts, rules that the labels break")
     draw = command(commands, "sheet", sheet, "write a contact sheet: many faces on one picture")
     for each in (look, draw):
-        each.add_argument("name", metavar="NAME", help="the data set: celeba or synthfaces")
+        each.add_argument("name", metavar="NAME", help="the data set")
         each.add_argument("root", type=Path, metavar="ROOT", help="its folder; drawn faces are drawn if there are none")
     look.add_argument("--read-images", action="store_true", help="decode every picture and name the broken ones")
     draw.add_argument("--output", type=Path, metavar="FILE", default=Path("sheet.png"), help="default: sheet.png")
     draw.add_argument("--masks", action="store_true", help="lay the parsing masks over the faces")
+
+
+class Parser(ArgumentParser):
+    """A parser that takes no abbreviations and says what is wrong in one line."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"allow_abbrev": False, **options})
+
+    def parse_known_args(self, *arguments: Any, **named: Any) -> Any:
+        """As argparse does it, with the nearest flag for one that is unknown."""
+        known, left = super().parse_known_args(*arguments, **named)
+        if flags := [word for word in left if word.startswith("--")]:
+            hint = did_you_mean(flags[0], [flag for action in self._actions for flag in action.option_strings])
+            self.error(f"unrecognized arguments: {' '.join(left)}{hint}")
+        return known, left
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake and where help is, and end with exit code 2."""
+        complain(f"{message}; see {self.prog} --help")
+        sys.exit(2)
+
+
+class SetsParser(Parser):
+    """The parser of ``data check`` and ``data sheet``: its help names all data sets, which takes their libraries."""
+
+    def format_help(self) -> str:
+        from faceinsight.data.sources import source_names
+
+        for action in self._actions:
+            if action.dest == "name":
+                action.help = f"the data set: {', '.join(source_names())}"
+        return super().format_help()
 
 
 def command(commands: Any, name: str, run: Callable[..., int] | None, says: str) -> ArgumentParser:
@@ -323,31 +385,14 @@ def carry_out(words: Sequence[str] | None) -> int:
     """Do what the words say; None for those of this process."""
     given = sys.argv[1:] if words is None else words
     if given and given[0] in LIGHTNING:
-        from faceinsight.configure import FaceCLI
+        from faceinsight.configure import FaceCLI, expected_warnings, silence_tips
 
-        FaceCLI(None if words is None else list(words))
+        silence_tips()
+        with expected_warnings():
+            FaceCLI(None if words is None else list(words))
         return 0
     options = vars(parser().parse_args(given))
     return options.pop("run")(**options) or 0
-
-
-def is_mistake(error: BaseException) -> bool:
-    """Whether an error is about what the user gave, so that its message serves better than its traceback.
-
-    So are the errors of this library's own kinds, those of the file system and of a file that is no text or no YAML,
-    and a ValueError from where files and settings are read. Anything else may be a fault in the code.
-    """
-    if isinstance(error, OSError | UnicodeDecodeError) or type(error).__module__.startswith(("faceinsight.", "yaml.")):
-        return True
-    return isinstance(error, ValueError) and raised_in(error).startswith(READERS)
-
-
-def told(error: BaseException) -> str:
-    """The message of an error, with its notes."""
-    message = str(error)
-    if isinstance(error, OSError) and error.filename:
-        message = f"{error.filename}: {error.strerror}"
-    return "\n".join([message, *getattr(error, "__notes__", [])])
 
 
 def complain(message: str) -> None:
@@ -363,7 +408,8 @@ def main(words: Sequence[str] | None = None) -> int:
 
     Raises:
         SystemExit: words that are no command, ``--help`` and ``--version``.
-        Exception: whatever is no mistake of the user's, see :func:`is_mistake`.
+        Exception: anything else than an :class:`~faceinsight.errors.InputError` or an error of the system, which may be
+            a fault in the code.
     """
     try:
         return carry_out(words)
@@ -373,9 +419,6 @@ def main(words: Sequence[str] | None = None) -> int:
         if isinstance(stop.__context__, KeyboardInterrupt):  # Lightning's answer to Ctrl-C is sys.exit(1)
             return 130
         raise
-    except Exception as error:
-        cause = plain_cause(error)
-        if not is_mistake(cause):
-            raise
-        complain(told(cause))
+    except (InputError, OSError) as error:
+        complain(message_of(error))
         return 2

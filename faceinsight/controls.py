@@ -15,12 +15,22 @@ from faceinsight.data.ridge import pixels
 from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model import FaceInsightOutput, FaceModel, Features, Images, Masks, given_features
+from faceinsight.model import (
+    FaceInsightOutput,
+    FaceModel,
+    Features,
+    Images,
+    Masks,
+    Scores,
+    check_evidence,
+    evidence_logits,
+    given_features,
+)
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.log_space import wide_linear
 from faceinsight.modules.text_encoder import LearnedText
 
-__all__ = ["MLGCNClassifier", "PriorClassifier", "RidgeClassifier", "TokenClassifier"]
+__all__ = ["EvidenceClassifier", "MLGCNClassifier", "PriorClassifier", "RidgeClassifier", "TokenClassifier"]
 
 
 class TokenClassifier(FaceModel):
@@ -64,6 +74,50 @@ class TokenClassifier(FaceModel):
             features=features,
             rules=self.rules,
         )
+
+
+class EvidenceClassifier(FaceModel):
+    """The evidence alone: ridge regression on exactly the features that the full model has, without language model.
+
+    The control that counts. With a gain in the evidence it has the label graph, too.
+
+    Args:
+        schema: the order of the logits.
+        image_encoder: frozen.
+        evidence: an :class:`~faceinsight.modules.evidence.Evidence`.
+        segmentation: frozen; its places or parts are read, if the evidence says so.
+        rules: what its predictions are to keep, see :class:`~faceinsight.model.FaceModel`.
+
+    Raises:
+        InputError: evidence of other attributes, or encoders that train.
+    """
+
+    def __init__(
+        self,
+        *,
+        schema: Schema,
+        image_encoder: nn.Module,
+        evidence: nn.Module,
+        segmentation: nn.Module | None = None,
+        rules: RuleSet | None = None,
+    ) -> None:
+        super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
+        check_evidence(evidence, self.encoder, schema)
+        self.evidence: Any = evidence
+        self.encoder.requires_grad_(False)  # the segmentation's tokens, which nothing reads here
+
+    def forward(
+        self,
+        images: Images | None = None,
+        *,
+        masks: Masks | None = None,
+        features: Features | None = None,
+        scores: Scores | None = None,
+    ) -> FaceInsightOutput:
+        """Logits for every attribute of every face; arguments as for a :class:`~faceinsight.model.FaceInsight`."""
+        features = given_features(self.encoder, images, masks, features)
+        logits = evidence_logits(self.evidence, self.encoder, features, scores)
+        return FaceInsightOutput(logits=logits, features=features, rules=self.rules)
 
 
 class MLGCNClassifier(FaceModel):

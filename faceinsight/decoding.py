@@ -9,7 +9,14 @@ from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsightOutput, Features, Images, Masks
 
-__all__ = ["DecodedOutput"]
+__all__ = ["DecodedOutput", "undecoded"]
+
+
+def undecoded(network: nn.Module) -> nn.Module:
+    """Return the network inside any decoders, whose parts are named and trained: a decoder has no weights."""
+    while isinstance(network, DecodedOutput):
+        network = network.network
+    return network
 
 
 class DecodedOutput(nn.Module):
@@ -53,11 +60,25 @@ class DecodedOutput(nn.Module):
         """As the network does."""
         return self.network.encode(images, masks)
 
+    @property
+    def evidence(self) -> Any:
+        """The network's own evidence, if it has any."""
+        return getattr(self.network, "evidence", None)
+
     def forward(
-        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
+        self,
+        images: Images | None = None,
+        *,
+        masks: Masks | None = None,
+        features: Features | None = None,
+        **options: Any,
     ) -> FaceInsightOutput:
-        """What the network gives, its logits decoded: their sigmoid is the probability, with no rules left to keep."""
-        output = self.network(images, masks=masks, features=features)
+        """What the network gives, its logits decoded: their sigmoid is the probability, with no rules left to keep.
+
+        Args:
+            options: what the network takes besides, such as the evidence's ``scores``.
+        """
+        output = self.network(images, masks=masks, features=features, **options)
         if self.training and self.when == "evaluation":
             return output
         return replace(output, logits=self.decoder(output.logits), rules=None)

@@ -1,8 +1,9 @@
 """What an error says to the person who can mend it."""
 
-import traceback
+import difflib
+from collections.abc import Iterable
 
-__all__ = ["InputError", "plain_cause", "raised_in"]
+__all__ = ["InputError", "did_you_mean", "message_of"]
 
 
 class InputError(ValueError):
@@ -19,14 +20,17 @@ class InputError(ValueError):
     """
 
 
-def raised_in(error: BaseException) -> str:
-    """The module whose code raised an error; empty where it was not raised yet."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return str(frames[-1].f_globals["__name__"]) if frames else ""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the hint for a misspelt name; empty where nothing is near.
+
+    >>> did_you_mean("hed", ["encoder", "head"]), did_you_mean("x", ["encoder", "head"])
+    (", did you mean 'head'?", '')
+    """
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
 
 
-def plain_cause(error: BaseException) -> BaseException:
-    """What a class said of its settings, without the dump that jsonargparse wraps round it; else the error itself."""
-    while error.__cause__ is not None and raised_in(error).startswith("jsonargparse."):
-        error = error.__cause__
-    return error
+def message_of(error: BaseException) -> str:
+    """The message of an error, with its notes; of the system's errors the file and the reason."""
+    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    return "\n".join([text, *getattr(error, "__notes__", [])])

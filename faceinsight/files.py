@@ -19,10 +19,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     If the block raises (a full disk, an interrupt), the temporary file is removed, whatever stood at ``path``
     is untouched, and the error goes on. Missing parent folders are made.
 
-    >>> with replacing("/tmp/faceinsight-doctest.txt") as temporary:
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with replacing(f"{folder.name}/new/text.txt") as temporary:
     ...     _ = temporary.write_text("whole or not at all")
-    >>> Path("/tmp/faceinsight-doctest.txt").read_text()
+    >>> Path(folder.name, "new", "text.txt").read_text()
     'whole or not at all'
+    >>> folder.cleanup()
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,7 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 
 from faceinsight.errors import InputError
+from faceinsight.knowledge.pair_counts import count_pairs
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 
@@ -40,6 +41,7 @@ __all__ = [
     "calibration_error",
     "check_probability",
     "constant_attributes",
+    "contradicting_accuracy",
     "decisions",
     "exact_match",
     "f1",
@@ -159,6 +161,43 @@ def exact_match(probability: Probability, labels: Labels, weights: Weights | Non
     wrong = ((decisions(probability) != labels) & (labels != 0)).any(1, keepdim=True)
     counted = (labels != 0).any(1, keepdim=True)
     return share(~wrong & counted, counted, weights)[..., 0]
+
+
+#: The strongest pairs of attributes in which :func:`contradicting_accuracy` looks for contradicting faces.
+PAIRS = 16
+
+
+def contradicting_accuracy(
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, pairs: int = PAIRS
+) -> Overall:
+    """Share of right answers where a face contradicts what usually goes together: men with lipstick, bald women.
+
+    Of the pairs of attributes with the strongest correlation in these labels, both attributes of every face that has
+    one without the other (or, for a negative correlation, both or neither) count. This is where whatever leans on
+    co-occurrence shows its price. Not in the paper.
+
+    Args:
+        pairs: how many; fewer where there are not so many.
+
+    >>> labels = torch.tensor([[1, 1], [1, 1], [-1, -1], [1, -1]], dtype=torch.int8)  # the last contradicts
+    >>> contradicting_accuracy(torch.tensor([[0.9, 0.9], [0.9, 0.9], [0.1, 0.1], [0.9, 0.9]]), labels).item()
+    0.5
+    """
+    counts = count_pairs(labels.to(torch.int8).cpu())
+    deviation = counts.covariance.diagonal().clamp(min=0).sqrt()
+    correlation = counts.covariance / (deviation[:, None] * deviation).clamp(min=1e-12)
+    first, second = torch.triu_indices(len(correlation), len(correlation), offset=1)
+    strength = correlation[first, second].nan_to_num(0)
+    strongest = strength.abs().topk(min(pairs, len(strength))).indices
+    against = torch.zeros_like(labels, dtype=torch.bool)
+    for pair in strongest[strength[strongest] != 0].tolist():
+        i, j = int(first[pair]), int(second[pair])
+        product = labels[:, i] * labels[:, j]
+        faces = product == (-1 if strength[pair] > 0 else 1)
+        against[:, i] |= faces
+        against[:, j] |= faces
+    right = ((decisions(probability) == labels) & against).sum(-1)
+    return share(right[:, None], against.sum(-1)[:, None], weights)[..., 0]
 
 
 def violation_rate(probability: Probability, rules: RuleSet, weights: Weights | None = None) -> Overall:
@@ -334,6 +373,7 @@ def attribute_metrics(schema: Schema, rules: RuleSet | None = None, prefix: str 
         "calibration_error": calibration_error,
         "brier": brier,
         "exact_match": exact_match,
+        "contradicting_accuracy": contradicting_accuracy,
         "ranked_attributes": ranked_attributes,
     }
     if rules is not None:

@@ -30,6 +30,7 @@ from faceinsight.modules.answers import answer_sum_and_count
 from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraphrases
 from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules.description import described
+from faceinsight.modules.evidence import Gate, pool_levels
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.modules.language_model import NO, YES
 from faceinsight.modules.prompt import between_words, check_asked, check_places, embedded_words, whole_prompt
@@ -42,6 +43,7 @@ Features = dict[str, Tensor]
 Images = Float[Tensor, "batch 3 height width"]
 Masks = UInt8[Tensor, "batch height width"]
 Words = Float[Tensor, "_ dim"]
+Scores = Float[Tensor, "batch observed"]
 
 
 @dataclass
@@ -145,6 +147,34 @@ class FaceEncoder(nn.Module):
             with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.image_encoder, Frozen)):
                 return self.image_encoder(images)
         return self.segmentation.encode(images, known["image"], self.image_encoder.grid, masks)
+
+    def evidence_inputs(self, features: Features, sources: Sequence[str]) -> Float[Tensor, "batch feature"]:
+        """The numbers that linear evidence reads of each face.
+
+        Args:
+            features: what :meth:`forward` gave.
+            sources: ``image``: the image tokens, each slice pooled as the encoder's ``levels`` say, or their mean for
+                an encoder without levels; ``places``: size and place of the face's parts; ``parts``: their appearance,
+                too. The last two are left out of a model without segmentation.
+
+        Raises:
+            InputError: places of a segmentation route that has none.
+        """
+        read: list[Tensor] = []
+        if "image" in sources:
+            tokens, encoder = features["image"], self.image_encoder
+            levels = getattr(encoder, "levels", None)
+            read.append(tokens.mean(1) if levels is None else pool_levels(tokens, encoder.grid, levels))
+        if self.segmentation is not None and "places" in sources:
+            if not hasattr(self.segmentation.route, "places"):
+                raise InputError(
+                    f"{type(self.segmentation.route).__name__} has no places of parts; take RegionTokens, or evidence "
+                    "with sources=['image']"
+                )
+            read.append(self.segmentation.route.places(features["segmentation"]))
+        if self.segmentation is not None and "parts" in sources:
+            read.append(features["segmentation"].flatten(1))
+        return torch.cat(read, dim=1)
 
     def feature_keys(self) -> dict[str, dict[str, Any]]:
         """For each feature in their order, what it depends on apart from the image: weights and preprocessing."""
@@ -295,10 +325,14 @@ class FaceInsight(FaceModel):
         question: a template with ``{prompt}``, asked before each attribute's soft tokens; several are paraphrases,
             whose logits are averaged. An attribute with questions of its own in the schema is asked those.
         rules: what its predictions are to keep, see :class:`FaceModel`.
+        evidence: an :class:`~faceinsight.modules.evidence.Evidence`: the logits are then ``e + g r``, e the evidence, r
+            the language model's reading. Not in the paper.
+        gate: g, a :class:`~faceinsight.modules.evidence.Gate`; built with its defaults where only evidence is given.
         yes, no: spellings of the answers that the language model's own rows are read for, of each the likelier; by
             default "Yes" or "yes", and "No" or "no", with a space before it where the prompt's end wants one.
 
     Raises:
+        InputError: evidence of other attributes, or over encoders that train; a gate without evidence.
         ValueError: rules, or the correlation constraint's graph, over other attributes than the schema's; a question
             without a place, or nothing by which attributes could be told apart.
     """
@@ -320,10 +354,17 @@ class FaceInsight(FaceModel):
         instruction: str = "",
         question: str | Sequence[str] = "",
         rules: RuleSet | None = None,
+        evidence: nn.Module | None = None,
+        gate: nn.Module | None = None,
         yes: Sequence[str] | None = None,
         no: Sequence[str] | None = None,
     ) -> None:
         super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
+        check_evidence(evidence, self.encoder, schema)
+        if evidence is None and gate is not None:
+            raise InputError("a gate without evidence; give both, or leave the gate out")
+        self.evidence: Any = evidence
+        self.gate: Any = Gate() if evidence is not None and gate is None else gate
         if isinstance(graph := getattr(correlation, "graph", None), LabelGraph):
             schema.check_names(graph.names, "the label graph")
         check_asked(instruction, question, query, text_encoder, correlation)
@@ -475,7 +516,12 @@ class FaceInsight(FaceModel):
         return ask(self, image, DESCRIBE, **options)
 
     def forward(
-        self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
+        self,
+        images: Images | None = None,
+        *,
+        masks: Masks | None = None,
+        features: Features | None = None,
+        scores: Scores | None = None,
     ) -> FaceInsightOutput:
         """Logits for every attribute of every face; their probabilities are the output's, see
         :class:`FaceInsightOutput`.
@@ -483,6 +529,7 @@ class FaceInsight(FaceModel):
         Args:
             images: RGB in [0, 1]; or give ``features``, as :meth:`encode` made them.
             masks: stored parsing masks, for a segmentation encoder without a parser of its own.
+            scores: leave-one-out scores of the evidence, in place of its own, for faces that it was fitted on.
         """
         features = given_features(self.encoder, images, masks, features)
         counts = [len(paraphrases) for paraphrases in self.questions()]
@@ -493,7 +540,10 @@ class FaceInsight(FaceModel):
         _, _, questions = self.words()
         hidden = self.query(self.prefix(features), prompts, self.language_model, questions)
         answers = self.yes_no_logits(hidden) if self.head is None else self.head(hidden)
-        return FaceInsightOutput(mean_over_paraphrases(answers, counts), features, self.rules)
+        logits = mean_over_paraphrases(answers, counts)
+        if self.evidence is not None:
+            logits = evidence_logits(self.evidence, self.encoder, features, scores) + self.gate(logits)
+        return FaceInsightOutput(logits, features, self.rules)
 
     def yes_no_logits(self, hidden: Float[Tensor, "batch question dim"]) -> Float[Tensor, "batch question"]:
         """The language model's own answers, where each question's prompt ends."""
@@ -509,6 +559,32 @@ class FaceInsight(FaceModel):
         if self.head is not None:
             return None
         return [self.language_model.answer_tokens(each, self.yes or YES, self.no or NO) for each in self.endings()]
+
+
+def check_evidence(evidence: Any, encoder: FaceEncoder, schema: Schema) -> None:
+    """Refuse evidence that was, or would be, fitted on something else than the model gives.
+
+    Raises:
+        InputError: evidence of other attributes, or over encoders that train.
+    """
+    if evidence is None:
+        return
+    if tuple(evidence.asked) != schema.names:
+        raise InputError(
+            f"the evidence is of {len(evidence.asked)} attributes, the schema {schema.name!r} has {len(schema)}, in "
+            "another order or by other names; build it with Evidence.for_schema(schema=...)"
+        )
+    if not encoder.frozen:
+        raise InputError("evidence is fitted once on what the encoders see, so they must be in Frozen")
+
+
+def evidence_logits(
+    evidence: Any, encoder: FaceEncoder, features: Features, scores: Scores | None
+) -> Float[Tensor, "batch attr"]:
+    """The evidence of features, or of leave-one-out scores that were given in place of its own."""
+    if scores is not None:
+        return evidence.logits(scores)
+    return evidence(encoder.evidence_inputs(features, evidence.sources))
 
 
 def given_features(

@@ -8,6 +8,7 @@
     schema.yaml         names, prompts and groups of the attributes, in the order of the logits
     rules.yaml          the rules that the model keeps, in the rule language; if it has any
     graph.yaml          the label graph by attribute name; if there is one
+    cooccurrence.yaml   the label graph of the co-occurrence gain; if there is one
     frozen.safetensors  what was frozen; only if it was asked for
 
 Nothing is pickled or unpickled, and no other file is ever opened, whatever ``config.json`` says.
@@ -42,15 +43,19 @@ from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
+from faceinsight.modules.cooccurrence import CooccurrenceGain
 from faceinsight.modules.description import FILES
 
-__all__ = ["FROZEN", "NAMES", "TRAINED", "SavedModel", "read_directory", "write_directory"]
+__all__ = ["COOCCURRENCE", "FROZEN", "NAMES", "TRAINED", "SavedModel", "read_directory", "write_directory"]
 
 CONFIG, TRAINED, FROZEN = "config.json", "model.safetensors", "frozen.safetensors"
 SCHEMA, RULES, GRAPH = FILES[Schema], FILES[RuleSet], FILES[LabelGraph]
 
+#: The label graph that a part keeps in a file of its own, which may hold more attributes than the model's schema.
+COOCCURRENCE = CooccurrenceGain.files["graph"]
+
 #: All files that a model's directory may hold.
-NAMES = (CONFIG, SCHEMA, RULES, GRAPH, TRAINED, FROZEN)
+NAMES = (CONFIG, SCHEMA, RULES, GRAPH, COOCCURRENCE, TRAINED, FROZEN)
 
 #: A save that is whole, whose files have not all taken their places.
 COMPLETE = ".complete"
@@ -59,7 +64,9 @@ COMPLETE = ".complete"
 SAVING = re.compile(r"\.saving-(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{8}")
 
 #: What saves of earlier versions left when they were killed.
-LEFT_OVER = re.compile(r"\.(?:config|model|frozen|schema|rules|graph)-[a-z0-9_]{8}\.(?:json|safetensors|yaml)")
+LEFT_OVER = re.compile(
+    r"\.(?:config|model|frozen|schema|rules|graph|cooccurrence)-[a-z0-9_]{8}\.(?:json|safetensors|yaml)"
+)
 
 #: Seconds after which a save that cannot be asked whether it is still under way is taken for dead.
 DEAD_AFTER = 24 * 3600
@@ -88,7 +95,10 @@ class SavedModel:
     def __post_init__(self) -> None:
         for file, each in self.knowledge.items():
             names = each.schema.names if isinstance(each, RuleSet) else each.names
-            self.knowledge[SCHEMA].check_names(names, file)
+            if file == COOCCURRENCE:
+                each.places(self.knowledge[SCHEMA].names)
+            else:
+                self.knowledge[SCHEMA].check_names(names, file)
 
 
 def write_directory(folder: Path, saved: SavedModel) -> None:
@@ -120,7 +130,7 @@ def write_directory(folder: Path, saved: SavedModel) -> None:
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     settle(folder)
-    for name in {RULES, GRAPH, FROZEN} - writers.keys():  # of a model that stood there before
+    for name in {RULES, GRAPH, COOCCURRENCE, FROZEN} - writers.keys():  # of a model that stood there before
         (folder / name).unlink(missing_ok=True)
 
 
@@ -180,6 +190,7 @@ def read_directory(folder: Path, kind: str) -> SavedModel:
             SCHEMA: lambda path: schema,
             RULES: lambda path: RuleSet.load(path, "all", schema),
             GRAPH: LabelGraph.load,
+            COOCCURRENCE: LabelGraph.load,
         }
         knowledge = {name: read(place(folder, name)) for name, read in readers.items() if name in config["files"]}
         tensors = {name: load_file(place(folder, name)) for name in (TRAINED, FROZEN) if name in config["files"]}

@@ -11,6 +11,7 @@ Accumulated batches (``--trainer.accumulate_grad_batches N``) train what one bat
 labels are undefined (:mod:`faceinsight.accumulation`).
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import lightning
@@ -25,8 +26,9 @@ from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.accumulation import Step, upcoming
 from faceinsight.data.batch import FaceBatch
-from faceinsight.decoding import DecodedOutput
-from faceinsight.errors import InputError
+from faceinsight.decoding import DecodedOutput, undecoded
+from faceinsight.errors import InputError, did_you_mean
+from faceinsight.evidence_fit import fit_evidence
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
 from faceinsight.model import FaceInsightOutput, FaceModel
@@ -60,7 +62,7 @@ PER_EPOCH: dict[str, Any] = {"on_step": False, "on_epoch": True, "reduce_fx": "s
 UNCOUNTED = -100
 
 
-class LossNotFiniteError(FloatingPointError):
+class LossNotFiniteError(InputError, FloatingPointError):
     """The training loss became NaN or infinite; the message says where and what to try."""
 
 
@@ -106,7 +108,7 @@ def parameter_groups(
         part_lr: dotted part of the network -> its learning rate; the longest matching part wins, the others get ``lr``.
 
     Raises:
-        ValueError: a name in ``part_lr`` matches no trained parameter.
+        InputError: a name in ``part_lr`` matches no trained parameter.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     matched: set[str] = set()
@@ -120,7 +122,10 @@ def parameter_groups(
         groups.setdefault(key, []).append(parameter)
     if unknown := part_lr.keys() - matched:
         parts = sorted({name.split(".")[0] for name, each in network.named_parameters() if each.requires_grad})
-        raise InputError(f"part_lr names {sorted(unknown)}, which hold no trained parameter; trained parts: {parts}")
+        hint = did_you_mean(min(unknown), parts)
+        raise InputError(
+            f"part_lr names {sorted(unknown)}, which hold no trained weights{hint or ';'} there are {parts}"
+        )
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
 
@@ -150,7 +155,9 @@ class TrainingSystem(lightning.LightningModule):
         warmup: float = 0.1,
     ) -> None:
         super().__init__()
-        self.network = network if trained is None else freeze_all_but(network, trained)
+        if trained is not None:
+            freeze_all_but(undecoded(network), trained)
+        self.network = network
         self.lr, self.part_lr, self.weight_decay, self.warmup = lr, part_lr or {}, weight_decay, warmup
         self.groups: list[dict[str, Any]] = []
         self._step: Step | None = None  # of accumulated batches
@@ -160,7 +167,8 @@ class TrainingSystem(lightning.LightningModule):
         if stage != "fit":
             return
         # before a strategy may flatten the tensors, as FSDP does: then no matrix can be told from a vector
-        self.groups = parameter_groups(self.network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
+        network = undecoded(self.network)
+        self.groups = parameter_groups(network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
         if self.trainer.world_size > 1:
             synchronised = getattr(self.trainer.strategy, "_layer_sync", None) is not None
             check_batch_statistics(self.network, synchronised=synchronised)
@@ -169,6 +177,11 @@ class TrainingSystem(lightning.LightningModule):
         if not self.groups:
             return None
         optimizer = torch.optim.AdamW(self.groups)
+        if self.trainer.estimated_stepping_batches == float("inf"):
+            raise InputError(
+                "the learning rate falls to zero at the last step, and nothing says which that is; "
+                "give trainer.max_epochs or trainer.max_steps, also beside trainer.max_time"
+            )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_cosine_schedule_with_warmup(optimizer, round(self.warmup * steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -237,6 +250,9 @@ class AttributeSystem(TrainingSystem):
         bce_weight: weight of the BCE; 0 for the conditional objective alone.
         class_weight: ``balanced`` weighs each attribute's positives by negatives / positives of the training split.
         text_weight: weight of the mean next-token loss over the answers in the batch's texts; 0 reads no text.
+        training_evidence: what a network with evidence sees of it on training faces: ``leave_one_out`` fits the
+            evidence before training and gives each face its score from the regression on all others; ``in_sample`` fits
+            it and gives the fitted scores, which have seen the answer; ``fixed`` keeps evidence that was fitted before.
         gradient_checkpointing: compute the language model's layers again in the backward pass rather than keep what is
             in them; it holds for a frozen language model (:mod:`faceinsight.modules.recompute`).
 
@@ -257,6 +273,7 @@ class AttributeSystem(TrainingSystem):
         bce_weight: float = 1.0,
         class_weight: ClassWeight = "none",
         text_weight: float = 0.0,
+        training_evidence: Literal["leave_one_out", "in_sample", "fixed"] = "leave_one_out",
         gradient_checkpointing: bool = False,
         trained: list[str] | None = None,
         lr: float = 1e-3,
@@ -276,7 +293,8 @@ class AttributeSystem(TrainingSystem):
             self.network.language_model.checkpoint_layers()
         if logical is not None and logical.kind == "conditional" and isinstance(network, FaceModel):
             network.rules = check_conditioned(network.rules, logical.rules)
-        self.text_weight = text_weight
+        self.text_weight, self.training_evidence = text_weight, training_evidence
+        self.left_out: Float[Tensor, "row observed"] | None = None
         self.rules, self.logical = rules, logical
         self.logical_weight, self.bce_weight, self.class_weight = logical_weight, bce_weight, class_weight
         self.register_buffer("pos_weight", None, persistent=False)
@@ -295,11 +313,51 @@ class AttributeSystem(TrainingSystem):
             positive, negative = (labels == 1).sum(0), (labels == -1).sum(0)
             self.pos_weight = (negative / positive.clamp(min=1)).to(self.device)
 
+    @property
+    def evidence(self) -> Any:
+        """The network's evidence; None where it has none."""
+        return getattr(self.network, "evidence", None)
+
+    def on_fit_start(self) -> None:
+        """Fit the evidence, unless this training goes on from where one was interrupted."""
+        if self.evidence is not None and self.training_evidence != "fixed" and self.left_out is None:
+            self.fit_evidence()
+
+    def on_test_start(self) -> None:
+        """Fit the evidence of a network in which there was nothing to train by gradient."""
+        if self.evidence is not None and not self.evidence.fitted:
+            self.fit_evidence()
+
+    def fit_evidence(self) -> None:
+        """Fit the network's evidence on the training faces of the trainer's data module, and keep their scores."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
+        precision = self.trainer.precision_plugin  # the faces are encoded as they are in a training step
+        with precision.forward_context():
+            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Also keep the training faces' leave-one-out scores, so that the evidence is fitted once."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["left_out"] = self.left_out
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self.left_out = checkpoint.get("left_out")
+
+    def training_scores(self, batch: FaceBatch) -> dict[str, Tensor]:
+        """The evidence's scores of training faces, as an argument of the network; none where it reads its own."""
+        if self.evidence is None or self.training_evidence != "leave_one_out" or self.left_out is None:
+            return {}
+        scores = self.left_out.to(batch.labels.device)[batch.index.clamp(min=0)]
+        # a face shown a second time counts nowhere, but a NaN would reach the gradient of a gain that trains
+        return {"scores": scores.masked_fill(~batch.counted[:, None], 0.0)}
+
     def forward(self, batch: FaceBatch) -> Float[Tensor, "batch attr"]:
         return self.network(batch.images, masks=batch.masks, features=batch.features).logits
 
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
-        output = self.network(batch.images, masks=batch.masks, features=batch.features)
+        scores = self.training_scores(batch)
+        output = self.network(batch.images, masks=batch.masks, features=batch.features, **scores)
         logits, labels = output.logits[batch.counted], batch.labels[batch.counted]
         terms = {"bce": self.mean("bce", *bce_sum_and_count(logits, labels, self.pos_weight))}
         loss = self.bce_weight * terms["bce"]
@@ -395,9 +453,15 @@ class ParserSystem(TrainingSystem):
     over the classes that occur.
 
     Args:
-        network: a :class:`~faceinsight.modules.segmentation.FaceParser`.
+        network: a :class:`~faceinsight.modules.face_parser.FaceParser`.
+        class_weights: weight of each class in the loss, in the order of the class ids; None weighs pixels alike.
         options: of :class:`TrainingSystem`.
+
+    Raises:
+        InputError: weights of another number of classes.
     """
+
+    class_weights: Tensor | None
 
     def __init__(
         self,
@@ -407,8 +471,14 @@ class ParserSystem(TrainingSystem):
         part_lr: dict[str, float] | None = None,
         weight_decay: float = 0.01,
         warmup: float = 0.1,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(network=network, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup)
+        classes = self.network.classes
+        if class_weights is not None and len(class_weights) != classes:
+            raise InputError(f"class_weights: wanted one for each of {classes} classes, got {len(class_weights)}")
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
         self.val_iou = MulticlassJaccardIndex(self.network.classes, average="macro")
         self.test_iou = MulticlassJaccardIndex(self.network.classes, average="macro")
 
@@ -421,14 +491,19 @@ class ParserSystem(TrainingSystem):
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
         logits, masks = self(batch)
         masks = masks.masked_fill(~batch.counted[:, None, None], UNCOUNTED)
-        total = F.cross_entropy(logits, masks, ignore_index=UNCOUNTED, reduction="sum")
-        loss = self.mean("cross_entropy", total, (masks != UNCOUNTED).sum().to(total))
+        weights = self.class_weights
+        total = F.cross_entropy(logits, masks, weight=weights, ignore_index=UNCOUNTED, reduction="sum")
+        counted = masks[masks != UNCOUNTED]
+        count = counted.new_tensor(len(counted)) if weights is None else weights[counted].sum()
+        loss = self.mean("cross_entropy", total, count.to(total))
         self.log("train/cross_entropy", loss.detach(), batch_size=len(batch))
         return self.finite(loss, {"cross_entropy": loss})
 
     def counts(self, batch: FaceBatch) -> dict[str, Tensor]:
-        pixels = 0 if batch.masks is None else batch.masks[0].numel()
-        return {"cross_entropy": batch.counted.sum() * pixels}
+        masks = torch.zeros(0, dtype=torch.uint8) if batch.masks is None else batch.masks[batch.counted]
+        weights = None if self.class_weights is None else self.class_weights.to(masks.device)
+        count = torch.tensor(masks.numel()) if weights is None else weights[masks.long()].sum()
+        return {"cross_entropy": count}
 
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
         logits, masks = self(batch)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import decoding, logic, loss_cost, one_pass, training_step
+from benchmarks import decoding, evidence, image_encoders, logic, loss_cost, one_pass, training_step
 from benchmarks.timing import Timing, interleaved
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -131,6 +131,25 @@ def test_what_is_counted_without_computing_bounds_what_is_counted_while_it_is_co
             assert counted["trained"].tolist() == computed["trained"].tolist()
 
 
+@pytest.mark.parametrize(("faces", "features"), [(300, 20), (80, 120)])
+def test_the_evidence_errs_as_scikit_learn_s_leave_one_out(faces: int, features: int) -> None:
+    pytest.importorskip("sklearn")
+    inputs, labels = evidence.drawn(faces, features)
+    mine = evidence.CONTENDERS["evidence, whole grid"](inputs, labels)
+    torch.testing.assert_close(mine, evidence.ridge_cv(inputs, labels), atol=1e-5, rtol=0)
+
+
+@pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
+def test_the_evidence_benchmark_writes_a_row_for_each_contender(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    file = tmp_path / "rows.csv"
+    evidence.main(["--faces", "200", "--features", "30", "--rounds", "1", "--output", str(file)])
+    rows = pd.read_csv(file).set_index("contender")
+    assert list(rows.index) == list(evidence.CONTENDERS)
+    assert rows["s"].gt(0).all()
+    assert rows["times ours"].iloc[0] == 1
+
+
 def test_each_way_to_train_saves_what_it_should(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("peft")
     sizes = ["--batch", "2", "--grid", "4", "--width", "12"]
@@ -145,3 +164,13 @@ def test_each_way_to_train_saves_what_it_should(tmp_path: Path, capsys: pytest.C
     assert kept["cached, pooled"] < kept["cached features"]
     assert rows.loc["cached features", "GFLOP"] < rows.loc[base, "GFLOP"]
     assert rows.loc["cached, LoRA", "trained"] > rows.loc["cached features", "trained"] == rows.loc[base, "trained"]
+
+
+def test_the_encoders_are_compared_with_the_face_network(tmp_path: Path) -> None:
+    image_encoders.main(["--batch", "1", "--rounds", "3", "--output", str(tmp_path / "rows.csv")])
+    rows = pd.read_csv(tmp_path / "rows.csv").set_index("encoder")
+    assert rows.index[0] == image_encoders.OURS
+    assert rows["x"].iloc[0] == 1
+    assert rows["tokens"].tolist()[:2] == ["16 of 704", "16 of 896"]
+    assert rows["million weights"].iloc[0] == pytest.approx(5.575, abs=0.001)
+    assert (rows["faces a second"] > 0).all()

@@ -23,11 +23,13 @@ from torch_geometric.nn import GraphConv
 import faceinsight as fi
 import faceinsight.model_directory
 from faceinsight.configure import built
-from faceinsight.controls import TokenClassifier
+from faceinsight.controls import EvidenceClassifier, TokenClassifier
 from faceinsight.errors import InputError
 from faceinsight.model_directory import sha256
 from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
+from faceinsight.modules.cooccurrence import CooccurrenceGain
 from faceinsight.modules.correlation import CorrelationConstraint
+from faceinsight.modules.evidence import Evidence, Gate
 from faceinsight.modules.face_parser import FaceParser
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.modules.image_encoder import ImageEncoder
@@ -169,7 +171,7 @@ def test_a_model_is_asked_for_other_attributes_with_the_weights_that_it_has(save
 
 def test_other_attributes_need_a_graph_and_rules_need_other_attributes(saved: Any) -> None:
     folder, model = saved
-    with pytest.raises(ValueError, match=r"its correlation constraint needs a graph over the attributes of 'celeba'"):
+    with pytest.raises(ValueError, match=r"needs a graph over the attributes of 'celeba'"):
         fi.FaceInsight.from_pretrained(folder, schema=fi.Schema.load("celeba"), **frozen_parts(model))
     with pytest.raises(ValueError, match=r"rules or a graph were given without schema=..."):
         fi.FaceInsight.from_pretrained(folder, rules=RULES, **frozen_parts(model))
@@ -184,7 +186,7 @@ def test_rules_are_added_and_a_graph_without_its_place_is_refused(tmp_path: Path
     ruled = fi.FaceInsight.from_pretrained(tmp_path / "model", schema=SCHEMA, rules=RULES, **parts)
     assert ruled.rules == RULES
     assert torch.equal(logits(ruled), logits(model))
-    with pytest.raises(ValueError, match="a graph was given, but the model was saved without a correlation constraint"):
+    with pytest.raises(ValueError, match="a graph was given, but"):
         fi.FaceInsight.from_pretrained(tmp_path / "model", schema=SCHEMA, graph=graph(), **parts)
 
 
@@ -298,6 +300,115 @@ def test_a_network_trained_by_a_configuration_is_loaded_by_another_one_and_says_
     second.trainer.test(second.model, datamodule=second.datamodule, verbose=False)
     assert torch.equal(second.model.test_probability, first.model.test_probability)
     assert second.model.network.rules == first.model.rules
+
+
+# --- evidence ----------------------------------------------------------------------------------------------------
+
+
+def evidence(**options: Any) -> Evidence:
+    """Fitted evidence with a gain over the model's attributes."""
+    gain = CooccurrenceGain(graph=graph(), **options)
+    made = Evidence.for_schema(schema=SCHEMA, num_features=12, gain=gain, sources=["image"])
+    inputs = torch.randn(60, 12, generator=torch.Generator().manual_seed(3))
+    made.fit(inputs, torch.where(inputs.repeat(1, 2)[:, : len(SCHEMA)] > 0, 1, -1).to(torch.int8))
+    return made
+
+
+def with_evidence(**parts: Any) -> fi.FaceInsight:
+    return lean(**{"evidence": evidence(), "gate": Gate(start=0.3), **parts})
+
+
+def given() -> dict[str, Any]:
+    return {"image_encoder": encoder(), "language_model": language_model()}
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_evidence_comes_back_to_the_last_bit_with_its_gain_and_gate(trained: bool, tmp_path: Path) -> None:
+    model = with_evidence(evidence=evidence(trained=trained))
+    with torch.no_grad():
+        model.gate.scale.fill_(0.7)
+    model.save_pretrained(tmp_path)
+    again = fi.FaceInsight.from_pretrained(tmp_path, **given())
+    assert torch.equal(logits(again), logits(model))
+    assert again.evidence.fitted
+    assert again.gate.scale.item() == pytest.approx(0.7)
+    assert (again.evidence.gain.weight is None) != trained
+    again.save_pretrained(tmp_path / "again")
+    for path in tmp_path.iterdir():
+        if path.is_file():
+            assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_gain_s_graph_is_a_readable_file_beside_that_of_the_correlation_constraint(tmp_path: Path) -> None:
+    more = fi.Schema.from_names([*SCHEMA.names, "Unseen"])
+    labels = torch.randint(0, 2, (90, len(more)), generator=torch.Generator().manual_seed(0)).bool()
+    wider = fi.LabelGraph.from_labels(labels, more)
+    gain = CooccurrenceGain(graph=wider, observed=SCHEMA.names)
+    model = with_evidence(evidence=Evidence.for_schema(schema=SCHEMA, num_features=12, gain=gain, sources=["image"]))
+    model.save_pretrained(tmp_path)
+    assert fi.LabelGraph.load(tmp_path / "cooccurrence.yaml").names == more.names
+    assert fi.LabelGraph.load(tmp_path / "graph.yaml").names == SCHEMA.names
+    told = json.loads((tmp_path / "config.json").read_text())["model"]["evidence"]
+    assert told["gain"]["graph"] == {"file": "cooccurrence.yaml"}
+    assert told["names"] == [*SCHEMA.names]
+    lean().save_pretrained(tmp_path)
+    assert not (tmp_path / "cooccurrence.yaml").exists()
+
+
+def test_a_closed_form_classifier_comes_back_alone(tmp_path: Path) -> None:
+    model = EvidenceClassifier(schema=SCHEMA, image_encoder=Frozen(encoder()), evidence=evidence()).eval()
+    model.save_pretrained(tmp_path, include_frozen=True)
+    assert torch.equal(logits(EvidenceClassifier.from_pretrained(tmp_path)), logits(model))
+
+
+def test_a_model_saved_before_there_was_evidence_still_loads(tmp_path: Path) -> None:
+    model = lean()
+    model.save_pretrained(tmp_path)
+
+    def forget(config: dict) -> None:
+        assert (config["model"].pop("evidence"), config["model"].pop("gate")) == (None, None)
+
+    rewrite(tmp_path, forget)
+    again = fi.FaceInsight.from_pretrained(tmp_path, **given())
+    assert torch.equal(logits(again), logits(model))
+    assert again.evidence is None
+
+
+def test_a_gain_is_asked_for_other_attributes_after_loading(tmp_path: Path) -> None:
+    model = with_evidence(correlation=None, gate=Gate(start=1e-9))
+    model.save_pretrained(tmp_path)
+    more = fi.Schema.from_names([*SCHEMA.names, "Unseen"])
+    labels = torch.randint(0, 2, (90, len(more)), generator=torch.Generator().manual_seed(0)).bool()
+    labels[:, -1] = labels[:, 0]  # who shows the first attribute shows the unseen one
+    wider = fi.LabelGraph.from_labels(labels, more)
+    few = fi.Schema.from_names(["Unseen", SCHEMA.names[4], SCHEMA.names[0]])
+    again = fi.FaceInsight.from_pretrained(tmp_path, schema=few, graph=wider, **given())
+    assert again.evidence.asked == [*few.names]
+    assert again.evidence.names == [*SCHEMA.names]
+    assert again.evidence.gain.told.tolist() == [False, True, True]
+    scores = again.evidence.scores(again.encode(IMAGES)["image"].mean(1))
+    gain = CooccurrenceGain(graph=wider, observed=SCHEMA.names, asked=few.names)
+    for name in ("slope", "intercept", "noise", "amount"):
+        getattr(gain, name).copy_(getattr(model.evidence.gain, name))
+    torch.testing.assert_close(again.evidence.gain(scores), gain(scores))
+    torch.testing.assert_close(logits(again), again.evidence.logits(scores), atol=1e-5, rtol=0)
+
+
+def test_what_a_gain_cannot_be_asked_is_refused(tmp_path: Path) -> None:
+    few = fi.Schema.from_names([SCHEMA.names[1], "Unseen"])
+    model = with_evidence(correlation=None)
+    model.save_pretrained(tmp_path / "gain")
+    with pytest.raises(ValueError, match="needs a graph over the attributes"):
+        fi.FaceInsight.from_pretrained(tmp_path / "gain", schema=few, **given())
+    with pytest.raises((ValueError, KeyError), match="Unseen"):
+        fi.FaceInsight.from_pretrained(tmp_path / "gain", schema=few, graph=graph(), **given())
+    with_evidence(evidence=evidence(trained=True)).save_pretrained(tmp_path / "trained")
+    with pytest.raises(InputError, match="trained for the attributes that it has"):
+        fi.FaceInsight.from_pretrained(tmp_path / "trained", schema=SCHEMA, graph=graph(), **given())
+    without = Evidence.for_schema(schema=SCHEMA, num_features=12, sources=["image"])
+    with_evidence(evidence=without).save_pretrained(tmp_path / "none")
+    with pytest.raises(InputError, match="no co-occurrence gain"):
+        fi.FaceInsight.from_pretrained(tmp_path / "none", schema=SCHEMA, graph=graph(), **given())
 
 
 # --- what must be given ------------------------------------------------------------------------------------------

@@ -15,8 +15,9 @@ from PIL import Image
 
 import faceinsight
 from faceinsight import cli
+from faceinsight.ablation.plan import changed
 from faceinsight.data.celeba import CelebA
-from faceinsight.data.sources import source
+from faceinsight.data.sources import source, source_names
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -245,6 +246,122 @@ def test_any_other_error_keeps_its_traceback(error: Exception, monkeypatch: pyte
     with pytest.raises(type(error)) as caught:
         cli.main(["lint", "celeba"])
     assert caught.value is error
+
+
+MISTAKES = [
+    ({"model.lrr": 1}, "model: Option 'lrr' is not accepted, did you mean 'lr'?"),
+    ({"model.lr": "fast"}, "model.lr: Expected a <class 'float'>. Got value: fast"),
+    ({"trainer.max_epoch": 1}, "did you mean 'max_epochs'?"),
+    ({"trainer.accelerator": "cuda9"}, "accelerator='cuda9'"),
+    ({"trainer.max_epochs": None, "trainer.max_time": "00:00:00:05"}, "give trainer.max_epochs or trainer.max_steps"),
+    ({"model.network.class_path": "faceinsight.controls.TokenClasifier"}, "did you mean 'TokenClassifier'?"),
+    ({"model.network.image_encoder.name": "vit_tinny_patch16_224"}, "did you mean 'vit_tiny_patch16_224' or"),
+    ({"model.network.image_encoder.nmae": "x"}, "model.network.image_encoder: Option 'nmae'"),
+    ({"model.part_lr": {"hed": 0.1}}, "did you mean 'head'?"),
+    ({"model.trained": ["hed"]}, "did you mean 'head'?"),
+]
+
+
+@pytest.fixture
+def training(ablation: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """The configuration of a tiny network that trains for one epoch, and a folder to do it in."""
+    config = yaml.safe_load(ablation.read_text())["base"]
+    schema = config["model"]["init_args"]["network"]["init_args"]["schema"]
+    options = {"embed_dim": 12, "depth": 1, "num_heads": 2}
+    vit = {"name": "vit_tiny_patch16_224", "image_size": 32, "options": options}
+    encoder = {"class_path": "faceinsight.modules.ImageEncoder", "init_args": vit}
+    network = {"schema": schema, "embed_dim": 12, "image_encoder": encoder}
+    config["model"]["init_args"]["network"] = {
+        "class_path": "faceinsight.controls.TokenClassifier",
+        "init_args": network,
+    }
+    config["trainer"] |= {"max_epochs": 1, "enable_model_summary": False, "logger": False}
+    monkeypatch.chdir(ablation.parent)
+    return config
+
+
+def fit(config: dict, changes: dict, monkeypatch: pytest.MonkeyPatch) -> int:
+    Path("single.yaml").write_text(yaml.safe_dump(changed(config, changes)))
+    monkeypatch.setattr(sys, "argv", ["faceinsight", "fit", "--config", "single.yaml"])
+    return cli.main()
+
+
+@pytest.mark.parametrize(("changes", "says"), MISTAKES, ids=[" ".join(changes) for changes, _ in MISTAKES])
+def test_a_mistake_in_a_configuration_is_one_line_of_fit(
+    training: dict, changes: dict, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    left = dict(changes)
+    if path := left.pop("model.network.class_path", None):
+        training["model"]["init_args"]["network"]["class_path"] = path
+    assert fit(training, left, monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_fit_is_quiet_and_never_writes_over_an_earlier_configuration(
+    training: dict, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(training, {}, monkeypatch) == 0
+    shown = "".join(capfd.readouterr())
+    assert not [word for word in ("Tip", "litlogger", "deprecated", "GPU", "TPU", "Seed set") if word in shown]
+    assert fit(training, {"model.lr": 0.5}, monkeypatch) == 2
+    error = capfd.readouterr().err
+    assert "config.yaml is there already" in error
+    assert "--trainer.default_root_dir" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dtype", "bfloat61"], "--dtype bfloat61: not a type of weights, did you mean 'bfloat16'?"),
+        (["--device", "gpu0"], "--device gpu0: not a device of this machine; it has cpu"),
+    ],
+)
+def test_a_type_or_device_that_is_none_is_refused_before_anything_is_read(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = ["--model", "/nowhere", "--data", "celeba", "/nowhere"]
+    assert cli.main(["evaluate", "--setting", "training-free", *nowhere, *words]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["ablate", "x.yaml", "--ony", "full"], "unrecognized arguments: --ony full, did you mean '--only'?"),
+        (["ablate", "x.yaml", "--work", "2"], "unrecognized arguments: --work 2, did you mean '--workers'?"),
+        (["ablate", "x.yaml", "--seeds", "one"], "argument --seeds: invalid int value: 'one'"),
+        (["lint"], "the following arguments are required: CATALOG_OR_FILE"),
+    ],
+)
+def test_flags_are_written_out_and_a_wrong_one_is_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert f"faceinsight {words[0]} --help" in error
+    assert error.count("\n") == 1
+
+
+def test_the_help_of_data_check_names_every_set(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["data", "check", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert ", ".join(source_names()) in shown
+
+
+def test_the_help_of_ablate_says_that_a_file_is_code_and_how_to_drop_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["ablate", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "An experiment file is code" in shown
+    assert "To drop a run, delete its folder" in shown
 
 
 def test_words_that_are_no_command_show_the_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,10 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from faceinsight.controls import MLGCNClassifier, PriorClassifier, RidgeClassifier, TokenClassifier
+from faceinsight.controls import EvidenceClassifier, MLGCNClassifier, PriorClassifier, RidgeClassifier, TokenClassifier
+from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.correlation import CorrelationConstraint
+from faceinsight.modules.evidence import Evidence
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.image_encoder import ImageEncoder
 from faceinsight.modules.language_model import LanguageModel
@@ -140,3 +142,19 @@ def test_a_regression_of_another_shape_is_refused() -> None:
     for inputs, outputs in ((13, 5), (12, 4)):
         with pytest.raises(ValueError, match=f"a regression from {inputs} values to {outputs} scores is none from"):
             RidgeClassifier(schema=SCHEMA, regression=nn.Linear(inputs, outputs))
+
+
+def test_the_evidence_classifier_is_its_evidence(images: Tensor) -> None:
+    evidence = Evidence.for_schema(schema=SCHEMA, num_features=12)
+    control = EvidenceClassifier(schema=SCHEMA, image_encoder=tiny_encoder(), evidence=evidence)
+    inputs = torch.randn(40, 12, generator=torch.Generator().manual_seed(2))
+    left_out = evidence.fit(inputs, torch.where(inputs[:, :5] > 0, 1, -1).to(torch.int8))
+    assert torch.equal(control(images).logits, evidence(control.encode(images)["image"].mean(1)))
+    assert torch.equal(control(features=control.encode(images)).logits, control(images).logits)
+    assert torch.equal(control(images, scores=left_out[:3]).logits, evidence.logits(left_out[:3]))
+    assert not any(each.requires_grad for each in control.parameters())
+    with pytest.raises(InputError, match="must be in Frozen"):
+        EvidenceClassifier(schema=SCHEMA, image_encoder=tiny_encoder().module, evidence=evidence)
+    other = Evidence(num_features=12, names=SCHEMA.names[:4])
+    with pytest.raises(InputError, match="evidence is of 4 attributes"):
+        EvidenceClassifier(schema=SCHEMA, image_encoder=tiny_encoder(), evidence=other)

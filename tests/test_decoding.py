@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 import torch
+from lightning import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -16,6 +17,7 @@ from faceinsight.metrics import decisions
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.image_encoder import ImageEncoder
 from faceinsight.modules.shield import ShieldLayer
+from faceinsight.system import AttributeSystem
 
 SCHEMA = Schema.from_names(["Bald", "Bangs", "Wavy"])
 RULES = RuleSet.parse("Bald -> not Bangs\nBald -> not Wavy", SCHEMA)
@@ -76,3 +78,14 @@ def test_rules_over_other_attributes_are_refused() -> None:
     other = Schema.from_names(["Bangs", "Bald", "Wavy"], name="other")
     with pytest.raises(ValueError, match="the decoder is for the 3 attributes of 'other', the network gives the 3"):
         DecodedOutput(network=classifier(), decoder=ShieldLayer(rules=RuleSet.parse("Bald -> not Bangs", other)))
+
+
+def test_rates_and_trained_parts_are_named_as_without_the_decoder() -> None:
+    options: dict[str, object] = {"rules": RULES, "lr": 0.1, "part_lr": {"head": 0.5}, "trained": ["head"]}
+    plain, wrapped = (AttributeSystem(network=each, **options) for each in (classifier(), shielded(classifier())))
+    for system in (plain, wrapped):
+        system.trainer = Trainer(logger=False, accelerator="cpu", enable_checkpointing=False)
+        system.setup("fit")
+    rates = [[(len(group["params"]), group["lr"]) for group in system.groups] for system in (plain, wrapped)]
+    assert rates[0] == rates[1] == [(1, 0.5), (1, 0.5)]
+    assert isinstance(wrapped.network, DecodedOutput)

@@ -29,7 +29,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 import faceinsight
 from faceinsight.callbacks import CacheFeatures, FrozenCheck, GradientCheck
 from faceinsight.configure import FaceCLI
-from faceinsight.controls import TokenClassifier
+from faceinsight.controls import EvidenceClassifier, TokenClassifier
 from faceinsight.data.datamodule import FaceDataModule
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.data.table import FaceTable
@@ -39,7 +39,9 @@ from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsight
 from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
+from faceinsight.modules.cooccurrence import CooccurrenceGain
 from faceinsight.modules.correlation import CorrelationConstraint
+from faceinsight.modules.evidence import Evidence
 from faceinsight.modules.face_parser import FaceParser
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.image_encoder import ImageEncoder
@@ -128,6 +130,22 @@ def group_norm_parser() -> FaceParser:
     return FaceParser(image_size=32, encoder="tu-test_resnet", options={**options, "norm_layer": "groupnorm1"})
 
 
+def evidence(data: FaceDataModule, **options: Any) -> Evidence:
+    """On 12 numbers of the image and 6 of each part, and fitted in each process by itself."""
+    gain = CooccurrenceGain(graph=LabelGraph.from_labels(data.train_labels(), SCHEMA), **options)
+    return Evidence.for_schema(schema=SCHEMA, num_features=12 + 19 * 6, gain=gain)
+
+
+def with_evidence(data: FaceDataModule, **options: Any) -> nn.Module:
+    return face_insight(data, segmentation=lambda _: regions(), evidence=lambda data: evidence(data, **options))
+
+
+def evidence_only(data: FaceDataModule) -> nn.Module:
+    return EvidenceClassifier(
+        schema=SCHEMA, image_encoder=Frozen(vit()), segmentation=regions(), evidence=evidence(data)
+    )
+
+
 def logical(kind: str = "semantic") -> LogicalConstraint:
     return LogicalConstraint(rules=RULES, kind=kind)
 
@@ -188,6 +206,11 @@ VARIANTS = {
     "no LLM": Variant(lambda _: classifier(Frozen(vit()), embed_dim=12, segmentation=regions(12))),
     "plain ViT": Variant(lambda _: classifier(vit(), embed_dim=12), seeds_differ=True),
     "group norm": Variant(lambda _: classifier(group_norm_trunk(), embed_dim=64)),
+    "evidence": Variant(with_evidence, cached=True),
+    "evidence, trained gain, fewer faces than a batch": Variant(
+        lambda data: with_evidence(data, trained=True), limit_train=5
+    ),
+    "evidence alone": Variant(evidence_only),
     "face parser": Variant(lambda _: group_norm_parser()),
     "fewer faces than a batch": Variant(image_only, limit_train=3),
     "one face": Variant(image_only, {"logical": logical()}, limit_train=1, held_out=1),
@@ -230,20 +253,23 @@ def carried_out(
         limit_train=variant.limit_train,
     )
     system, trainer = variant.system(data), trainer_of(variant, features, processes, accelerator)
-    trainer.fit(system, datamodule=data)
-    assert trainer.global_step == STEPS
+    if any(each.requires_grad for each in system.parameters()):
+        trainer.fit(system, datamodule=data)
+        assert trainer.global_step == STEPS
     found = dict(trainer.callback_metrics)
     if variant.accumulate > 1:  # the log tells each batch's share
         found = {key: each for key, each in found.items() if not key.startswith("train/")}
     if variant.sharded:  # each process holds a part of the tensors; Lightning cannot shard them again for a test
         return found
-    last = trainer.callbacks[0].kept
+    last = getattr(trainer.callbacks[0], "kept", {})
     found |= {f"gradient/{name}": each for name, each in last.items()}
     found |= {f"trained/{name}": system.network.get_parameter(name).detach().clone() for name in last}
     trainer.test(system, datamodule=data, verbose=False)
     found |= dict(trainer.callback_metrics)
     if isinstance(system, AttributeSystem):
         found |= {"probability": system.test_probability, "index": system.test_index}
+        if system.evidence is not None:
+            found |= {f"evidence/{name}": each.detach() for name, each in system.evidence.state_dict().items()}
     return found
 
 
@@ -259,8 +285,16 @@ def main(root: Path, out: Path, accelerator: str, *names: str) -> None:
             save_file({key: each.contiguous() for key, each in found.items()}, temporary)
 
 
+@dataclass(frozen=True)
+class AtWork:
+    """The processes that leave what they find in a folder."""
+
+    folder: Path
+    processes: list[subprocess.Popen]
+
+
 @contextmanager
-def processes_at_work(root: Path, out: Path, accelerator: str, names: Iterable[str]) -> Iterator[None]:
+def processes_at_work(root: Path, out: Path, accelerator: str, names: Iterable[str]) -> Iterator[AtWork]:
     """Two processes, started at once: Lightning starts no others where a rank is given."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -274,7 +308,7 @@ def processes_at_work(root: Path, out: Path, accelerator: str, names: Iterable[s
             given = {**os.environ, **settings, "LOCAL_RANK": str(rank)}
             started.append(subprocess.Popen(words, env=given, stdout=log, stderr=subprocess.STDOUT))
     try:
-        yield
+        yield AtWork(out, started)
     finally:
         for process in started:
             process.kill()
@@ -289,20 +323,23 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def out(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where two processes leave what they find."""
-    out = tmp_path_factory.mktemp("out")
-    with processes_at_work(root, out, "cpu", VARIANTS | WRONG):
-        yield out
+def at_work(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AtWork]:
+    """Two processes, and where they leave what they find."""
+    with processes_at_work(root, tmp_path_factory.mktemp("out"), "cpu", VARIANTS | WRONG) as both:
+        yield both
 
 
-def left_by(out: Path, name: str) -> list[dict[str, Tensor]]:
+def left_by(at_work: AtWork, name: str) -> list[dict[str, Tensor]]:
     """What each process found in a variant, once it is there."""
-    paths = [out / f"{name}-{rank}.safetensors" for rank in range(PROCESSES)]
-    end = time.monotonic() + 300
-    while not all(path.is_file() for path in paths):
-        logs = [(out / f"{rank}.log").read_text() for rank in range(PROCESSES)]
-        if time.monotonic() > end or any("Traceback" in log for log in logs):
+    paths = [at_work.folder / f"{name}-{rank}.safetensors" for rank in range(PROCESSES)]
+    while True:
+        ended = any(
+            process.poll() is not None for process in at_work.processes
+        )  # asked before the files are looked for
+        if all(path.is_file() for path in paths):
+            break
+        logs = [(at_work.folder / f"{rank}.log").read_text() for rank in range(PROCESSES)]
+        if ended or any("Traceback" in log for log in logs):
             pytest.fail("the processes stopped:\n" + "\n".join(log[-3000:] for log in logs))
         time.sleep(0.05)
     return [load_file(path) for path in paths]
@@ -329,18 +366,20 @@ def compare(found: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: floa
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_two_processes_find_what_one_finds(name: str, out: Path, alone: Callable[[str], dict[str, Tensor]]) -> None:
+def test_two_processes_find_what_one_finds(
+    name: str, at_work: AtWork, alone: Callable[[str], dict[str, Tensor]]
+) -> None:
     wanted, variant = alone(name), VARIANTS[name]
-    assert any(key.startswith("val/") for key in wanted)
-    for found in left_by(out, name):
+    assert any(key.startswith("test/" if name == "evidence alone" else "val/") for key in wanted)
+    for found in left_by(at_work, name):
         compare(found, wanted, tolerance=1e-4 if variant.sharded else 1e-6)
     if "index" in wanted:
         assert wanted["index"].tolist() == list(range(FACES["count"] - variant.held_out, FACES["count"]))
 
 
-def test_a_mean_of_means_is_something_else(out: Path, alone: Callable[[str], dict[str, Tensor]]) -> None:
+def test_a_mean_of_means_is_something_else(at_work: AtWork, alone: Callable[[str], dict[str, Tensor]]) -> None:
     wanted = alone("image only")
-    for found in left_by(out, "mean of means"):
+    for found in left_by(at_work, "mean of means"):
         for kind in ("trained", "gradient"):
             apart = [(found[key] - value).abs().max() for key, value in wanted.items() if key.startswith(kind)]
             assert max(apart) > 1e-3
@@ -414,9 +453,9 @@ def test_two_gpus_find_what_one_cpu_finds_by_ddp_and_by_fsdp(
     root: Path, tmp_path: Path, alone: Callable[[str], dict[str, Tensor]]
 ) -> None:
     names = ("full", "plain ViT", "sharded")
-    with processes_at_work(root, tmp_path, "gpu", names):
+    with processes_at_work(root, tmp_path, "gpu", names) as both:
         for name in names:
-            for found in left_by(tmp_path, name):
+            for found in left_by(both, name):
                 compare(found, alone(name), tolerance=1e-3 if VARIANTS[name].sharded else 1e-5)
 
 

@@ -17,7 +17,7 @@ from faceinsight import metrics
 from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.metrics import attribute_metrics
+from faceinsight.metrics import attribute_metrics, contradicting_accuracy
 
 SCHEMA = Schema.from_names(["Bald", "Bangs", "Smiling", "Hat", "Beard"])
 RULES = RuleSet.parse("Bald -> not Bangs\nat_most_one(Bangs, Hat, Beard)", SCHEMA)
@@ -177,7 +177,7 @@ def test_labels_that_are_all_undefined_give_nan_and_no_crash() -> None:
     assert found.pop("violation_rate") == 1.0
     assert found.pop("broken_rules") == 2.0
     assert found.pop("ranked_attributes") == 0
-    assert len(found) == 9
+    assert len(found) == 10
     assert all(np.isnan(value) for value in found.values())
 
 
@@ -188,7 +188,7 @@ def test_batches_give_what_all_faces_at_once_give(faces: tuple[Tensor, Tensor]) 
     for start in range(0, 120, 50):
         parts.update(probability[start : start + 50], labels[start : start + 50])
     assert whole.compute() == parts.compute()
-    assert len(whole.compute()) == 12
+    assert len(whole.compute()) == 13
 
 
 def test_the_faces_are_stored_once_for_the_whole_collection(faces: tuple[Tensor, Tensor]) -> None:
@@ -284,3 +284,37 @@ def test_every_metric_refuses_what_is_no_probability(name: str, wrong: float) ->
     probability[2, 1] = wrong
     with pytest.raises(InputError, match=r"must lie in \[0, 1\]"):
         FUNCTIONS[name](probability, labels)
+
+
+def contradicting_by_loops(probability: Tensor, labels: Tensor, pairs: int) -> float:
+    """The same number by numpy's own correlations, face by face."""
+    truth = (labels == 1).double().numpy()
+    correlation = np.corrcoef(truth.T)
+    width = truth.shape[1]
+    ordered = sorted(((i, j) for i in range(width) for j in range(i)), key=lambda pair: -abs(correlation[pair]))
+    right = counted = 0
+    for face in range(len(truth)):
+        against = set()
+        for i, j in ordered[:pairs]:
+            alike = truth[face, i] == truth[face, j]
+            if alike != (correlation[i, j] > 0):
+                against |= {i, j}
+        counted += len(against)
+        right += sum((probability[face, attr] > 0.5) == (truth[face, attr] > 0.5) for attr in against)
+    return float(right / counted)
+
+
+def test_contradicting_accuracy_counts_both_attributes_of_every_face_that_contradicts_a_pair() -> None:
+    draw = torch.Generator().manual_seed(4)
+    common = torch.randn(200, 1, generator=draw)
+    labels = torch.where(common + torch.randn(200, 6, generator=draw) > 0, 1, -1).to(torch.int8)
+    probability = torch.rand(200, 6, generator=draw)
+    found = contradicting_accuracy(probability, labels, pairs=4).item()
+    assert found == pytest.approx(contradicting_by_loops(probability, labels, 4))
+    doubled = contradicting_accuracy(probability, labels, torch.full((200,), 2.0), pairs=4).item()
+    assert doubled == pytest.approx(found)
+
+
+def test_labels_without_any_pair_have_no_contradicting_face() -> None:
+    labels = torch.ones(3, 2, dtype=torch.int8)
+    assert contradicting_accuracy(torch.full((3, 2), 0.9), labels).isnan()

@@ -25,7 +25,7 @@ def test_a_notebook_runs_to_its_end(source: Path, folder: Path, monkeypatch: pyt
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
     notebook = jupytext.read(source, fmt="py:percent")
     NotebookClient(
-        notebook, timeout=180, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     ).execute()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code

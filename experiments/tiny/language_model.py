@@ -37,7 +37,7 @@ from experiments.tiny.words.scores import (
     read,
     read_ngrams,
 )
-from faceinsight.ablation.work import silence_tips
+from faceinsight.configure import silence_tips
 from faceinsight.data.words import FaceWriter, Population, Text
 from faceinsight.modules.answers import next_token_sum_and_count
 from faceinsight.modules.language_model import LanguageModel

@@ -9,7 +9,6 @@ trained language model's: it has no weights.
 
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import lightning
 import torch
@@ -18,8 +17,8 @@ from jsonargparse import auto_cli
 from experiments.tiny import face_parser, image_encoder, language_model
 from experiments.tiny.training import publish
 from faceinsight import tiny
-from faceinsight.ablation.work import silence_tips
-from faceinsight.modules import FaceParser
+from faceinsight.configure import silence_tips
+from faceinsight.modules import FaceResNet
 from faceinsight.modules.weights import save_weights
 
 ENCODER, PARSER, WORDS = image_encoder.Settings(), face_parser.Settings(), language_model.Settings()
@@ -44,11 +43,8 @@ def main(
         words: the language model's.
     """
     lightning.seed_everything(seed, verbose=False)
-    with TemporaryDirectory() as folder:
-        weights = Path(folder) / "stem.safetensors"
-        image_encoder.stem(encoder).save(weights)
-        seeing = image_encoder.over_stem(encoder, weights)
-    parsing = FaceParser(encoder=parser.encoder, image_size=parser.image_size)
+    seeing = image_encoder.over_trunk(encoder, FaceResNet(image_size=encoder.image_size))
+    parsing = face_parser.parser_on(parser, None)
     speaking = language_model.random_model(replace(words, seed=seed), tiny.language_model(parts).tokenizer)
     speaking.backbone.half()
     publish(output / "image_encoder", lambda to: save_weights(to / image_encoder.FILE, seeing, torch.float16), {})

@@ -20,8 +20,8 @@ from lightning.pytorch.callbacks import RichProgressBar, Timer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from faceinsight.ablation.work import expected_warnings
 from faceinsight.callbacks import GradientCheck
+from faceinsight.configure import expected_warnings
 from faceinsight.data import FaceDataModule
 from faceinsight.files import write_text
 from faceinsight.resume import WholeCheckpoints, newest, saved_every_epoch
@@ -65,7 +65,7 @@ def fitted(
     trainer = lightning.Trainer(
         accelerator="auto",
         devices=1,
-        precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
+        precision="bf16-mixed" if half_is_faster() else "32-true",
         max_epochs=epochs,
         reload_dataloaders_every_n_epochs=1,  # an epoch may have its own data
         gradient_clip_val=1.0,
@@ -81,6 +81,11 @@ def fitted(
         trainer.fit(system, datamodule=data, ckpt_path=newest(work), weights_only=True)
     system.cpu()
     return timer.time_elapsed("train")
+
+
+def half_is_faster() -> bool:
+    """Say whether the device multiplies in bfloat16 by itself: a GPU, or a processor with instructions for it."""
+    return torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def publish(folder: Path, save: Callable[[Path], object], texts: Mapping[str, str]) -> None:

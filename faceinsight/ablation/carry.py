@@ -1,19 +1,22 @@
 """Carrying out an ablation: what is finished stays, what is missing runs, one failure does not stop the others."""
 
+import errno
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from faceinsight.ablation.plan import Run, planned_runs, read_ablation
-from faceinsight.ablation.run import forget_error, read_result
+from faceinsight.ablation.plan import AblationFile, PlanError, Run, needed, planned_runs, read_ablation
+from faceinsight.ablation.run import RESULT, forget_error, read_result
 from faceinsight.ablation.summary import summarise
-from faceinsight.ablation.work import Event, carry_out_all, carry_out_in_processes, expected_warnings, silence_tips
-from faceinsight.configure import built
+from faceinsight.ablation.work import Event, carry_out_all, carry_out_in_processes
+from faceinsight.configure import built_data, expected_warnings, silence_tips
+from faceinsight.errors import did_you_mean
 from faceinsight.evaluation.heat_map import save_attributes
 from faceinsight.evaluation.plot import save_plot
 from faceinsight.evaluation.report import Report, print_report, write_report
@@ -31,12 +34,17 @@ def ablate(
     output: str | Path | None = None,
     seeds: Sequence[int] | None = None,
     workers: int = 1,
+    only: Sequence[str] | None = None,
+    rerun: Sequence[str] | None = None,
     console: Console | None = None,
 ) -> Report:
     """Train and test every variant of an ablation file with every seed, and write and print its table.
 
-    Finished runs are never done again, and a run that was killed goes on after its last whole epoch; an interrupt
-    (Ctrl-C) leaves the table of what is finished.
+    Finished runs are not done again, and a run that was killed goes on after its last whole epoch; an interrupt
+    (Ctrl-C) leaves the table of what is finished. A run is found again by its configuration and by the contents of
+    what that names: files, folders, source outside this package. To drop a run, delete its folder.
+
+    An experiment file is code: it imports and calls what it names. Run only those that you trust.
 
     Args:
         file: the ablation, see :mod:`faceinsight.ablation.plan`.
@@ -45,42 +53,113 @@ def ablate(
             extends another one then finds and keeps its runs in the other's folder.
         seeds: instead of the file's own.
         workers: processes that carry out runs side by side; they share the cores, and the GPUs in turn.
+        only: the variants to carry out, with what they rest on; the table also shows what is finished of the others.
+        rerun: variants whose finished runs are dropped and done again, with all that rest on them.
         console: where progress and table are printed.
 
     Raises:
-        PlanError: the file cannot be carried out; nothing was run.
+        PlanError: the file cannot be carried out, or has no variant of a given name; nothing was run.
     """
     console = console or Console()
     silence_tips()
     ablation = read_ablation(file, settings)
     suffix = f"-{Path(settings).stem}" if settings is not None else ""
     folder, home = (Path(output or f"runs/{name}{suffix}") for name in (Path(file).stem, ablation.home))
-    folder.mkdir(parents=True, exist_ok=True)
-    home.mkdir(parents=True, exist_ok=True)
+    for option, names in (("only", only), ("rerun", rerun)):
+        check_names(ablation, names or (), option)
     runs = planned_runs(ablation, home, seeds)
-    missing = [run for run in runs if read_result(run.folder) is None]
-    console.print(f"[bold]{ablation.question}[/bold]\n{len(runs) - len(missing)} of {len(runs)} runs are finished.")
-    for run in missing:
-        forget_error(run.folder)
+    if rerun:
+        drop(runs, rerun)
+    wanted = needed(only or [*ablation.variants], ablation.variants)
+    missing = [run for run in runs if run.variant.name in wanted and read_result(run.folder) is None]
+    finished = sum(read_result(run.folder) is not None for run in runs)
+    console.print(f"[bold]{ablation.question}[/bold]\n{finished} of {len(runs)} runs are finished.")
+    report_former(missing, folder, console)
     board = Board(missing, console)
     try:
-        with FileLock(home / ".data.lock"):
-            prepare_data(missing)
-        with board.progress:
-            if workers > 1:
-                carry_out_in_processes(missing, board, workers)
-            else:
-                carry_out_all(missing, board)
+        if missing:
+            home.mkdir(parents=True, exist_ok=True)
+            for run in missing:
+                forget_error(run.folder)
+            with FileLock(home / ".data.lock"):
+                prepare_data(missing)
+            with board.progress:
+                if workers > 1:
+                    carry_out_in_processes(missing, board, workers)
+                else:
+                    carry_out_all(missing, board)
     except KeyboardInterrupt:
         console.print("[yellow]Interrupted: the table shows what is finished; the same command goes on.[/yellow]")
     with expected_warnings():
-        report = summarise(ablation, runs, board.errors)
-    write_report(report, folder)
-    save_plot(report, folder / "plot.png")
-    save_attributes(report.attributes, folder / "attributes.png")
+        report = summarise(ablation, runs, board.errors, only)
     print_report(report, Console(file=console.file, width=max(console.width, TABLE_WIDTH), quiet=console.quiet))
-    console.print(f"Tables and plot: {folder}; runs: {home / 'runs'}")
+    try:
+        write_report(report, folder)
+        save_plot(report, folder / "plot.png")
+        save_attributes(report.attributes, folder / "attributes.png")
+    except OSError as error:
+        if missing or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        console.print(f"[yellow]Tables and plot are as they were: {folder} cannot be written.[/yellow]")
+    console.print(
+        f"Tables and plot: {folder}; runs: {home / 'runs'}. To drop a run, delete its folder there; "
+        "--rerun NAME does a variant again."
+    )
     return report
+
+
+def check_names(ablation: AblationFile, names: Sequence[str], option: str) -> None:
+    """Refuse names that the file does not have."""
+    for name in names:
+        if name not in ablation.variants:
+            hint = did_you_mean(name, ablation.variants) or ";"
+            raise PlanError(f"--{option}: the file has no variant {name!r}{hint} it has {', '.join(ablation.variants)}")
+
+
+def drop(runs: Sequence[Run], names: Collection[str]) -> None:
+    """Delete what the runs of these variants left, and the runs that rest on them.
+
+    Raises:
+        PlanError: another process is carrying out one of them.
+    """
+    dropped: set[Path] = set()
+    for run in runs:  # what is needed comes first
+        if run.variant.name not in names and not any(need.folder in dropped for need in run.needs):
+            continue
+        dropped.add(run.folder)
+        if not run.folder.is_dir():
+            continue
+        try:
+            with FileLock(run.folder / ".lock", timeout=0):
+                (run.folder / RESULT).unlink(missing_ok=True)  # first: a kill in between leaves an unfinished run
+                for each in run.folder.iterdir():
+                    if each.is_dir():
+                        shutil.rmtree(each)
+                    elif each.name != ".lock":
+                        each.unlink()
+        except Timeout:
+            raise PlanError(f"--rerun: {run.folder} is being carried out by another process; wait for it") from None
+
+
+#: Where the table of runs that were made before contents were recorded is kept.
+FORMER = "made before contents were recorded"
+
+
+def report_former(missing: Sequence[Run], folder: Path, console: Console) -> None:
+    """Name the runs whose results are too old to know what they were made of, and keep the table made of them."""
+    former = [run for run in missing if run.former is not None and (run.former / RESULT).is_file()]
+    if not former:
+        return
+    names = ", ".join(f"{run.variant.name} (seed {run.seed})" for run in former)
+    console.print(
+        f"[yellow]{len(former)} finished runs were made before contents were recorded: {names}. Whether their files "
+        f"and source are still the same cannot be known, so they are not shown and are done again. Their folders stay, "
+        f"and their tables are kept in {folder / FORMER}.[/yellow]"
+    )
+    if not (folder / FORMER).exists():
+        for each in [*folder.glob("table.*"), *folder.glob("attributes.*"), *folder.glob("plot.*")]:
+            (folder / FORMER).mkdir(exist_ok=True)
+            shutil.copy2(each, folder / FORMER / each.name)
 
 
 def prepare_data(runs: Sequence[Run]) -> None:
@@ -88,7 +167,7 @@ def prepare_data(runs: Sequence[Run]) -> None:
     first = {json.dumps(run.config["data"], sort_keys=True): run for run in reversed(runs)}
     for run in first.values():
         with expected_warnings(), suppress(Exception):  # the run itself meets the error again, and reports it
-            built(run.config).datamodule.prepare_data()
+            built_data(run.config).prepare_data()
 
 
 class Board:

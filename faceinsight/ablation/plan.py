@@ -16,7 +16,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from typing import Any
 import yaml
 
 from faceinsight import tiny
+from faceinsight.ablation.contents import Contents, strings
+from faceinsight.errors import InputError, did_you_mean
 from faceinsight.files import plain_yaml
 
 __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
@@ -36,7 +38,7 @@ REFERENCE = re.compile(r"\$\{run:([^}]+)\}")
 SETTING = re.compile(r"\$\{(\w+)\}")
 
 
-class PlanError(ValueError):
+class PlanError(InputError):
     """An ablation file that cannot be carried out; the message names the place and the mend."""
 
 
@@ -87,25 +89,20 @@ class AblationFile:
 
 @dataclass(frozen=True)
 class Run:
-    """One variant with one seed, in a folder of its own that is named after everything it depends on."""
+    """One variant with one seed, in a folder of its own that is named after everything it depends on.
+
+    Args:
+        contents: the hashes of what the configuration names, see :mod:`faceinsight.ablation.contents`.
+        former: the folder that the run had before contents were recorded.
+    """
 
     variant: Variant
     seed: int
     folder: Path
     config: Mapping[str, Any] = field(repr=False)
     needs: tuple["Run", ...] = ()
-
-
-def strings(node: Any) -> Iterator[str]:
-    """Every string in nested mappings and lists."""
-    if isinstance(node, str):
-        yield node
-    elif isinstance(node, Mapping):
-        for each in node.values():
-            yield from strings(each)
-    elif isinstance(node, Sequence):
-        for each in node:
-            yield from strings(each)
+    contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    former: Path | None = field(default=None, repr=False)
 
 
 def replaced(node: Any, folders: Mapping[str, str]) -> Any:
@@ -178,6 +175,8 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
     home = data.pop("home")
     values = dict(data.pop("settings", None) or {})
     given = (read_yaml(settings) or {}) if settings else {}
+    if not isinstance(given, dict):
+        raise PlanError(f"{settings}: settings are names with values, got {given!r}")
     if unknown := given.keys() - values.keys():
         raise PlanError(f"{settings}: {sorted(unknown)} are no settings of {path}; it has {sorted(values)}")
     data = with_settings(data, values | given)
@@ -192,7 +191,10 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
     for variant in variants.values():
         named = [*variant.needs, *([variant.against] if variant.against else [])]
         if missing := [name for name in named if name not in variants]:
-            raise PlanError(f"{path}: variant {variant.name!r} refers to {missing[0]!r}, which is not in the file")
+            hint = did_you_mean(missing[0], variants)
+            raise PlanError(
+                f"{path}: variant {variant.name!r} refers to {missing[0]!r}, which is not in the file{hint}"
+            )
     for variant in [variants[name] for name in data["variants"]]:
         if variant.against is not None and variants[variant.against].section is None:
             raise PlanError(f"{path}: variant {variant.name!r} is compared with {variant.against!r}, which has no row")
@@ -217,7 +219,9 @@ def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str
     if not isinstance(data, dict) or not needs <= data.keys():
         raise PlanError(f"{path}: an ablation file needs the keys question, seeds, base and variants")
     if unknown := data.keys() - KEYS:
-        raise PlanError(f"{path}: unknown keys {sorted(unknown)}; known are {sorted(KEYS)}")
+        hint = did_you_mean(min(unknown, key=str), KEYS)
+        raise PlanError(f"{path}: unknown keys {sorted(unknown, key=str)}{hint}; known are {sorted(KEYS)}")
+    check_kinds(path, data)
     if "extends" not in data:
         return {**data, "extended": {}, "home": path.stem}
     if path.resolve() in extending:
@@ -226,6 +230,26 @@ def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str
     extended = {**other["extended"], **(other.pop("trunks", None) or {}), **other["variants"]}
     settings = {**(other.get("settings") or {}), **(data.get("settings") or {})}
     return {**other, **data, "extended": extended, "settings": settings}
+
+
+def check_kinds(path: Path, data: Mapping[str, Any]) -> None:
+    """Refuse a key whose value is of another kind than its."""
+    kinds: dict[str, tuple[type, str]] = {
+        **dict.fromkeys(("base", "trunks", "variants", "settings"), (dict, "names with values")),
+        **dict.fromkeys(("seeds", "compared"), (list, "a list")),
+        "extends": (str, "the name of a file"),
+    }
+    for key, (kind, says) in kinds.items():
+        if data.get(key) is not None and not isinstance(data[key], kind):
+            raise PlanError(f"{path}: {key!r} must be {says}, got {data[key]!r}")
+    for key in ("trunks", "variants"):
+        for name, entry in (data.get(key) or {}).items():
+            if not isinstance(name, str):
+                raise PlanError(f"{path}: a variant is named {name!r}, which is no text; quote it")
+            if not isinstance(entry, dict | None) or not isinstance((entry or {}).get("change"), dict | None):
+                raise PlanError(f"{path}: variant {name!r} and its 'change' must be names with values, got {entry!r}")
+    if wrong := [seed for seed in data.get("seeds") or () if type(seed) is not int]:
+        raise PlanError(f"{path}: a seed is a whole number, got {wrong[0]!r}")
 
 
 def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
@@ -265,7 +289,8 @@ def read_variant(
     """
     known = {"variants": VARIANT_KEYS, "trunks": TRUNK_KEYS, "extended": VARIANT_KEYS | TRUNK_KEYS}[kind]
     if unknown := entry.keys() - known:
-        raise PlanError(f"{path}: variant {name!r} has unknown keys {sorted(unknown)}; known: {sorted(known)}")
+        hint = did_you_mean(min(unknown), known)
+        raise PlanError(f"{path}: variant {name!r} has unknown keys {sorted(unknown)}{hint}; known: {sorted(known)}")
     if not isinstance(seed := entry.get("seed"), int | None):
         raise PlanError(f"{path}: trunk {name!r}: a seed is a whole number, got {seed!r}")
     if (origin := entry.get("from")) is not None and origin not in above:
@@ -282,12 +307,14 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
     """Every run of the table, what it needs before it; seed after seed.
 
     A run's folder is named after the variant, the seed and a hash of its resolved configuration (which holds the hashes
-    of the runs it needs). So a finished run is found again, and a changed configuration never meets an old result.
+    of the runs it needs) and of the contents of what that names: files, folders, source outside the package. So a
+    finished run is found again, and whatever has changed since never meets an old result.
 
     Raises:
         PlanError: variants that need each other in a circle.
     """
     runs: dict[tuple[str, int], Run] = {}
+    contents = Contents()
 
     def plan(name: str, seed: int, waiting: tuple[str, ...]) -> Run:
         if name in waiting:
@@ -297,11 +324,15 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
         if (name, seed) not in runs:
             needs = tuple(plan(each, seed, (*waiting, name)) for each in variant.needs)
             config = {**variant.config, "seed_everything": seed}
+            found = contents.of(variant.config)
             shown = replaced(config, {run.variant.name: run.folder.name for run in needs})
-            digest = hashlib.sha256(everything_told(shown).encode()).hexdigest()[:10]
-            folder = output / "runs" / f"{slug(name)}-seed{seed}-{digest}"
+            before = replaced(config, {run.variant.name: run.former.name for run in needs if run.former is not None})
+            folder, former = (
+                output / "runs" / f"{slug(name)}-seed{seed}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+                for text in (everything_told(shown) + json.dumps(found, sort_keys=True), everything_told(before))
+            )
             resolved = replaced(config, {run.variant.name: str(run.folder) for run in needs})
-            runs[name, seed] = Run(variant, seed, folder, resolved, needs)
+            runs[name, seed] = Run(variant, seed, folder, resolved, needs, found, former)
         return runs[name, seed]
 
     for seed in ablation.seeds if seeds is None else seeds:

@@ -5,12 +5,10 @@ run locked, or waiting for another one, does the next that is free.
 """
 
 import gc
-import logging
 import multiprocessing
 import os
 import queue
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,25 +17,12 @@ from typing import Literal
 
 import torch
 from filelock import FileLock, Timeout
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
-from transformers.utils.logging import disable_progress_bar
 
 from faceinsight.ablation.plan import Run
 from faceinsight.ablation.run import carry_out, read_error, read_result
+from faceinsight.configure import expected_warnings, silence_tips
 
 __all__ = ["Event", "carry_out_all", "carry_out_in_processes", "expected_warnings", "silence_tips"]
-
-#: What libraries warn of although it is meant: frozen parts stay in eval mode, short runs log rarely, a run that was
-#: killed goes on in its own folder; and their own use of what torch 2.15 deprecates.
-EXPECTED_WARNINGS = (
-    "Found \\d+ module\\(s\\) in eval mode",
-    "The number of training batches",
-    "Checkpoint directory .* exists and is not empty",
-    "The '\\w+' does not have many workers",
-    "Experiment logs directory .* exists and is not empty",
-    "`torch.jit.script` is deprecated",
-    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
-)
 
 #: What glibc's malloc keeps rather than give it back to the system, in bytes. A training step's large tensors would
 #: otherwise come as fresh pages each time, a quarter of the step beside other work; the user's own settings win.
@@ -72,25 +57,6 @@ Tell = Callable[[Event], None]
 
 class BusyError(Exception):
     """Another process is carrying out this run, or one that it needs."""
-
-
-@contextmanager
-def expected_warnings() -> Iterator[None]:
-    """Keep silent about :data:`EXPECTED_WARNINGS`, and about nothing else."""
-    with warnings.catch_warnings():
-        for message in EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message=message)
-        yield
-
-
-def silence_tips() -> None:
-    """Keep Lightning's tips and seeds and transformers' bars of every loading from tearing the progress bars."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    downloads_told = not are_progress_bars_disabled()
-    disable_progress_bar()  # which silences huggingface_hub's too
-    if downloads_told:
-        enable_progress_bars()
 
 
 def carry_out_all(runs: Sequence[Run], tell: Tell) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from faceinsight.data.expw import ExpW
     from faceinsight.data.face_texts import FaceTexts
     from faceinsight.data.fairface import FairFace
-    from faceinsight.data.graph_from_data import label_prior, training_graph
+    from faceinsight.data.graph_from_data import drawn_graph, label_prior, table_graph, training_graph
     from faceinsight.data.joined import JoinedFaces
     from faceinsight.data.maad import MAADFace
     from faceinsight.data.rafdb import RAFDB
@@ -39,8 +39,10 @@ __all__ = [
     "MAADFace",
     "SynthFaces",
     "UTKFace",
+    "drawn_graph",
     "label_prior",
     "pixel_ridge",
+    "table_graph",
     "token_ridge",
     "training_graph",
 ]
@@ -63,8 +65,10 @@ __getattr__, __dir__ = lazy(
         "RAFDB": "faceinsight.data.rafdb",
         "SynthFaces": "faceinsight.data.synthfaces",
         "UTKFace": "faceinsight.data.utkface",
+        "drawn_graph": "faceinsight.data.graph_from_data",
         "label_prior": "faceinsight.data.graph_from_data",
         "pixel_ridge": "faceinsight.data.ridge",
+        "table_graph": "faceinsight.data.graph_from_data",
         "token_ridge": "faceinsight.data.ridge",
         "training_graph": "faceinsight.data.graph_from_data",
     },

@@ -45,8 +45,10 @@ class FaceDataModule(lightning.LightningDataModule):
         broken: "refuse" a file that cannot be read when it is met, or "skip" such faces: they are looked for first,
             named in a warning and left out of :attr:`table`.
         augment: changes to training pictures; None for none. Cached features are never changed.
-        limit_train: train on this many faces only: whole identities in a fixed order, the same for every seed, so
-            that a smaller limit's faces are among a larger one's.
+        limit_train: train on this many faces only: whole identities in a fixed order, so that a smaller limit's faces
+            are among a larger one's.
+        limit_draw: the order of the identities: ``fixed`` for every seed, or ``seed``, so that each seed draws other
+            faces; then results of several seeds tell how much depends on which faces were labelled.
         crop: which part of each picture; the centred square by default.
         interpolation: the filter by which pictures are resized. A model's own size, crop and filter are its
             :attr:`~faceinsight.model.FaceModel.picture_options`.
@@ -65,6 +67,7 @@ class FaceDataModule(lightning.LightningDataModule):
         broken: Literal["refuse", "skip"] = "refuse",
         augment: Augmentation | None = None,
         limit_train: int | None = None,
+        limit_draw: Literal["fixed", "seed"] = "fixed",
         crop: Crop | None = None,
         interpolation: str = "bilinear",
         texts: FaceTexts | None = None,
@@ -76,6 +79,7 @@ class FaceDataModule(lightning.LightningDataModule):
             raise ValueError(f"batch_size and limit_train must be at least 1, got {batch_size} and {limit_train}")
         self.source, self.batch_size, self.num_workers = source, batch_size, num_workers
         self.broken, self.augment, self.limit_train, self.seed = broken, augment, limit_train, seed
+        self.limit_draw = limit_draw
         self.texts = texts
         memory_mb = 0 if num_workers else memory_mb  # each worker would keep a copy of its own
         self.reader = FaceReader(image_size=image_size, crop=crop, memory_mb=memory_mb, interpolation=interpolation)
@@ -123,7 +127,8 @@ class FaceDataModule(lightning.LightningDataModule):
         if self.limit_train is None or self.limit_train >= len(rows):
             return rows
         people, owner = self.table.identity[rows].unique(return_inverse=True)
-        place = torch.randperm(len(people), generator=torch.Generator().manual_seed(0))
+        seed = self._draw(3) if self.limit_draw == "seed" else 0
+        place = torch.randperm(len(people), generator=torch.Generator().manual_seed(seed))
         by_person = place[owner].argsort(stable=True)
         return rows[by_person[: self.limit_train]].sort().values
 

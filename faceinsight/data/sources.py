@@ -14,7 +14,7 @@ from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.data.table import FaceSource
 from faceinsight.data.utkface import UTKFace
 
-__all__ = ["source"]
+__all__ = ["source", "source_names"]
 
 
 def source(name: str, root: str | os.PathLike[str]) -> FaceSource:
@@ -78,3 +78,8 @@ _SOURCES: dict[str, Callable[[Path], FaceSource]] = {
     "synthfaces": _synthfaces,
     "utkface": _utkface,
 }
+
+
+def source_names() -> list[str]:
+    """The names that :func:`source` knows."""
+    return sorted(_SOURCES)

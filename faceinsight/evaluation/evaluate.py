@@ -24,6 +24,7 @@ from faceinsight.data.dataset import without_broken
 from faceinsight.data.graph_from_data import positive_share
 from faceinsight.data.images import BrokenImageError
 from faceinsight.data.table import FaceTable, Split
+from faceinsight.errors import InputError
 from faceinsight.evaluation.plot import save_plot
 from faceinsight.evaluation.predictions import Predictions, write_predictions
 from faceinsight.evaluation.readings import Readings, asked, read_faces
@@ -84,7 +85,7 @@ def evaluate_training_free(
         console: where progress and table are printed.
 
     Raises:
-        ValueError: a split without labels or with fewer than two faces, or another schema.
+        InputError: a split without labels or with fewer than two faces, or another schema.
         BrokenImageError, FileNotFoundError: a file that cannot be read, or is not there, unless such are skipped.
     """
     console = console or Console()
@@ -93,7 +94,7 @@ def evaluate_training_free(
     seen = chosen if model.segmentation is not None else replace(chosen, mask_root=None)
     faces = without_broken(seen) if broken == "skip" else seen
     if not bool((faces.labels != 0).any()):
-        raise ValueError(f"none of the {len(faces):,} faces of {table.root} has a label to measure by")
+        raise InputError(f"none of the {len(faces):,} faces of {table.root} has a label to measure by")
     wants_texts = "text" in show
     with Progress(
         TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console

@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from faceinsight.errors import InputError
 from faceinsight.evaluation.discoveries import TITLES, detectable
 from faceinsight.evaluation.per_attribute import AttributeComparison
 from faceinsight.evaluation.resampling import ALPHA
@@ -41,11 +42,11 @@ def plot_attributes(comparisons: Sequence[AttributeComparison], metric: str = "a
     Attributes without the metric (constant ones) are left out.
 
     Raises:
-        ValueError: nothing was compared in this metric.
+        InputError: nothing was compared in this metric.
     """
     shown = [each for each in comparisons if each.metric == metric and each.difference == each.difference]
     if not shown:
-        raise ValueError(f"no attribute was compared in {metric!r}; give paired_bootstrap names and references")
+        raise InputError(f"no attribute was compared in {metric!r}; give paired_bootstrap names and references")
     positives = {each.attribute: each.positives for each in sorted(shown, key=lambda each: each.positives)}
     variants = {each.variant: each.reference for each in shown}
     cells = {(each.attribute, each.variant): each for each in shown}

@@ -32,6 +32,7 @@ from jaxtyping import Float, Int8, Int64
 from scipy import stats
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.evaluation.resampling import ALPHA, POWER, units
 from faceinsight.evaluation.scores import ATTRIBUTE_METRICS, Run, seeds_of_both
 
@@ -92,10 +93,10 @@ def compare_attributes(
         clusters: an identity for each face, as they were resampled.
 
     Raises:
-        ValueError: not one name for each attribute.
+        InputError: not one name for each attribute.
     """
     if len(names) != labels.shape[1]:
-        raise ValueError(f"{labels.shape[1]} attributes need as many names, got {len(names)}; pass schema.names")
+        raise InputError(f"{labels.shape[1]} attributes need as many names, got {len(names)}; pass schema.names")
     freedom = degrees_of_freedom(labels, clusters)
     positives = (labels == 1).sum(0).tolist()
     rows = []

@@ -25,6 +25,7 @@ PANEL_TITLES = {
     "violation_rate": "faces breaking a rule, % ↓",
     "logical_accuracy": "logical accuracy, % ↑",
     "exact_match": "exact match, % ↑",
+    "contradicting_accuracy": "accuracy, contradicting, % ↑",
 }
 
 INK, SOFT, FAINT, GRID = "#222222", "#6b6b6b", "#9a9a9a", "#e8e8e8"
@@ -152,7 +153,7 @@ def draw_variant(
 ) -> None:
     """A point, its interval, and its seeds as small dots beneath."""
     estimate, comparison = variant.estimates[metric], variant.comparisons.get(metric)
-    filled = comparison is None or comparison.significant
+    filled = comparison is None or comparison.starred(trained=seeds)
     dots = [100 * value for value in estimate.by_seed.values()] if seeds else []
     panel.scatter(dots, [height + 0.27] * len(dots), s=7, color=colour, alpha=0.5, linewidths=0, zorder=2)
     panel.plot([100 * estimate.low, 100 * estimate.high], [height, height], color=colour, linewidth=1.3, zorder=3)

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.files import replacing
 from faceinsight.knowledge.schema import Schema
 
@@ -37,7 +38,7 @@ class Predictions:
         probability: in [0, 1].
 
     Raises:
-        ValueError: lengths differ, a file is named twice, or a probability is not in [0, 1].
+        InputError: lengths differ, a file is named twice, or a probability is not in [0, 1].
     """
 
     schema: Schema
@@ -48,21 +49,21 @@ class Predictions:
     def __post_init__(self) -> None:
         wanted = [len(self.files), len(self.schema)]
         if list(self.probability.shape) != wanted or len(self.split) != len(self.files):
-            raise ValueError(
+            raise InputError(
                 f"{len(self.files)} files and {len(self.schema)} attributes need probabilities {wanted} and "
                 f"{len(self.files)} splits, got {list(self.probability.shape)} and {len(self.split)}"
             )
         if clash := [name for name in self.schema.names if name in KEYS]:
-            raise ValueError(
+            raise InputError(
                 f"an attribute cannot be called {clash[0]!r}: predictions files have a column of that name"
             )
         if len(set(self.files)) < len(self.files):
             repeated = next(file for file in self.files if self.files.count(file) > 1)
-            raise ValueError(f"{repeated} has more than one line; a face is predicted once")
+            raise InputError(f"{repeated} has more than one line; a face is predicted once")
         inside = (self.probability >= 0) & (self.probability <= 1)
         if not bool(inside.all()):
             face, attr = (~inside).nonzero()[0].tolist()
-            raise ValueError(
+            raise InputError(
                 f"{self.files[face]}: probability of {self.schema.names[attr]!r} must lie in [0, 1], "
                 f"got {self.probability[face, attr].item():.6g}"
             )
@@ -71,7 +72,7 @@ class Predictions:
         """The probabilities of exactly these faces, in the order of ``files``.
 
         Raises:
-            ValueError: a file has no prediction, or there are predictions for files that were not asked for.
+            InputError: a file has no prediction, or there are predictions for files that were not asked for.
         """
         row = {file: position for position, file in enumerate(self.files)}
         for problem, wrong in (
@@ -79,7 +80,7 @@ class Predictions:
             ("are predicted but not in the label table's split", sorted(row.keys() - set(files))),
         ):
             if wrong:
-                raise ValueError(
+                raise InputError(
                     f"{len(wrong)} faces {problem}, first {wrong[0]}; the file is of another split or data set, "
                     "or its run was not finished"
                 )
@@ -100,7 +101,7 @@ def read_predictions(path: str | os.PathLike[str], schema: Schema) -> Prediction
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: a column is missing or unknown, a value is missing or no number, or :class:`Predictions` refuses it.
+        InputError: a column is missing or unknown, a value is missing or no number, or :class:`Predictions` refuses it.
     """
     try:
         frame = pd.read_csv(Path(path), dtype=str, keep_default_na=False)
@@ -110,16 +111,16 @@ def read_predictions(path: str | os.PathLike[str], schema: Schema) -> Prediction
         if len(wrong := np.argwhere(np.isnan(values))):
             face, attr = wrong[0]
             found = f"{schema.names[attr]!r} is {text.iloc[face, attr]!r}"
-            raise ValueError(f"{frame['file'][face]}: probability of {found}, not a number")
+            raise InputError(f"{frame['file'][face]}: probability of {found}, not a number")
         return Predictions(schema, tuple(frame["file"]), tuple(frame["split"]), torch.tensor(values))
     except (ValueError, TypeError) as error:  # pandas' parser errors are ValueErrors
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error
 
 
 def check_columns(columns: Sequence[str], schema: Schema) -> None:
     """Refuse a header that is not file, split and exactly the schema's attributes."""
     wanted = {*KEYS, *schema.names}
     if missing := [name for name in (*KEYS, *schema.names) if name not in columns]:
-        raise ValueError(f"{len(missing)} columns of schema {schema.name!r} are missing, first {missing[0]!r}")
+        raise InputError(f"{len(missing)} columns of schema {schema.name!r} are missing, first {missing[0]!r}")
     if unknown := [name for name in columns if name not in wanted]:
-        raise ValueError(f"{len(unknown)} columns are not in schema {schema.name!r}, first {unknown[0]!r}")
+        raise InputError(f"{len(unknown)} columns are not in schema {schema.name!r}, first {unknown[0]!r}")

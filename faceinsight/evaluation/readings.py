@@ -19,6 +19,7 @@ from faceinsight.data.batch import FaceBatch
 from faceinsight.data.dataset import FaceDataset, FaceReader
 from faceinsight.data.feature_store import key_of
 from faceinsight.data.table import FaceTable
+from faceinsight.errors import InputError
 from faceinsight.files import write_text
 from faceinsight.model import FaceInsight
 from faceinsight.modules.frozen import fingerprint
@@ -71,11 +72,11 @@ def asked(model: FaceInsight) -> list[str]:
     """Every question of every attribute in their order, as :attr:`Readings.texts` answers them.
 
     Raises:
-        ValueError: the model asks in soft tokens only, which is no question to be answered in words.
+        InputError: the model asks in soft tokens only, which is no question to be answered in words.
     """
     questions = [text for paraphrases in model.questions() for text in paraphrases]
     if not all(questions):
-        raise ValueError(
+        raise InputError(
             "this model asks by soft tokens alone; give it a question with {prompt} in it for text answers"
         )
     return questions

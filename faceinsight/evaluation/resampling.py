@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from faceinsight.errors import InputError
+
 __all__ = ["ALPHA", "POWER", "face_weights", "holm", "interval", "two_sided", "units"]
 
 #: Differences are called significant below this corrected p-value, and intervals hold 1 - ALPHA of the resamples.
@@ -34,11 +36,11 @@ def face_weights(
     Laid out with the resamples of a face side by side, as :func:`faceinsight.metrics.ranking` reads them.
 
     Raises:
-        ValueError: fewer than two faces (or identities): nothing can be resampled.
+        InputError: fewer than two faces (or identities): nothing can be resampled.
     """
     unit, count = units(faces, clusters)
     if count < 2:
-        raise ValueError(
+        raise InputError(
             f"a bootstrap needs at least two {'faces' if clusters is None else 'identities'}, got {count}; "
             "test on more faces"
         )

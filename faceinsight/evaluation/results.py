@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from faceinsight.errors import InputError
 from faceinsight.evaluation.per_attribute import AttributeComparison
 from faceinsight.evaluation.scores import METRICS
 from faceinsight.evaluation.statistics import Bootstrap, Comparison, Estimate
@@ -71,7 +72,7 @@ class Report:
 
     def __post_init__(self) -> None:
         if unknown := [name for name in self.compared if name not in METRICS]:
-            raise ValueError(f"cannot compare {unknown[0]!r}; the metrics are {', '.join(METRICS)}")
+            raise InputError(f"cannot compare {unknown[0]!r}; the metrics are {', '.join(METRICS)}")
 
     @property
     def attributes(self) -> tuple[AttributeComparison, ...]:

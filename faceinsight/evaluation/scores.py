@@ -11,7 +11,7 @@ from faceinsight.knowledge.rules import RuleSet
 
 __all__ = ["ATTRIBUTE_METRICS", "METRICS", "Run", "score", "seeds_of_both"]
 
-#: What is estimated and compared; the last three need rules or ask whole faces.
+#: What is estimated and compared; the last four need rules or ask whole faces.
 METRICS = (
     "accuracy",
     "balanced_accuracy",
@@ -20,6 +20,7 @@ METRICS = (
     "violation_rate",
     "logical_accuracy",
     "exact_match",
+    "contradicting_accuracy",
 )
 
 #: What is compared for each attribute by itself as well.
@@ -76,6 +77,7 @@ def measured(
         "average_precision": steps,
         "auroc": area,
         "exact_match": metrics.exact_match(probability, labels, weights)[..., None],
+        "contradicting_accuracy": metrics.contradicting_accuracy(probability, labels, weights)[..., None],
     }
     if rules is not None:
         values["violation_rate"] = metrics.violation_rate(probability, rules, weights)[..., None]

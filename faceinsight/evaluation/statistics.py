@@ -22,6 +22,7 @@ from jaxtyping import Float, Int8, Int64
 from torch import Tensor
 
 from faceinsight import metrics
+from faceinsight.errors import InputError
 from faceinsight.evaluation.per_attribute import AttributeComparison, compare_attributes
 from faceinsight.evaluation.resampling import ALPHA, POWER, face_weights, holm, interval, two_sided
 from faceinsight.evaluation.scores import METRICS, Run, score, seeds_of_both
@@ -76,6 +77,10 @@ class Comparison:
     @property
     def significant(self) -> bool:
         return self.p_holm < ALPHA
+
+    def starred(self, *, trained: bool) -> bool:
+        """Whether a table marks it: significant and, for trained runs, seen with two seeds or more."""
+        return self.significant and not (trained and len(self.by_seed) < 2)
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ def paired_bootstrap(
         scorers: variant -> what scores its runs in place of :func:`~faceinsight.evaluation.scores.score`.
 
     Raises:
-        ValueError: probabilities and labels differ in shape, or a compared variant has no run.
+        InputError: probabilities and labels differ in shape, or a compared variant has no run.
     """
     check_runs(runs, labels, references)
     identities = None if clusters is None else len(clusters.unique())
@@ -213,16 +218,16 @@ def check_runs(runs: Mapping[str, Mapping[int, Tensor]], labels: Tensor, referen
     """Refuse runs over other faces than the labels', and comparisons with variants that have no run."""
     for variant, by_seed in runs.items():
         if not by_seed:
-            raise ValueError(f"variant {variant!r} has no run; leave it out of the bootstrap")
+            raise InputError(f"variant {variant!r} has no run; leave it out of the bootstrap")
         for seed, probability in by_seed.items():
             if probability.shape != labels.shape:
-                raise ValueError(
+                raise InputError(
                     f"variant {variant!r}, seed {seed}: probabilities are {list(probability.shape)} but the labels "
                     f"are {list(labels.shape)}; match them by file name (Predictions.for_files)"
                 )
     for variant, reference in references.items():
         for name in (variant, reference):
             if name not in runs:
-                raise ValueError(
+                raise InputError(
                     f"{variant!r} is compared with {reference!r}, but {name!r} has no run; there are {sorted(runs)}"
                 )

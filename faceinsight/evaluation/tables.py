@@ -24,6 +24,7 @@ METRIC_TITLES = {
     "violation_rate": "violations ↓",
     "logical_accuracy": "logical ↑",
     "exact_match": "exact ↑",
+    "contradicting_accuracy": "contradicting ↑",
 }
 
 #: The same for numbers without an interval.
@@ -63,7 +64,7 @@ def comparisons_sheet(report: Report) -> Sheet:
             continue
         cells = [variant.name, variant.reference]
         for name in shown:
-            cells += difference_cells(variant.comparisons.get(name))
+            cells += difference_cells(variant.comparisons.get(name), trained=report.trained)
         rows.append((variant.group, tuple(cells)))
     return Sheet("Differences in points [95 % interval], Holm-corrected p", tuple(header), tuple(rows))
 
@@ -103,6 +104,11 @@ def facts(report: Report, bootstrap: Bootstrap) -> list[str]:
         )
         family = sum(name.comparisons != {} for name in report.variants)
         lines.append(f"* Holm-corrected p < {ALPHA} among {family} comparisons of that metric.")
+        if report.trained and any(len(each.seeds) == 1 for each in report.variants):
+            lines.append(
+                "One seed: its intervals are over test faces, and how much another training would differ is not in "
+                "them; such a row has no star. Run two seeds or more."
+            )
     if powers and bootstrap.smallest_p >= ALPHA:
         lines.append(
             f"{bootstrap.resamples:,} resamples are too few for so many comparisons: the smallest possible corrected p "
@@ -142,12 +148,12 @@ def seeds_cell(variant: VariantResult) -> str:
     return str(planned) if planned == len(variant.seeds) else f"{len(variant.seeds)} of {planned}"
 
 
-def difference_cells(comparison: Comparison | None) -> list[str]:
-    """A difference with its interval, and its corrected p with a star where it is significant."""
+def difference_cells(comparison: Comparison | None, *, trained: bool) -> list[str]:
+    """A difference with its interval, and its corrected p with a star where :meth:`Comparison.starred` says so."""
     if comparison is None or comparison.difference != comparison.difference:
         return ["–", "–"]
     value, low, high = (f"{100 * each:+.2f}" for each in (comparison.difference, comparison.low, comparison.high))
-    return [f"{value} [{low}, {high}]", f"{comparison.p_holm:.3f}{'*' if comparison.significant else ' '}"]
+    return [f"{value} [{low}, {high}]", f"{comparison.p_holm:.3f}{'*' if comparison.starred(trained=trained) else ' '}"]
 
 
 def first_line(text: str) -> str:

@@ -9,15 +9,16 @@ Sources:
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Bool, Float, Float64, Int64, Shaped
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.files import write_text
 from faceinsight.knowledge.graph_file import graph_from_text, graph_to_text
 from faceinsight.knowledge.pair_counts import PairCounts, count_pairs
@@ -64,6 +65,29 @@ def share_weights(
     return (neighbour * spread + torch.diag(kept)).float()
 
 
+def shuffled_places(count: int, seed: int) -> Int64[Tensor, "attr"]:
+    """Return for each attribute the one in the place of which it is put: one cycle through all of them."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    place = torch.empty_like(order)
+    place[order] = order.roll(1)
+    return place
+
+
+def nearest_correlation(matrix: Float64[Tensor, "attr attr"]) -> Float64[Tensor, "attr attr"]:
+    """Set the negative eigenvalues of a symmetric matrix to 0, then scale its diagonal back to 1.
+
+    >>> nearest_correlation(torch.tensor([[1.0, 0.5], [0.5, 1.0]], dtype=torch.float64))
+    tensor([[1.0000, 0.5000],
+            [0.5000, 1.0000]], dtype=torch.float64)
+    """
+    values, vectors = torch.linalg.eigh(matrix)
+    if len(values) == 0 or values[0] >= -1e-12:
+        return matrix
+    positive = (vectors * values.clamp(min=0)) @ vectors.T
+    deviation = positive.diagonal().sqrt()
+    return positive / (deviation[:, None] * deviation)
+
+
 @dataclass(frozen=True)
 class GraphSettings:
     """How a graph was made. ``control`` and ``seed`` say what replaced the counted weights, if anything did."""
@@ -86,6 +110,13 @@ class GraphSettings:
             raise ValueError(
                 f"threshold must be above 0 and at most {highest:g} for {self.edges}, got {self.threshold}"
             )
+
+
+def counted_weights(counts: PairCounts, settings: GraphSettings) -> Float[Tensor, "attr attr"]:
+    """Draw an edge wherever a pair reaches the threshold, and share the weights."""
+    varies = ~counts.constant
+    above = (counts.probability if settings.edges == "probability" else counts.lift) >= settings.threshold
+    return share_weights(above & varies[:, None] & varies[None, :], settings.reweight, settings.normalise)
 
 
 class LabelGraph:
@@ -160,10 +191,7 @@ class LabelGraph:
         reach = THRESHOLDS.get(edges, 0.4) if threshold is None else threshold
         settings = GraphSettings(reach, reweight, normalise, edges)
         counts = count_pairs(checked)
-        varies = ~counts.constant
-        above = (counts.probability if edges == "probability" else counts.lift) >= reach
-        weights = share_weights(above & varies[:, None] & varies[None, :], reweight, normalise)
-        return cls(schema.names, weights, counts, settings)
+        return cls(schema.names, counted_weights(counts, settings), counts, settings)
 
     @property
     def probability(self) -> Float[Tensor, "attr attr"]:
@@ -174,6 +202,38 @@ class LabelGraph:
     def lift(self) -> Float[Tensor, "attr attr"]:
         """``p(j | i) / p(j)``."""
         return self.counts.lift.float()
+
+    @property
+    def mean(self) -> Float64[Tensor, "attr"]:
+        """The share of faces that show each attribute; one half where no face defines it."""
+        return self.counts.mean
+
+    @property
+    def covariance(self) -> Float64[Tensor, "attr attr"]:
+        """The covariance of the labels (1 for yes, 0 for no), as the graph or its control has it.
+
+        Each pair is counted over the faces where both are defined. Where undefined labels leave a matrix that no
+        labels could have, its negative eigenvalues are set to 0 and the variances kept. Every control keeps mean and
+        variances: the identity has no covariance between attributes, the shuffled graph has each correlation in the
+        place of another, the uniform graph has their mean everywhere.
+        """
+        covariance = self.counts.covariance
+        deviation = covariance.diagonal().sqrt()
+        # an attribute that never varies goes together with nothing
+        correlation = covariance / (deviation[:, None] * deviation).clamp(min=1e-12)
+        others = ~torch.eye(len(self.names), dtype=torch.bool)
+        match self.settings.control:
+            case "identity":
+                correlation = torch.zeros_like(correlation)
+            case "uniform":
+                correlation = (
+                    torch.full_like(correlation, float(correlation[others].mean())) if others.any() else correlation
+                )
+            case "shuffled":
+                place = shuffled_places(len(self.names), self.settings.seed or 0)
+                correlation = correlation[place][:, place]
+        correlation = nearest_correlation(torch.where(others, correlation, 1.0))
+        return correlation * deviation[:, None] * deviation
 
     @property
     def constant(self) -> tuple[str, ...]:
@@ -200,9 +260,7 @@ class LabelGraph:
 
         The places are one cycle through all attributes, so that none keeps its own; the counts stay the data's.
         """
-        order = torch.randperm(len(self.names), generator=torch.Generator().manual_seed(seed))
-        place = torch.empty_like(order)
-        place[order] = order.roll(1)
+        place = shuffled_places(len(self.names), seed)
         return self._controlled(self.weights[place][:, place], "shuffled", seed)
 
     def _controlled(
@@ -210,25 +268,50 @@ class LabelGraph:
     ) -> "LabelGraph":
         return LabelGraph(self.names, weights, self.counts, replace(self.settings, control=control, seed=seed))
 
+    def select(self, names: Iterable[str]) -> "LabelGraph":
+        """The graph of some of the attributes, in this order: exactly the one that their labels alone would give.
+
+        Raises:
+            UnknownAttributeError: a name that the graph does not have.
+            InputError: a control, whose weights were not counted, or names that stand twice.
+        """
+        wanted = tuple(names)
+        at = self.places(wanted)
+        if len(set(wanted)) < len(wanted) or self.settings.control != "none":
+            raise InputError(
+                f"select takes each name once, of a counted graph; got {len(wanted)} names of a graph with "
+                f"control={self.settings.control!r}; select first, then take the control"
+            )
+        counts = PairCounts(**{name: matrix[at][:, at] for name, matrix in vars(self.counts).items()})
+        return LabelGraph(wanted, counted_weights(counts, self.settings), counts, self.settings)
+
+    def places(self, names: Sequence[str]) -> Int64[Tensor, "some"]:
+        """Return the row of each name.
+
+        Raises:
+            UnknownAttributeError: a name that the graph does not have.
+        """
+        for name in names:
+            if name not in self.names:
+                raise UnknownAttributeError(name, self.names)
+        return torch.tensor([self.names.index(name) for name in names], dtype=torch.int64)
+
     def reorder(self, names: Iterable[str]) -> "LabelGraph":
         """The same graph with rows and columns in the order of ``names``, such as a schema's.
 
         Raises:
             UnknownAttributeError: a name that the graph does not have.
-            ValueError: names that are left out or named twice; a part of a graph is made from that part's labels.
+            ValueError: names that are left out or named twice; for some of the attributes see :meth:`select`.
         """
         wanted = tuple(names)
-        for name in wanted:
-            if name not in self.names:
-                raise UnknownAttributeError(name, self.names)
+        at = self.places(wanted)
         missing = set(self.names) - set(wanted)
         if missing or len(wanted) != len(self.names):
             raise ValueError(
                 f"reordering needs each of the graph's {len(self.names)} attributes once, got {len(wanted)}"
                 f"{', without ' + ', '.join(sorted(missing)) if missing else ''}; "
-                "for fewer attributes, build a graph from their labels"
+                "for fewer attributes, use select"
             )
-        at = torch.tensor([self.names.index(name) for name in wanted])
         counts = PairCounts(**{name: matrix[at][:, at] for name, matrix in vars(self.counts).items()})
         return LabelGraph(wanted, self.weights[at][:, at], counts, self.settings)
 

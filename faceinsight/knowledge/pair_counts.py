@@ -38,6 +38,18 @@ class PairCounts:
         return self.together.double() * self.defined / (self.shown.double() * self.shown.T).clamp(min=1)
 
     @property
+    def mean(self) -> Float64[Tensor, "attr"]:
+        """The share of faces that show i, among those where it is defined; one half where it never is."""
+        defined = self.defined.diagonal()
+        return torch.where(defined > 0, self.together.diagonal().double() / defined.clamp(min=1), 0.5)
+
+    @property
+    def covariance(self) -> Float64[Tensor, "attr attr"]:
+        """The covariance of i and j (1 for yes, 0 for no) over the faces where both are defined; 0 where none are."""
+        faces = self.defined.clamp(min=1).double()
+        return self.together / faces - (self.shown / faces) * (self.shown.T / faces)
+
+    @property
     def constant(self) -> Bool[Tensor, "attr"]:
         """Attributes that every face shows, or none (or that no face defines)."""
         shown = self.together.diagonal()

@@ -6,8 +6,10 @@ from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
     from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
+    from faceinsight.modules.cooccurrence import CooccurrenceGain
     from faceinsight.modules.correlation import CorrelationConstraint
     from faceinsight.modules.decoder import ConsistentDecoder
+    from faceinsight.modules.evidence import Evidence, Gate
     from faceinsight.modules.face_parser import FaceParser
     from faceinsight.modules.frozen import Frozen
     from faceinsight.modules.hybrid_encoder import HybridEncoder
@@ -19,14 +21,19 @@ if TYPE_CHECKING:
     from faceinsight.modules.segmentation import MapTokens, RegionTokens, SegmentationEncoder
     from faceinsight.modules.shield import ShieldLayer
     from faceinsight.modules.text_encoder import LearnedText, TextEncoder
+    from faceinsight.modules.vision.face_resnet import FaceResNet
     from faceinsight.modules.vision_tower import VisionTower
 
 __all__ = [
     "AttributeQuery",
     "ConsistentDecoder",
+    "CooccurrenceGain",
     "CorrelationConstraint",
+    "Evidence",
     "FaceParser",
+    "FaceResNet",
     "Frozen",
+    "Gate",
     "HybridEncoder",
     "ImageEncoder",
     "LanguageModel",
@@ -48,9 +55,13 @@ __getattr__, __dir__ = lazy(
     {
         "AttributeQuery": "faceinsight.modules.attribute_query",
         "ConsistentDecoder": "faceinsight.modules.decoder",
+        "CooccurrenceGain": "faceinsight.modules.cooccurrence",
         "CorrelationConstraint": "faceinsight.modules.correlation",
+        "Evidence": "faceinsight.modules.evidence",
         "FaceParser": "faceinsight.modules.face_parser",
+        "FaceResNet": "faceinsight.modules.vision.face_resnet",
         "Frozen": "faceinsight.modules.frozen",
+        "Gate": "faceinsight.modules.evidence",
         "HybridEncoder": "faceinsight.modules.hybrid_encoder",
         "ImageEncoder": "faceinsight.modules.image_encoder",
         "LanguageModel": "faceinsight.modules.language_model",

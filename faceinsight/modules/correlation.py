@@ -7,6 +7,7 @@ Sources:
 """
 
 import inspect
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -16,10 +17,13 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.nn import GCNConv
 
 from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
+
+with warnings.catch_warnings():  # its own use of what torch deprecates is nothing that a user could mend
+    warnings.filterwarnings("ignore", message="`torch.jit.script` is deprecated", category=FutureWarning)
+    from torch_geometric.nn import GCNConv
 
 __all__ = ["CorrelationConstraint", "disjoint_union"]
 

@@ -24,7 +24,17 @@ from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.frozen import Frozen, fingerprint
 
-__all__ = ["arguments_of", "build_arguments", "build_part", "described", "differences", "label", "parts_in"]
+__all__ = [
+    "arguments_of",
+    "build_arguments",
+    "build_part",
+    "described",
+    "described_arguments",
+    "differences",
+    "file_of",
+    "label",
+    "parts_in",
+]
 
 #: Arguments that say where first weights come from; the saved tensors stand in their place.
 SOURCES = ("weights", "pretrained")
@@ -40,6 +50,13 @@ BESIDE = ("class", "preprocessing", "fingerprint")
 
 #: Knowledge, and the file that it has in a checkpoint.
 FILES = {Schema: "schema.yaml", RuleSet: "rules.yaml", LabelGraph: "graph.yaml"}
+
+
+def file_of(part: Any, argument: str, knowledge: Any) -> str:
+    """The file of a part's knowledge: the usual one of its kind, or the part's own (``files`` by argument)."""
+    own: Mapping[str, str] = getattr(part, "files", {})
+    return own.get(argument, FILES[type(knowledge)])
+
 
 #: Where a language model came from; its fingerprint tells whether another place holds the same one.
 PLACES = ("name_or_path", "revision")
@@ -65,9 +82,17 @@ def described(part: nn.Module) -> dict[str, Any]:
         return {"given": full_name(part)}
     if (origin := getattr(part, "origin", None)) is not None:  # built by another way than its constructor
         return dict(origin)
-    arguments = {name: plain(value) for name, value in arguments_of(part).items()}
+    arguments = described_arguments(part)
     preprocessing = {"preprocessing": part.preprocessing} if hasattr(part, "preprocessing") else {}
     return {"class": type(part).__name__, **arguments, **preprocessing}
+
+
+def described_arguments(part: nn.Module) -> dict[str, Any]:
+    """The arguments of a part's constructor as plain data."""
+    return {
+        name: {"file": file_of(part, name, value)} if type(value) in FILES else plain(value)
+        for name, value in arguments_of(part).items()
+    }
 
 
 def arguments_of(part: nn.Module) -> dict[str, Any]:
@@ -81,8 +106,6 @@ def plain(value: Any) -> Any:
     """An argument as plain data."""
     if isinstance(value, nn.Module):
         return described(value)
-    if type(value) in FILES:
-        return {"file": FILES[type(value)]}
     try:
         return json.loads(json.dumps(value))
     except TypeError:

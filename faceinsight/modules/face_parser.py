@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from faceinsight.errors import InputError
 from faceinsight.knowledge.face_parts import FACE_PARTS
 from faceinsight.modules.image_encoder import check_images
+from faceinsight.modules.vision import face_resnet, parser_encoder
 from faceinsight.modules.weights import load_part, load_weights, save_weights
 
 __all__ = ["FaceParser"]
@@ -37,7 +38,8 @@ class FaceParser(nn.Module):
 
     Args:
         architecture: smp's name: ``Unet``, ``FPN``, ``Segformer``, ...
-        encoder: smp's name of the encoder; ``tu-`` and a timm name takes any timm trunk.
+        encoder: smp's name of the encoder; ``tu-`` and a timm name takes any timm trunk, ``face_resnet`` this
+            library's :class:`~faceinsight.modules.vision.parser_encoder.FaceResNetEncoder`.
         classes: number of parts, by default those of :data:`~faceinsight.knowledge.face_parts.FACE_PARTS`.
         image_size: height and width in pixels of the images that come.
         options: smp's options for the architecture; by default a narrow decoder if that is an FPN.
@@ -68,13 +70,15 @@ class FaceParser(nn.Module):
         self.architecture, self.encoder = architecture, encoder
         self.classes, self.image_size = classes, image_size
         self.options = dict(LIGHT_FPN if options is None and architecture == "FPN" else options or {})
-        self.register_buffer("mean", torch.tensor(MEAN).reshape(3, 1, 1))
-        self.register_buffer("std", torch.tensor(STD).reshape(3, 1, 1))
+        own = encoder == parser_encoder.NAME
+        mean, std = (face_resnet.MEAN, face_resnet.STD) if own else (MEAN, STD)
+        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1))
         #: what a file must hold for its pixels to mean the same here; images come as RGB in [0, 1]
         self.preprocessing: dict[str, Any] = {
             "image_size": image_size,
-            "mean": list(MEAN),
-            "std": list(STD),
+            "mean": list(mean),
+            "std": list(std),
             "interpolation": "bilinear",
         }
         try:

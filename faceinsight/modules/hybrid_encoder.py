@@ -6,7 +6,7 @@ feature map is one of the ViT's patches.
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from einops import rearrange
@@ -27,6 +27,8 @@ class HybridEncoder(nn.Module):
         stem: an :class:`~faceinsight.modules.image_encoder.ImageEncoder`. In :class:`Frozen`, the ViT alone trains.
         name: timm's name of the ViT; its patches are made 1 x 1.
         options: of the ViT, such as ``depth``.
+        beside: ``"stem"`` puts the stem's numbers before the ViT's in every token, so that one tensor serves a linear
+            reading of the stem and what comes after the ViT; None gives the ViT's alone.
         weights: a file that :meth:`save` wrote for an encoder built in the same way, on the same stem.
 
     >>> from faceinsight.modules.image_encoder import ImageEncoder
@@ -34,6 +36,8 @@ class HybridEncoder(nn.Module):
     >>> encoder = HybridEncoder(stem=Frozen(stem), options={"depth": 2})
     >>> encoder(torch.rand(1, 3, 64, 64)).shape, encoder.grid
     (torch.Size([1, 16, 192]), (4, 4))
+    >>> HybridEncoder(stem=Frozen(stem), options={"depth": 2}, beside="stem").levels
+    ((256, 4), (192, 1))
     """
 
     stem: Any  # an ImageEncoder, in Frozen or not
@@ -45,14 +49,19 @@ class HybridEncoder(nn.Module):
         stem: nn.Module,
         name: str = "vit_tiny_patch16_224",
         options: Mapping[str, Any] | None = None,
+        beside: Literal["stem"] | None = None,
         weights: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
-        self.stem, self.name, self.options = stem, name, dict(options or {})
+        self.stem, self.name, self.options, self.beside = stem, name, dict(options or {}), beside
         self.grid: tuple[int, int] = self.stem.grid
         patches = {"img_size": self.grid, "patch_size": 1, "in_chans": self.stem.embed_dim}
         self.trunk = build_trunk(name, self.grid[0], {**patches, **self.options}, None, False)
-        self.embed_dim = int(self.trunk.num_features)
+        own = ((int(self.trunk.num_features), 1),)
+        below = getattr(stem, "levels", ((stem.embed_dim, self.grid[0]),)) if beside == "stem" else ()
+        #: Width of each slice of a token's numbers, and the side to which a linear reading should pool that slice.
+        self.levels: tuple[tuple[int, int], ...] = (*below, *own)
+        self.embed_dim = sum(width for width, _ in self.levels)
         if weights is not None:
             load_weights(weights, self)
 
@@ -71,8 +80,13 @@ class HybridEncoder(nn.Module):
         """Encode RGB images in [0, 1], in row-major order of the grid."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.stem, Frozen)):
             tokens = self.stem(images)
+        return self.over(tokens)
+
+    def over(self, tokens: Float[Tensor, "batch patch width"]) -> Float[Tensor, "batch patch dim"]:
+        """Encode tokens of the stem, such as cached ones, in row-major order of the grid."""
         places = rearrange(tokens, "batch (row column) dim -> batch dim row column", row=self.grid[0])
-        return self.trunk(places)[:, self.trunk.num_prefix_tokens :]
+        seen = self.trunk(places)[:, self.trunk.num_prefix_tokens :]
+        return seen if self.beside is None else torch.cat([tokens, seen], dim=-1)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the weights, the stem's too, with what they depend on, as a safetensors file."""

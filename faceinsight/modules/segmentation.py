@@ -11,6 +11,7 @@ a pre-trained ViT and joins the image tokens; parser, sizes and the route ``regi
 from typing import Any
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -75,6 +76,10 @@ class RegionTokens(nn.Module):
             raise InputError("the route 'region' pools image tokens: give image_tokens and their grid (rows, columns)")
         return pool_regions(image_tokens, grid, parsing, self.absent_below)
 
+    def places(self, features: Float[Tensor, "batch region feature"]) -> Float[Tensor, "batch number"]:
+        """Size, place and presence of every part, side by side: :data:`PLACE_FEATURES` numbers a part."""
+        return rearrange(features[..., -len(PLACE_FEATURES) :], "batch region number -> batch (region number)")
+
     def forward(self, features: Float[Tensor, "batch region feature"]) -> Float[Tensor, "batch region dim"]:
         """The trained step: pooled features to tokens."""
         present = features[..., -1:] > 0.5
@@ -124,9 +129,7 @@ class MapTokens(nn.Module):
         """The frozen step: draw and encode the map. The image tokens are not used."""
         size = self.image_encoder.preprocessing["image_size"]
         drawing = colour_parsing(parsing, self.palette)
-        if drawing.shape[-2:] != (size, size):
-            drawing = F.interpolate(drawing, size=(size, size), mode="bilinear", antialias=True)
-        return self.image_encoder(drawing)
+        return self.image_encoder(resized(drawing, size))
 
     def forward(self, features: Float[Tensor, "batch patch feature"]) -> Float[Tensor, "batch token dim"]:
         """The trained step: the map's patch tokens to tokens of the wanted width."""
@@ -138,13 +141,20 @@ class MapTokens(nn.Module):
         return {"route": "map", "weights": fingerprint(encoder), "preprocessing": encoder.preprocessing}
 
 
+def resized(images: Images, size: int | None) -> Images:
+    """The images as squares of ``size`` pixels, as they are where no size is given or they have it."""
+    if size is None or images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+
+
 class SegmentationEncoder(nn.Module):
     """A source of parsing maps and a route into the language model.
 
     Args:
         parser: images to logits ``[batch, region, height, width]``: a (usually frozen)
-            :class:`~faceinsight.modules.face_parser.FaceParser` or any other network in the same classes. ``None``:
-            every face comes with its stored mask.
+            :class:`~faceinsight.modules.face_parser.FaceParser`, which gets the images at its own ``image_size``, or
+            any other network in the same classes. ``None``: every face comes with its stored mask.
         route: :class:`RegionTokens` or :class:`MapTokens`.
 
     >>> segmentation = SegmentationEncoder(parser=None, route=RegionTokens(image_dim=8, embed_dim=16))
@@ -194,7 +204,7 @@ class SegmentationEncoder(nn.Module):
         if images is None:
             raise InputError("the parser reads images, got None; cached features go to `forward` directly")
         with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.parser, Frozen)):
-            logits = self.parser(images)
+            logits = self.parser(resized(images, getattr(self.parser, "image_size", None)))
             return logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=1)
 
     def encode(

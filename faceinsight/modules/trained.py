@@ -55,6 +55,8 @@ def freeze_around(module: nn.Module, trained: set[nn.Module], units: set[nn.Modu
             continue
         if inside & trained or (child not in units and inside & units):
             freeze_around(child, trained, units)
+        elif getattr(child, "closed_form", False):
+            child.requires_grad_(False)  # it is still to be fitted, which Frozen says it is not
         elif child.state_dict():
             setattr(module, name, Frozen(child))
 

@@ -13,17 +13,24 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from faceinsight import modules
 from faceinsight.modules.description import parts_in
 from faceinsight.modules.frozen import Frozen
 
-__all__ = ["face_parser", "image_encoder", "language_model", "parts"]
+__all__ = ["face_parser", "image_encoder", "language_model", "parts", "trunk"]
 
 #: What ``from_pretrained`` calls the model between the parts.
 NAME = "tiny"
 
 FOLDER = Path(__file__).parent
+
+#: Parts that shipped before, by SHA-256, and the release that holds them.
+FORMER = {
+    "6ed7b550fc6e043f6bdd7c28d120ff8d830b426901c555403150a25b0c975303": "0.1.0",  # the image encoder
+    "4bd808ff7ab9fc5960b36bbc126e2644286073dae92bc3cd93cdf9ad74750ca6": "0.1.0",  # the face parser
+}
 
 Folder = str | os.PathLike[str] | None
 
@@ -38,6 +45,12 @@ def image_encoder(folder: Folder = None) -> Frozen:
         FileNotFoundError: the part is not there.
     """
     return Frozen(modules.HybridEncoder.load(file_in(folder, "image_encoder", "image_encoder.safetensors")))
+
+
+def trunk(folder: Folder = None) -> Frozen:
+    """The convolutional trunk of the image encoder, without the ViT over it; as :func:`image_encoder`."""
+    encoder: Any = image_encoder(folder).module
+    return encoder.stem if isinstance(encoder.stem, Frozen) else Frozen(encoder.stem)
 
 
 def face_parser(folder: Folder = None) -> Frozen:

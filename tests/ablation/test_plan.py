@@ -96,7 +96,12 @@ def test_a_folder_changes_when_the_run_or_its_trunk_changes_and_only_then(tmp_pa
     ("changes", "message"),
     [
         ({"seeds": [1, 1]}, r"seeds must be different numbers, at least one, got \[1, 1\]"),
-        ({"sedes": [1]}, r"unknown keys \['sedes'\]"),
+        ({"sedes": [1]}, r"unknown keys \['sedes'\], did you mean 'seeds'"),
+        ({"seeds": ["one"]}, "a seed is a whole number, got 'one'"),
+        ({"seeds": 1}, "'seeds' must be a list, got 1"),
+        ({"variants": ["full"]}, "'variants' must be names with values"),
+        ({"variants": {"full": {"change": 3}}}, "'full' and its 'change' must be names with values"),
+        ({"variants": {True: {}}}, "a variant is named True, which is no text; quote it"),
         ({"variants": {"full": {"agianst": "x"}}}, r"variant 'full' has unknown keys \['agianst'\]"),
         ({"variants": {"full": {"against": "fll"}}}, "variant 'full' refers to 'fll', which is not in the file"),
         ({"trunks": {}}, "variant 'full' refers to 'trunk', which is not in the file"),

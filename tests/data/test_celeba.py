@@ -1,6 +1,6 @@
 """CelebA's layout: read by name, and whatever is wrong is named."""
 
-import time
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ def change(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
+    os.utime(path, (0, 0))  # a file of the same length may have been written within one tick of the clock
 
 
 def test_the_official_split_is_read(root: Path, schema: Schema) -> None:
@@ -156,13 +157,10 @@ def test_a_listed_name_that_leads_out_of_the_folder_is_refused(root: Path, schem
 
 
 def test_the_real_sample_is_read(celeba_root: Path) -> None:
-    start = time.perf_counter()
     source = CelebA(root=celeba_root)
     table = source.table()
-    seconds = time.perf_counter() - start
     assert [len(table.rows(split)) for split in ("train", "val", "test")] == [7096, 964, 970]
     assert source.notes()[0].startswith("list_attr_celeba.txt is the public annotation of CelebA")
-    assert seconds < 20  # about 2; several may run at once
     lines = (celeba_root / ATTRIBUTES).read_text().splitlines()
     for row in (0, 4567, len(table) - 1):
         number = int(table.files[row].removesuffix(".jpg"))

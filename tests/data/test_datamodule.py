@@ -282,3 +282,13 @@ def test_a_training_that_goes_on_in_the_middle_of_an_epoch_sees_the_rest_of_it(
     for found, wanted in zip(before + after, whole, strict=True):
         assert found.index.tolist() == wanted.index.tolist()
         assert torch.equal(found.images, wanted.images)
+
+
+def test_each_seed_can_draw_other_labelled_faces_and_the_same_again(celeba_root: Path) -> None:
+    source = Given(CelebA(root=celeba_root).table())
+    chosen = [FaceDataModule(source=source, limit_train=100, limit_draw="seed", seed=seed) for seed in (0, 1, 0)]
+    first, second, again = (each.train_rows().tolist() for each in chosen)
+    assert first == again
+    assert first != second
+    whole = FaceDataModule(source=source, limit_train=300, limit_draw="seed", seed=0).train_rows().tolist()
+    assert set(first) < set(whole)

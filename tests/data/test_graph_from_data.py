@@ -7,7 +7,9 @@ import torch
 
 from faceinsight.data.celeba import CelebA
 from faceinsight.data.datamodule import FaceDataModule
-from faceinsight.data.graph_from_data import label_prior, training_graph
+from faceinsight.data.graph_from_data import drawn_graph, label_prior, table_graph, training_graph
+from faceinsight.data.synthetic.population import ATTRIBUTES, face
+from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.schema import Schema
 
@@ -60,3 +62,31 @@ def test_undefined_labels_do_not_count_and_nothing_defined_is_even(data: FaceDat
     with pytest.warns(UserWarning, match=r"Bald \(never defined\), Bangs \(always positive\); nothing can be learnt"):
         prior = label_prior(data)
     assert prior.tolist() == [0.5, 1.0, 0.5]
+
+
+def test_a_table_graph_counts_every_listed_face_but_the_excluded_ones(data: FaceDataModule, root: Path) -> None:
+    lines = (root / "list_attr_celeba.txt").read_text().splitlines()
+    more = root.parent / "more.txt"
+    extra = ["900001.jpg 1 1 -1", "900002.jpg -1 1 1", "900003.jpg -1 -1 -1"]
+    more.write_text("\n".join([str(int(lines[0]) + 3), *lines[1:], *extra]) + "\n")
+    graph = table_graph(labels=str(more), schema=data.schema, exclude=data)
+    by_name = dict(zip(lines[1].split(), zip(*[line.split()[1:] for line in extra], strict=True), strict=True))
+    by_hand = torch.tensor([[int(value) for value in by_name[name]] for name in data.schema.names]).T.to(torch.int8)
+    assert torch.equal(graph.counts.together, LabelGraph.from_labels(by_hand, data.schema).counts.together)
+    everybody = table_graph(labels=str(more), schema=data.schema, control="identity")
+    assert int(everybody.counts.defined.max()) == int(lines[0]) + 3
+    assert everybody.settings.control == "identity"
+
+
+def test_a_table_of_excluded_faces_alone_is_refused(data: FaceDataModule, root: Path) -> None:
+    with pytest.raises(InputError, match="larger table"):
+        table_graph(labels=str(root / "list_attr_celeba.txt"), schema=data.schema, exclude=data)
+
+
+def test_a_drawn_graph_counts_the_labels_of_a_population() -> None:
+    graph = drawn_graph(faces=200, population_seed=5)
+    labels = [[face(5, number)[name] for name in ATTRIBUTES] for number in range(200)]
+    at = ATTRIBUTES.index("Male")
+    assert graph.mean[at].item() == pytest.approx(sum(row[at] for row in labels) / 200)
+    assert graph.names == tuple(ATTRIBUTES)
+    assert torch.equal(drawn_graph(faces=200, population_seed=5, control="shuffled", seed=3).mean, graph.mean)

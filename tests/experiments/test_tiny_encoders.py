@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,12 +18,21 @@ from faceinsight.data import CelebAMask, FaceDataModule, SynthFaces
 from faceinsight.knowledge.face_parts import FACE_PARTS
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.modules import FaceParser, HybridEncoder
+from faceinsight.modules import FaceParser, FaceResNet, HybridEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:constant on the .* training faces")  # so few of them
 
-ENCODER = image_encoder.Settings(drawn=24, image_size=64, stem_epochs=2, epochs=2, depth=1, batch_size=8)
-PARSER = face_parser.Settings(drawn=24, image_size=64, encoder="tu-mobilenetv3_small_050", epochs=2, batch_size=8)
+ENCODER = image_encoder.Settings(drawn=24, image_size=103, trunk_epochs=1, epochs=2, depth=1, batch_size=8)
+PARSER = face_parser.Settings(drawn=24, drawn_size=64, image_size=64, epochs=2, batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A face network with random weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("trunk") / "face_resnet.safetensors"
+    FaceResNet(image_size=103).save(path)
+    return path
 
 
 def test_the_catalog_is_that_of_the_drawn_faces_with_fairfaces_ages_and_races() -> None:
@@ -63,18 +73,23 @@ def test_intersection_over_union_is_that_of_sets_of_pixels(tmp_path: Path) -> No
 
 
 def test_the_encoder_is_written_as_it_was_measured_and_a_kill_costs_nothing(
-    tmp_path: Path, drawn: Path, fairface: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, trunk: Path, drawn: Path, fairface: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(output: Path) -> dict[str, object]:
-        image_encoder.main(output, fairface=fairface, drawn=drawn, settings=ENCODER, progress=False)
+        image_encoder.main(output, trunk, fairface=fairface, drawn=drawn, settings=ENCODER, progress=False)
         return json.loads((output / "metrics.json").read_text())
 
     whole = train(tmp_path / "whole")
     encoder = HybridEncoder.load(tmp_path / "whole" / image_encoder.FILE)
-    assert encoder(torch.rand(1, 3, 64, 64)).shape == (1, 16, 192)
+    assert encoder(torch.rand(1, 3, 103, 103)).shape == (1, 16, 704 + 192)
+    assert encoder.levels == (*encoder.stem.levels, (192, 1))
+    began, ended = FaceResNet.load(trunk), encoder.stem
+    same = torch.equal(began.first.weight.half().float(), ended.first.weight)
+    moved = not torch.equal(began.stages[4][0].conv1.weight.half().float(), ended.stages[4][0].conv1.weight)
+    assert (same, moved) == (True, True), "the first stages stay, the last ones learn"
     with safe_open(tmp_path / "whole" / image_encoder.FILE, framework="pt") as file:
         kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    assert {tensor.dtype for tensor in kept.values()} == {torch.float16, torch.int64}
+    assert {tensor.dtype for tensor in kept.values()} == {torch.float16}
     card = (tmp_path / "whole" / "README.md").read_text()
     assert "CC BY 4.0" in card
     assert str(whole["data_hash"]) in card
@@ -94,11 +109,36 @@ def test_the_encoder_is_written_as_it_was_measured_and_a_kill_costs_nothing(
         assert all(torch.equal(file.get_tensor(name), tensor) for name, tensor in kept.items())
 
 
-def test_the_parser_is_written_as_it_was_measured(tmp_path: Path, drawn: Path) -> None:
+@pytest.mark.parametrize("kept", ["frozen", "tuned"])
+def test_the_parser_is_written_as_it_was_measured(
+    tmp_path: Path, trunk: Path, drawn: Path, kept: Literal["frozen", "tuned"]
+) -> None:
     output = tmp_path / "parser"
-    face_parser.main(output, drawn=drawn, settings=PARSER, progress=False)
+    face_parser.main(output, trunk=trunk, drawn=drawn, settings=replace(PARSER, trunk=kept), progress=False)
     told = json.loads((output / "metrics.json").read_text())
     parser = FaceParser.load(output / face_parser.FILE)
-    data = FaceDataModule(source=SynthFaces(root=drawn, count=24, image_size=64), image_size=64)
+    data = FaceDataModule(
+        source=SynthFaces(root=drawn, count=24, image_size=64), image_size=64, crop=face_parser.CLOSER
+    )
+    assert parser.encoder == "face_resnet"
+    began, ended = FaceResNet.load(trunk).first.weight, parser.network.encoder.first.weight
+    assert torch.equal(began.half().float(), ended) == (kept == "frozen")
     assert iou(parser, data, data.table.rows("test")) == pytest.approx(told["scores"]["drawn"])
     assert "no photograph" in (output / "README.md").read_text()
+
+
+def test_rare_parts_weigh_more_and_some_of_it_is_taken_back(drawn: Path) -> None:
+    data = face_parser.faces_of(PARSER, drawn)
+    data.prepare_data()
+    weights = np.array(face_parser.weights_of(data))
+    masks = torch.cat([batch.masks for batch in data.faces_dataloader(data.train_rows())]).numpy()
+    counts = np.array([1 + (masks == part).sum() for part in range(len(FACE_PARTS))])
+    np.testing.assert_allclose(weights * np.sqrt(counts), (weights * np.sqrt(counts))[0])
+    assert (weights * counts).sum() / counts.sum() == pytest.approx(1)
+    parser, images = face_parser.parser_on(PARSER, None).eval(), torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        before = parser(images)
+        face_parser.take_back(parser, weights.tolist(), 0.5)
+        lowered = before - parser(images)
+    wanted = torch.tensor(0.5 * np.log(weights)).float()[:, None, None].expand_as(lowered)
+    torch.testing.assert_close(lowered, wanted, rtol=1e-3, atol=1e-4)

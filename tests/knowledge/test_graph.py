@@ -2,11 +2,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.pair_counts import count_pairs
 from faceinsight.knowledge.schema import Schema, UnknownAttributeError
@@ -278,6 +280,95 @@ def test_names_that_yaml_could_mistake_come_back(tmp_path: Path) -> None:
     schema = Schema.from_names(["No", "5_o_Clock_Shadow", "more than 70", "3-9"])
     LabelGraph.from_labels(random_labels(attributes=4), schema).save(tmp_path / "graph.yaml")
     assert LabelGraph.load(tmp_path / "graph.yaml").names == schema.names
+
+
+# mean and covariance
+
+
+def test_mean_and_covariance_are_those_of_the_labels_as_numbers() -> None:
+    labels = random_labels().clone()
+    labels[labels == 0] = -1
+    graph = LabelGraph.from_labels(labels, Schema.from_names([f"label {number}" for number in range(7)]))
+    shown = (labels == 1).double()
+    torch.testing.assert_close(graph.mean, shown.mean(0), rtol=1e-12, atol=0)
+    torch.testing.assert_close(graph.covariance, torch.cov(shown.T, correction=0), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(graph.covariance, np.cov(shown.T, bias=True), atol=1e-12)
+
+
+def test_each_pair_s_covariance_is_that_of_the_faces_where_both_are_defined() -> None:
+    labels, graph = random_labels(), random_graph()
+    for i in range(7):
+        assert graph.mean[i] == pytest.approx(float((labels[labels[:, i] != 0, i] == 1).double().mean()))
+        for j in range(7):
+            both = (labels[:, i] != 0) & (labels[:, j] != 0)
+            expected = np.cov(*(labels[both][:, [i, j]] == 1).double().T.numpy(), bias=True)[0, 1]
+            assert graph.counts.covariance[i, j] == pytest.approx(expected, abs=1e-12)
+    torch.testing.assert_close(graph.covariance, graph.counts.covariance, atol=1e-12, rtol=0)
+
+
+def test_pairs_that_no_labels_could_have_together_become_a_covariance() -> None:
+    """A and B always agree, B and C always agree, A and C never do, each pair on faces of its own."""
+    pairs = [[1, 1, 0], [-1, -1, 0], [0, 1, 1], [0, -1, -1], [1, 0, -1], [-1, 0, 1]]
+    graph = LabelGraph.from_labels(torch.tensor(pairs, dtype=torch.int8), SCHEMA)
+    assert torch.linalg.eigvalsh(graph.counts.covariance)[0] < -0.2
+    assert torch.linalg.eigvalsh(graph.covariance)[0] > -1e-9
+    torch.testing.assert_close(graph.covariance.diagonal(), graph.counts.covariance.diagonal())
+    assert graph.covariance[0, 1] > 0 > graph.covariance[0, 2]
+
+
+def test_what_never_varies_or_is_never_defined_goes_together_with_nothing() -> None:
+    labels = torch.tensor([[1, 1, -1, 0], [1, -1, -1, 0], [1, 1, -1, 0]], dtype=torch.int8)
+    graph = LabelGraph.from_labels(labels, Schema.from_names(["always", "varies", "never", "undefined"]))
+    assert graph.mean.tolist() == [1, pytest.approx(2 / 3), 0, 0.5]
+    expected = torch.zeros(4, 4, dtype=torch.float64)
+    expected[1, 1] = 2 / 9
+    for each in (graph, graph.identity(), graph.uniform(), graph.shuffled(0)):
+        torch.testing.assert_close(each.covariance, expected)
+
+
+def test_the_controls_keep_means_and_variances_and_replace_the_correlations() -> None:
+    graph = random_graph()
+    deviation = graph.covariance.diagonal().sqrt()
+
+    def correlation(each: LabelGraph) -> Tensor:
+        return each.covariance / (deviation[:, None] * deviation)
+
+    for each in (graph.identity(), graph.uniform(), graph.shuffled(3)):
+        torch.testing.assert_close(each.covariance.diagonal(), graph.covariance.diagonal())
+        assert torch.equal(each.mean, graph.mean)
+    torch.testing.assert_close(correlation(graph.identity()), torch.eye(7, dtype=torch.float64))
+    others = ~torch.eye(7, dtype=torch.bool)
+    mean = correlation(graph)[others].mean()
+    torch.testing.assert_close(correlation(graph.uniform())[others], mean.expand(42))
+    shuffled, place = correlation(graph.shuffled(3)), _marked(graph).shuffled(3).weights.diagonal().long()
+    for i in range(7):
+        for j in range(7):
+            assert shuffled[i, j] == pytest.approx(float(correlation(graph)[place[i], place[j]]))
+
+
+# some of the attributes
+
+
+@pytest.mark.parametrize("settings", [{}, {"edges": "lift", "threshold": 1.02}, {"normalise": "column"}])
+def test_the_graph_of_some_attributes_is_the_one_that_their_labels_give(settings: dict) -> None:
+    labels, chosen = random_labels(), [5, 0, 3]
+    schema = Schema.from_names([f"label {number}" for number in chosen])
+    found = random_graph(**settings).select(schema.names)
+    assert same(found, LabelGraph.from_labels(labels[:, chosen], schema, **settings))
+    torch.testing.assert_close(found.covariance, random_graph().covariance[chosen][:, chosen], atol=1e-12, rtol=0)
+
+
+def test_places_are_the_rows_of_the_names() -> None:
+    assert by_hand().places(["C", "A", "C"]).tolist() == [2, 0, 2]
+    assert by_hand().places([]).tolist() == []
+
+
+def test_attributes_that_cannot_be_selected_are_refused() -> None:
+    with pytest.raises(UnknownAttributeError, match="'D'"):
+        by_hand().select(["A", "D"])
+    for graph, names in [(by_hand(), ["A", "A"]), (by_hand().identity(), ["A", "B"])]:
+        with pytest.raises(InputError, match="select first, then take the control"):
+            graph.select(names)
 
 
 # bad input

@@ -23,16 +23,26 @@ def encoder(**options: Any) -> modules.ImageEncoder:
     return modules.ImageEncoder(**(options or VIT))
 
 
+def gain(**options: Any) -> modules.CooccurrenceGain:
+    return modules.CooccurrenceGain(graph=GRAPH, observed=["Bald", "Male"], amounts=[0.0, 0.5], **options)
+
+
 #: every part that is saved, with no argument at its default
 PARTS: dict[str, Any] = {
     "AttributeQuery": lambda: modules.AttributeQuery(prompt_dim=5, embed_dim=6, num_tokens=3),
+    "CooccurrenceGain": lambda: gain(asked=["Male", "Bald"], trained=True),
     "CorrelationConstraint": lambda: modules.CorrelationConstraint(
         graph=GRAPH, embed_dim=5, depth=3, activation="between", residual="add"
+    ),
+    "Evidence": lambda: modules.Evidence(
+        num_features=4, names=["Bald", "Male"], gain=gain(), sources=["image", "parts"], penalties=[0.2, 2.0]
     ),
     "FaceParser": lambda: modules.FaceParser(
         architecture="Unet", encoder="tu-lcnet_050", classes=4, image_size=32, options={"decoder_channels": [8] * 5}
     ),
+    "FaceResNet": lambda: modules.FaceResNet(image_size=103, grid=(2, 3), strides=(16, 8)),
     "Frozen": lambda: Frozen(encoder()),
+    "Gate": lambda: modules.Gate(start=0.5),
     "HybridEncoder": lambda: modules.HybridEncoder(stem=encoder(**RESNET), name=VIT["name"], options=VIT["options"]),
     "ImageEncoder": lambda: encoder(**RESNET),
     "LanguageModel": lambda: modules.LanguageModel.from_config(
@@ -60,7 +70,7 @@ def test_every_part_of_the_library_is_looked_at() -> None:
 def test_a_part_is_built_again_from_what_it_tells_by_way_of_json(name: str) -> None:
     part = PARTS[name]()
     told = json.loads(json.dumps(described(part)))
-    again = build_part(told, given={}, knowledge={"graph.yaml": GRAPH})
+    again = build_part(told, given={}, knowledge={"graph.yaml": GRAPH, "cooccurrence.yaml": GRAPH})
     again.load_state_dict(part.state_dict())
     assert type(again) is type(part)
     assert str(again) == str(part)

@@ -9,6 +9,7 @@ from torch import nn
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.modules.hybrid_encoder import HybridEncoder
 from faceinsight.modules.image_encoder import ImageEncoder
+from faceinsight.modules.vision.face_resnet import FaceResNet
 
 TINY = {"embed_dim": 24, "depth": 2, "num_heads": 2}
 
@@ -70,3 +71,21 @@ def test_weights_on_another_frozen_stem_are_refused(tmp_path: Path) -> None:
     hybrid().save(tmp_path / "encoder.safetensors")
     with pytest.raises(ValueError, match=r"stem\.fingerprint: .* build the module as the file says"):
         HybridEncoder(stem=Frozen(stem(seed=5)), options=TINY, weights=tmp_path / "encoder.safetensors")
+
+
+def test_the_stems_numbers_may_stand_beside_the_vits() -> None:
+    torch.manual_seed(0)
+    alone = HybridEncoder(stem=Frozen(stem()), options=TINY).eval()
+    torch.manual_seed(0)
+    both = HybridEncoder(stem=Frozen(stem()), options=TINY, beside="stem").eval()
+    images = torch.rand(2, 3, 64, 64)
+    seen, below = both(images).split([12, 24], dim=-1)[::-1]
+    torch.testing.assert_close(seen, alone(images))
+    torch.testing.assert_close(below, both.stem(images))
+    assert (both.embed_dim, both.levels, alone.levels) == (36, ((12, 4), (24, 1)), ((24, 1),))
+    torch.testing.assert_close(both.over(both.stem(images)), both(images))
+
+
+def test_a_stem_of_several_levels_keeps_them() -> None:
+    encoder = HybridEncoder(stem=FaceResNet(image_size=103, strides=(8, 64)), options=TINY, beside="stem")
+    assert encoder.levels == ((64, 4), (256, 2), (24, 1))

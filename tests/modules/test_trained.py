@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 import torch
 
+from faceinsight.modules.cooccurrence import CooccurrenceGain
+from faceinsight.modules.evidence import Evidence
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.trained import freeze_all_but, part_names
-from tests.test_checkpoint import encoder, full, language_model, no_llm
+from tests.test_checkpoint import SCHEMA, encoder, full, graph, language_model, no_llm
 
 
 def trained_parts(network: Any) -> set[str]:
@@ -73,3 +75,15 @@ def test_unknown_names_and_parts_that_would_not_train_are_refused() -> None:
         with pytest.raises(ValueError, match=message):
             freeze_all_but(network, [name])
     assert trained_parts(network) > {"projector", "head"}, "a refused list froze something"
+
+
+@pytest.mark.parametrize("names", [["projector", "gate"], ["gate", "evidence.gain"]])
+def test_evidence_is_never_put_into_frozen_and_its_gain_trains_only_if_named(names: list[str]) -> None:
+    gain = CooccurrenceGain(graph=graph(), trained=True)
+    evidence = Evidence.for_schema(schema=SCHEMA, num_features=12, gain=gain, sources=["image"])
+    network = freeze_all_but(full(evidence=evidence), names)
+    trained = {name.rpartition(".")[0] for name, each in network.named_parameters() if each.requires_grad}
+    assert {name.partition(".layers")[0] for name in trained} == {*names}
+    assert not any(isinstance(part, Frozen) for part in network.evidence.modules())
+    left_out = network.evidence.fit(torch.randn(9, 12), torch.ones(9, len(SCHEMA), dtype=torch.int8))
+    assert left_out.shape == (9, len(SCHEMA))

@@ -1,0 +1,1 @@
+"""Encoders of face photographs that are not timm's."""

@@ -1,0 +1,120 @@
+"""Scores to probabilities, against optimisers that know nothing of it."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from faceinsight.modules.calibration import LEAST_SLOPE, log_likelihood, platt_scaling, soft_logit
+
+Drawn = tuple[Tensor, Tensor]
+
+
+def drawn(faces: int = 200, noise: float = 0.3, seed: int = 0) -> Drawn:
+    """Scores and labels of four attributes, frequent and rare, one label in five undefined."""
+    draw = torch.Generator().manual_seed(seed)
+    shown = torch.rand(faces, 4, generator=draw) < torch.tensor([0.5, 0.1, 0.02, 0.9])
+    labels = torch.where(shown, 1, -1).to(torch.int8)
+    labels[torch.rand(faces, 4, generator=draw) < 0.2] = 0
+    scores = 0.6 * shown + noise * torch.randn(faces, 4, generator=draw)
+    return scores.double(), labels
+
+
+def smoothed(labels: np.ndarray) -> np.ndarray:
+    yes, no = (labels == 1).sum(), (labels == -1).sum()
+    return np.where(labels == 1, (yes + 1) / (yes + 2), 1 / (no + 2))
+
+
+def loss(slope: float, offset: float, scores: np.ndarray, targets: np.ndarray) -> float:
+    logits = slope * scores + offset
+    return float((np.logaddexp(0, logits) - targets * logits).sum())
+
+
+def one_by_one(scores: Tensor, labels: Tensor) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Scores, labels and smoothed targets of each attribute, where it is defined."""
+    found = []
+    for score, label in zip(scores.T, labels.T, strict=True):
+        kept = label[label != 0].numpy()
+        found.append((score[label != 0].numpy(), kept, smoothed(kept)))
+    return found
+
+
+def test_without_the_least_slope_it_is_scikit_learn_s_logistic_regression_on_both_answers_of_each_face() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    scores, labels = drawn(1000, 0.2)
+    slope, offset = platt_scaling(scores, labels)
+    for number, (score, _, targets) in enumerate(one_by_one(scores, labels)):
+        assert slope[number] > LEAST_SLOPE / (targets.mean() * (1 - targets.mean()))
+        # a face with the target 0.9 is nine tenths of a yes and a tenth of a no
+        model = linear_model.LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000)
+        yes = np.repeat([1, 0], len(score))
+        model.fit(np.tile(score, 2)[:, None], yes, sample_weight=np.concatenate([targets, 1 - targets]))
+        np.testing.assert_allclose(slope[number], model.coef_[0, 0], rtol=1e-4)
+        np.testing.assert_allclose(offset[number], model.intercept_[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("faces", [5, 20, 1000])
+@pytest.mark.parametrize(("noise", "scale", "shift"), [(0.001, 1, 0), (0.05, 1, 0), (0.3, 1e-3, 5), (3.0, 1, 0)])
+def test_nothing_within_the_bound_is_more_likely(faces: int, noise: float, scale: float, shift: float) -> None:
+    """Labels that can be parted among them, scores far from 0 and scores that say nothing."""
+    scores, labels = drawn(faces, noise)
+    scores = scores * scale + shift
+    slope, offset = platt_scaling(scores, labels)
+    for number, (score, _, targets) in enumerate(one_by_one(scores, labels)):
+        centre, deviation = score.mean(), max(score.std(), 1e-9)
+        least = LEAST_SLOPE / (targets.mean() * (1 - targets.mean()))
+        best = minimize(
+            lambda at, s=(score - centre) / deviation, t=targets: loss(at[0], at[1], s, t),
+            [1.0, 0.0],
+            bounds=[(least * deviation, None), (None, None)],
+            options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 5000},
+        )
+        assert slope[number] >= least * (1 - 1e-9)
+        assert loss(slope[number].item(), offset[number].item(), score, targets) <= best.fun * (1 + 1e-6)
+
+
+def test_scores_that_run_against_their_labels_keep_their_order_and_the_share_of_yes() -> None:
+    scores, labels = drawn()
+    slope, offset = platt_scaling(-scores, labels)
+    for number, (score, _, targets) in enumerate(one_by_one(-scores, labels)):
+        share = targets.mean()
+        np.testing.assert_allclose(slope[number], LEAST_SLOPE / (share * (1 - share)))
+        found = torch.sigmoid(slope[number] * torch.from_numpy(score) + offset[number]).mean()
+        np.testing.assert_allclose(found, share)
+
+
+def test_what_never_varies_gets_its_smoothed_share_and_what_is_undefined_one_half() -> None:
+    labels = torch.tensor([[1, -1, 1, 0], [1, -1, -1, 0], [1, -1, 1, 0]], dtype=torch.int8)
+    scores = torch.tensor([0.7, 0.7, 0.7, 0.5]).double().expand(3, 4)
+    slope, offset = platt_scaling(scores, labels)
+    share = np.array([4 / 5, 1 / 5, (3 / 4 + 1 / 3 + 3 / 4) / 3, 0.5])
+    np.testing.assert_allclose(torch.sigmoid(slope * scores[0] + offset), share)
+    np.testing.assert_allclose(slope, LEAST_SLOPE / (share * (1 - share)))
+
+
+def test_the_log_likelihood_is_that_of_the_defined_labels_one_by_one() -> None:
+    scores, labels = drawn(60)
+    slope, offset = platt_scaling(scores, labels)
+    terms = []
+    for face in range(60):
+        for attr in range(4):
+            if labels[face, attr]:
+                yes = 1 / (1 + np.exp(-(slope[attr] * scores[face, attr] + offset[attr]).item()))
+                terms.append(np.log(yes if labels[face, attr] == 1 else 1 - yes))
+    assert log_likelihood(scores, labels) == pytest.approx(np.mean(terms))
+    assert log_likelihood(scores, torch.zeros_like(labels)) == 0
+
+
+def test_the_soft_logit_is_the_logit_inside_and_its_tangent_outside() -> None:
+    inside = torch.linspace(0.02, 0.98, 50, dtype=torch.float64)
+    torch.testing.assert_close(soft_logit(inside), torch.log(inside / (1 - inside)))
+    everywhere = soft_logit(torch.linspace(-2, 3, 5001, dtype=torch.float64))
+    assert everywhere.isfinite().all()
+    assert (everywhere.diff() > 0).all()
+    torch.testing.assert_close(everywhere, -everywhere.flip(0))
+    edges = torch.tensor([0.02, 0.98], dtype=torch.float64)
+    small = 1e-6
+    before, after = soft_logit(edges) - soft_logit(edges - small), soft_logit(edges + small) - soft_logit(edges)
+    torch.testing.assert_close(before, after, rtol=1e-3, atol=0)
+    assert torch.autograd.gradcheck(soft_logit, torch.tensor([-1.0, 0.3, 1.5], dtype=torch.float64, requires_grad=True))
