@@ -141,7 +141,7 @@ class MapTokens(nn.Module):
         return {"route": "map", "weights": fingerprint(encoder), "preprocessing": encoder.preprocessing}
 
 
-def resized(images: Images, size: int | None) -> Images:
+def resized(images: Images, size: int | None) -> Float[Tensor, "batch channel _ _"]:
     """The images as squares of ``size`` pixels, as they are where no size is given or they have it."""
     if size is None or images.shape[-2:] == (size, size):
         return images
