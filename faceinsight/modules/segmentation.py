@@ -26,7 +26,7 @@ __all__ = ["MapTokens", "RegionTokens", "SegmentationEncoder"]
 
 Images = Float[Tensor, "batch channel height width"]
 Masks = UInt8[Tensor, "batch height width"]
-Parsing = Float[Tensor, "batch region height width"]
+Parsing = Float[Tensor, "batch region rows columns"]
 
 
 class RegionTokens(nn.Module):
@@ -187,7 +187,8 @@ class SegmentationEncoder(nn.Module):
         return self.route.frozen and (self.parser is None or isinstance(self.parser, Frozen))
 
     def parse(self, images: Images | None, masks: Masks | None = None) -> Parsing:
-        """Probabilities of the parts at every pixel: the parser's, or those of the stored masks if there is no parser.
+        """Probabilities of the parts at every pixel: the parser's, at its own size, or those of the stored masks if there
+        is no parser.
 
         They are float32 or wider, also of a parser in half precision, which cannot count an image's pixels.
 
@@ -231,8 +232,8 @@ class SegmentationEncoder(nn.Module):
         """The trained step: what :meth:`encode` gave, to tokens."""
         return self.route(features)
 
-    def class_map(self, images: Images | None, masks: Masks | None = None) -> Masks:
-        """The most probable part at every pixel, as class ids."""
+    def class_map(self, images: Images | None, masks: Masks | None = None) -> UInt8[Tensor, "batch rows columns"]:
+        """The most probable part at every pixel, as class ids, at the parser's own size."""
         with torch.no_grad():
             return self.parse(images, masks).max(dim=1).indices.to(torch.uint8)
 
