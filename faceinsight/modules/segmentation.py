@@ -187,8 +187,8 @@ class SegmentationEncoder(nn.Module):
         return self.route.frozen and (self.parser is None or isinstance(self.parser, Frozen))
 
     def parse(self, images: Images | None, masks: Masks | None = None) -> Parsing:
-        """Probabilities of the parts at every pixel: the parser's, at its own size, or those of the stored masks if there
-        is no parser.
+        """Probabilities of the parts at every pixel: the parser's, at its own size, or those of the stored masks if
+        there is no parser.
 
         They are float32 or wider, also of a parser in half precision, which cannot count an image's pixels.
 
