@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from faceinsight import tiny
@@ -39,18 +40,29 @@ from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model_directory import COOCCURRENCE, FROZEN, TRAINED, SavedModel, read_directory, write_directory
+from faceinsight.model_directory import (
+    CONFIG,
+    COOCCURRENCE,
+    FROZEN,
+    TRAINED,
+    SavedModel,
+    read_directory,
+    write_directory,
+)
 from faceinsight.modules.description import (
     FILES,
+    as_told,
     build_arguments,
     described_arguments,
     differences,
     file_of,
     label,
     parts_in,
+    plain,
     unwrapped,
 )
 from faceinsight.modules.frozen import frozen_names
+from faceinsight.modules.weights import check_numbers, check_tensors
 
 __all__ = ["load_model", "save_model"]
 
@@ -67,7 +79,7 @@ def save_model(model: Any, directory: str | os.PathLike[str], *, include_frozen:
             directory has the name of the model that ships with the package.
     """
     if directory == tiny.NAME:
-        raise ValueError(
+        raise InputError(
             f"{directory!r} is the name of the model that ships with the package; for a directory of that name give "
             f"'./{directory}'"
         )
@@ -106,22 +118,24 @@ def load_model(
     if schema is not None:
         saved = asked_for(saved, schema, rules, graph)
     elif rules is not None or graph is not None:
-        raise ValueError("rules or a graph were given without schema=...; those that were saved belong to its own")
+        raise InputError("rules or a graph were given without schema=...; those that were saved belong to its own")
     try:
         given = with_shipped(saved, given, kind)
+        check_sizes(kind, saved, given, asked=schema is not None)
         model = kind(**build_arguments(saved.model, given=given, knowledge=saved.knowledge))
         of_graph = graph_buffers(model) if schema is not None else set()
         try:
-            for file, held in zip((TRAINED, FROZEN), split_state(model), strict=True):
+            states = split_state(model)
+            for file, held in zip((TRAINED, FROZEN), states, strict=True):
                 if file in saved.tensors:
                     own = {name: held[name] for name in of_graph & held.keys()}
-                    fill(model, held, {**saved.tensors[file], **own})
+                    fill(model, held, {**saved.tensors[file], **own}, file, {**states[0], **states[1]})
         except ValueError:
             check_same(saved.model, told_of(model))  # another base says more than tensors that do not fit
             raise
         check_same(saved.model, told_of(model))
     except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{directory} cannot be loaded as a {kind.__name__}: {error}") from error
+        raise InputError(f"{directory} cannot be loaded as a {kind.__name__}: {error}") from error
     return model.eval()
 
 
@@ -137,7 +151,7 @@ def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]
     seen = set()
     for name, value in model.state_dict().items():
         if not isinstance(value, Tensor):
-            raise ValueError(
+            raise InputError(
                 f"the state {name!r} is a {type(value).__name__}, but only tensors are saved; leave it out"
             )
         tensor = value.cpu().contiguous()
@@ -158,18 +172,72 @@ def graph_buffers(model: nn.Module) -> set[str]:
     }
 
 
-def fill(model: nn.Module, held: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
+def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, Any], *, asked: bool) -> None:
+    """Refuse a description whose parts would not fit the stored tensors, before they are built and take memory.
+
+    The model is built on torch's meta device, where weights have shapes alone. Parts in LoRA are left out: adapters are
+    put into a part that is given.
+
+    Args:
+        asked: whether the model is asked for other attributes, so that what follows from its graph is not the stored.
+    """
+    stored = {name: tensor for tensors in saved.tensors.values() for name, tensor in tensors.items()}
+    adapted = {name: part for name, part in parts_in(saved.model) if part.get("class") == "LoRA"}
+    check_numbers({name: part for name, part in saved.model.items() if name not in given}, len(stored), CONFIG)
+    longest = max((max(tensor.shape, default=1) for tensor in stored.values()), default=1)
+    for name, part in adapted.items():
+        if not isinstance(rank := part.get("rank"), int) or rank > longest:
+            raise InputError(f"{name} asks for adapters of rank {rank!r}, of which none are stored")
+    stubs = {name: nn.Identity() for name in adapted}
+    with torch.device("meta"):
+        model = kind(
+            **build_arguments(without_adapters(saved.model), given={**given, **stubs}, knowledge=saved.knowledge)
+        )
+    frozen, of_graph = frozen_names(model), graph_buffers(model) if asked else set()
+    state = {
+        name: value for name, value in model.state_dict().items() if isinstance(value, Tensor) and name not in of_graph
+    }
+    for file, is_frozen in ((TRAINED, False), (FROZEN, True)):
+        if file not in saved.tensors:
+            continue
+        wanted = {name: value for name, value in state.items() if (name in frozen) is is_frozen}
+        own = {
+            name: value
+            for name, value in saved.tensors[file].items()
+            if name not in of_graph and not is_below(name, stubs)
+        }
+        try:
+            check_tensors(own, wanted, where(file), elsewhere=state)
+        except InputError:  # another base says more than tensors that do not fit
+            again = {name: part for name, part in given.items() if name in saved.model and name not in stubs}
+            here = {name: plain(as_told(part, saved.model[name], name)) for name, part in again.items()}
+            check_same({name: saved.model[name] for name in here}, here)
+            raise
+
+
+def without_adapters(told: Any) -> Any:
+    """A description in which parts in LoRA are the user's own, which are given."""
+    if not isinstance(told, dict):
+        return told
+    if told.get("class") == "LoRA":
+        return {"given": "LoRA"}
+    return {key: without_adapters(value) for key, value in told.items()}
+
+
+def where(file: str) -> str:
+    """How a directory's file is called in errors."""
+    return f"the directory's {file}"
+
+
+def fill(
+    model: nn.Module,
+    held: Mapping[str, Tensor],
+    stored: Mapping[str, Tensor],
+    file: str,
+    everything: Mapping[str, Tensor],
+) -> None:
     """Put stored tensors into the model: each has its place among what the model holds, and none stays without."""
-    wrong = [f"{name} is missing in the directory" for name in sorted(held.keys() - stored.keys())]
-    wrong += [f"{name} has no place in the model" for name in sorted(stored.keys() - held.keys())]
-    wrong += [
-        f"{name} is {list(stored[name].shape)} in the directory, {list(held[name].shape)} in the model"
-        for name in sorted(held.keys() & stored.keys())
-        if held[name].shape != stored[name].shape
-    ]
-    if wrong:
-        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-        raise ValueError(f"its tensors do not fit ({'; '.join(wrong[:5])}{more}); give each part as it was trained")
+    check_tensors(stored, held, where(file), elsewhere=everything)
     for name, tensor in stored.items():  # half precision stays half precision
         owner, _, last = name.rpartition(".")
         place = getattr(model.get_submodule(owner), last)
@@ -226,7 +294,7 @@ def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Modu
     """
     parts = dict(parts_in(saved.model))
     if unknown := sorted(given.keys() - parts.keys()):
-        raise ValueError(f"it has no part {', '.join(unknown)}, which was given; its parts are {', '.join(parts)}")
+        raise InputError(f"it has no part {', '.join(unknown)}, which was given; its parts are {', '.join(parts)}")
     reasons: dict[str, str] = {}
     shipped: dict[str, Callable[[], nn.Module]] = {}
     for name, part in parts.items():
@@ -245,7 +313,7 @@ def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Modu
     if reasons:
         listed = "".join(f"\n  {name}: {reason}" for name, reason in reasons.items())
         call = ", ".join(f"{name!r}: ..." for name in reasons)
-        raise ValueError(
+        raise InputError(
             f"these parts are not in the directory:{listed}\ngive them again: {kind.__name__}.from_pretrained("
             f"directory, **{{{call}}}). What is frozen can also be saved along, by include_frozen=True"
         )
@@ -260,10 +328,10 @@ def check_same(saved: Mapping[str, Any], built: Mapping[str, Any]) -> None:
             place = name.removesuffix(".fingerprint")
             part = dict(parts_in(saved)).get(place)
             what = "" if part is None else f", {label(unwrapped(part))}"
-            raise ValueError(
+            raise InputError(
                 f"{place} is not the frozen part that the model was trained with{what}: SHA-256 "
                 f"{there} there, {here} here; give the one it was trained with, or train anew on this one"
             )
     if differing:
         listed = "; ".join(f"{name}: {there!r} there, {here!r} here" for name, there, here in differing)
-        raise ValueError(f"its parts were others ({listed}); give them as they were")
+        raise InputError(f"its parts were others ({listed}); give them as they were")

@@ -7,11 +7,12 @@ import math
 from typing import Any
 
 import torch
-from einops import einsum, reduce
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceinsight.data.ridge import pixels
+from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import (
@@ -26,6 +27,7 @@ from faceinsight.model import (
     given_features,
 )
 from faceinsight.modules.frozen import Frozen
+from faceinsight.modules.log_space import wide_linear
 from faceinsight.modules.text_encoder import LearnedText
 
 __all__ = ["EvidenceClassifier", "MLGCNClassifier", "PriorClassifier", "RidgeClassifier", "TokenClassifier"]
@@ -67,7 +69,11 @@ class TokenClassifier(FaceModel):
         if self.encoder.segmentation is not None:
             parts = self.encoder.segmentation(features["segmentation"])
             pooled.append(reduce(parts, "batch token dim -> batch dim", "mean"))
-        return FaceInsightOutput(logits=self.head(torch.cat(pooled, dim=-1)), features=features)
+        return FaceInsightOutput(
+            logits=wide_linear(torch.cat(pooled, dim=-1), self.head.weight, self.head.bias),
+            features=features,
+            rules=self.rules,
+        )
 
 
 class EvidenceClassifier(FaceModel):
@@ -111,7 +117,7 @@ class EvidenceClassifier(FaceModel):
         """Logits for every attribute of every face; arguments as for a :class:`~faceinsight.model.FaceInsight`."""
         features = given_features(self.encoder, images, masks, features)
         logits = evidence_logits(self.evidence, self.encoder, features, scores)
-        return FaceInsightOutput(logits=logits, features=features)
+        return FaceInsightOutput(logits=logits, features=features, rules=self.rules)
 
 
 class MLGCNClassifier(FaceModel):
@@ -171,8 +177,8 @@ class MLGCNClassifier(FaceModel):
         features = given_features(self.encoder, images, masks, features)
         tokens = features["image"] if self.projector is None else self.projector(features["image"])
         pooled = reduce(tokens, "batch token dim -> batch dim", "max")
-        logits = einsum(pooled, self.classifiers(), "batch dim, attr dim -> batch attr")
-        return FaceInsightOutput(logits=logits / math.sqrt(self.embed_dim), features=features)
+        logits = wide_linear(pooled, self.classifiers())
+        return FaceInsightOutput(logits=logits / math.sqrt(self.embed_dim), features=features, rules=self.rules)
 
 
 class PriorClassifier(nn.Module):
@@ -188,7 +194,7 @@ class PriorClassifier(nn.Module):
     def __init__(self, *, schema: Schema, prior: Tensor) -> None:
         super().__init__()
         if len(prior) != len(schema):
-            raise ValueError(f"a prior of {len(prior)} shares for the {len(schema)} attributes of {schema.name!r}")
+            raise InputError(f"a prior of {len(prior)} shares for the {len(schema)} attributes of {schema.name!r}")
         self.schema = schema
         self.register_buffer("prior_logits", prior.clamp(1e-6, 1 - 1e-6).logit())
 
@@ -197,7 +203,7 @@ class PriorClassifier(nn.Module):
     ) -> FaceInsightOutput:
         """The prior's logits for every face of the batch."""
         if images is None:
-            raise ValueError("give images: the prior has no features of its own")
+            raise InputError("give images: the prior has no features of its own")
         return FaceInsightOutput(logits=self.prior_logits.expand(len(images), -1), features={})
 
 
@@ -228,7 +234,7 @@ class RidgeClassifier(nn.Module):
                 "token_ridge",
             )
         if (regression.in_features, regression.out_features) != (width, len(schema)):
-            raise ValueError(
+            raise InputError(
                 f"a regression from {regression.in_features} values to {regression.out_features} scores is none from "
                 f"{what} to the {len(schema)} attributes of {schema.name!r}; faceinsight.data.{maker} makes one"
             )
@@ -240,7 +246,7 @@ class RidgeClassifier(nn.Module):
     ) -> FaceInsightOutput:
         """The logits of the clamped probabilities."""
         if images is None:
-            raise ValueError("give images: ridge regression reads pixels and has no features of its own")
+            raise InputError("give images: ridge regression reads pixels and has no features of its own")
         values = pixels(images, self.size) if self.encoder is None else self.encoder(images).flatten(1)
-        probability = (1 + self.regression(values)) / 2
+        probability = (1 + wide_linear(values, self.regression.weight, self.regression.bias)) / 2
         return FaceInsightOutput(logits=probability.clamp(1e-6, 1 - 1e-6).logit(), features={})

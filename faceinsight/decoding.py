@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 from faceinsight.model import FaceInsightOutput, Features, Images, Masks
 
@@ -40,7 +41,7 @@ class DecodedOutput(nn.Module):
         super().__init__()
         self.network, self.decoder, self.when = network, decoder, when
         if (given := self.decoder.schema.names) != self.schema.names:
-            raise ValueError(
+            raise InputError(
                 f"the decoder is for the {len(given)} attributes of {self.decoder.schema.name!r}, the network gives "
                 f"the {len(self.schema)} of {self.schema.name!r}; build the decoder's rules over the network's schema"
             )
@@ -72,7 +73,7 @@ class DecodedOutput(nn.Module):
         features: Features | None = None,
         **options: Any,
     ) -> FaceInsightOutput:
-        """What the network gives, its logits decoded.
+        """What the network gives, its logits decoded: their sigmoid is the probability, with no rules left to keep.
 
         Args:
             options: what the network takes besides, such as the evidence's ``scores``.
@@ -80,4 +81,4 @@ class DecodedOutput(nn.Module):
         output = self.network(images, masks=masks, features=features, **options)
         if self.training and self.when == "evaluation":
             return output
-        return replace(output, logits=self.decoder(output.logits))
+        return replace(output, logits=self.decoder(output.logits), rules=None)

@@ -15,6 +15,7 @@ import huggingface_hub
 
 from faceinsight import tiny
 from faceinsight.checkpoint import save_model
+from faceinsight.errors import InputError
 from faceinsight.model_directory import NAMES
 
 __all__ = ["fetched", "push"]
@@ -64,7 +65,7 @@ def fetched(directory: str | os.PathLike[str], revision: str | None = None) -> P
     folder, name = tiny.model_folder() if directory == tiny.NAME else Path(directory), str(directory)
     if folder.is_dir() or not REPOSITORY.fullmatch(name):
         if revision is not None:
-            raise ValueError(
+            raise InputError(
                 f"revision={revision!r} is for a repository of the hub, but {folder} is a directory; leave it out"
             )
         return folder

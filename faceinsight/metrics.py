@@ -16,7 +16,7 @@ Choice of this library: torchmetrics' multilabel metrics are not used. In 1.9, a
 has accuracy 0 in their mean, its AUROC raises IndexError, and a constant attribute's AUROC is 0 with a warning.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from inspect import signature
 from typing import Any
@@ -28,6 +28,7 @@ from torch.nn.functional import embedding_bag
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.pair_counts import count_pairs
 from faceinsight.knowledge.rules import RuleSet
@@ -43,6 +44,7 @@ __all__ = [
     "brier",
     "broken_rules",
     "calibration_error",
+    "check_probability",
     "constant_attributes",
     "contradicting_accuracy",
     "decisions",
@@ -66,10 +68,32 @@ Overall = Float[Tensor, "*resample"]
 def decisions(probability: Probability) -> Decided:
     """The predictions as labels: 1 where the probability is above 0.5, else -1.
 
+    Raises:
+        InputError: a probability that is not in [0, 1], as logits and NaN are not; so does every metric here.
+
     >>> decisions(torch.tensor([[0.2, 0.5, 0.9]])).tolist()
     [[-1, -1, 1]]
     """
-    return (probability > 0.5).to(torch.int8) * 2 - 1
+    return (check_probability(probability) > 0.5).to(torch.int8) * 2 - 1
+
+
+def check_probability(
+    probability: Float[Tensor, "face *attr"], names: Sequence[str] | None = None
+) -> Float[Tensor, "face *attr"]:
+    """Return the probabilities.
+
+    Raises:
+        InputError: one of them is not in [0, 1]; the first is named.
+    """
+    inside = (probability >= 0) & (probability <= 1)
+    if not bool(inside.all()):
+        place = (~inside).nonzero()[0].tolist()
+        what = "" if len(place) < 2 else f" for {place[1] if names is None else repr(names[place[1]])}"
+        raise InputError(
+            f"probability must lie in [0, 1], got {probability[tuple(place)].item():.8g}{what} of face {place[0]}; "
+            "take the model's output.probability, or pass logits through torch.sigmoid; NaN is of a diverged model"
+        )
+    return probability
 
 
 def constant_attributes(labels: Labels, *, undefined: int | float | None = None) -> Bool[Tensor, " attr"]:
@@ -137,7 +161,9 @@ def brier(
     """Mean squared distance of the probability from the label (1 or 0)."""
     labels = three_valued(labels, undefined=undefined)
     defined = labels != 0
-    return share((probability - (labels == 1).to(probability.dtype)).square() * defined, defined, weights)
+    return share(
+        (check_probability(probability) - (labels == 1).to(probability.dtype)).square() * defined, defined, weights
+    )
 
 
 def calibration_error(
@@ -154,7 +180,7 @@ def calibration_error(
     """
     labels = three_valued(labels, undefined=undefined)
     defined, weights = labels != 0, unit_weights(labels, weights)
-    excess = (probability - (labels == 1).to(probability.dtype)) * defined
+    excess = (check_probability(probability) - (labels == 1).to(probability.dtype)) * defined
     place = (probability * bins).long().clamp(max=bins - 1)
     gaps = sum(weighted_sum(excess * (place == each), weights).abs() for each in range(bins))
     return gaps / weighted_sum(defined, weights)
@@ -252,7 +278,7 @@ def ranking(
     Equal to scikit-learn's ``roc_auc_score`` and ``average_precision_score`` with ``sample_weight``, ties included; NaN
     where the positives or the negatives weigh nothing.
     """
-    order = probability.argsort(descending=True, stable=True)
+    order = check_probability(probability).argsort(descending=True, stable=True)
     falling, positive = -probability[order], positive[order]
     hit = positive.nonzero()[:, 0]
     # a threshold admits all faces of equal probability: how many faces lie above each positive, and how many with it
@@ -295,6 +321,7 @@ def rank_attributes(
 ) -> tuple[PerAttribute, PerAttribute]:
     """:func:`ranking` of every attribute over the faces where it is defined: AUROC, average precision."""
     labels = three_valued(labels, undefined=undefined)
+    check_probability(probability)
     weights = unit_weights(labels, weights)
     pairs = []
     for attr in range(labels.shape[1]):
@@ -367,13 +394,7 @@ class AttributeMetric(Metric):
                 f"probability is {list(probability.shape)} but labels are {list(labels.shape)}; "
                 "both must be [face, attr] of the same faces"
             )
-        inside = (probability >= 0) & (probability <= 1)
-        if not bool(inside.all()):
-            face, attr = (~inside).nonzero()[0].tolist()
-            raise ValueError(
-                f"probability must lie in [0, 1], got {probability[face, attr].item():.4g} for "
-                f"{self.schema.names[attr]!r} of face {face}; pass logits through torch.sigmoid first"
-            )
+        check_probability(probability, self.schema.names)
         self.probability.append(probability.detach().float())
         self.labels.append(labels)
 

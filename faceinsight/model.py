@@ -8,6 +8,7 @@ Every model here splits in two: ``encode`` is the part without trained weights (
 can be computed once for each face and cached; ``forward`` also takes what ``encode`` gave.
 """
 
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,10 +28,13 @@ from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.answers import answer_sum_and_count
 from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraphrases
+from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules.description import described
 from faceinsight.modules.evidence import Gate, pool_levels
 from faceinsight.modules.frozen import Frozen, fingerprint
-from faceinsight.modules.prompt import between_words, check_asked, embedded_words
+from faceinsight.modules.language_model import NO, YES
+from faceinsight.modules.prompt import between_words, check_asked, check_places, embedded_words, whole_prompt
+from faceinsight.modules.rule_tables import refuse_nan
 from faceinsight.speaking import DESCRIBE, ask
 
 __all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "FaceModel"]
@@ -46,13 +50,62 @@ Scores = Float[Tensor, "batch observed"]
 class FaceInsightOutput:
     """What a model gives for a batch of faces.
 
+    Read probabilities from :attr:`probability`, not from the sigmoid of the logits. Of a model with rules the logits
+    are those of independent attributes *before* the rules condition them: seven races that exclude each other may sum
+    to 1.9 under a sigmoid. Without rules :attr:`probability` is the sigmoid.
+
     Args:
         logits: ``[batch, attr]``, in the order of the model's schema.
         features: what ``encode`` gave, by name.
+        rules: the model's rules; None if it has none.
+
+    >>> schema = Schema.from_names(["Young", "Middle", "Old"])
+    >>> rules = RuleSet.parse("exactly_one(Young, Middle, Old)", schema)
+    >>> output = FaceInsightOutput(torch.tensor([[1.0, 0.0, -1.0]]), {}, rules)
+    >>> output.logits.sigmoid().sum(), output.probability.sum()
+    (tensor(1.5000), tensor(1.))
+    >>> output.mode
+    tensor([[1., 0., 0.]])
     """
 
     logits: Float[Tensor, "batch attr"]
     features: Features
+    rules: RuleSet | None = None
+
+    @property
+    def distribution(self) -> ConstrainedBernoulli:
+        """The exact distribution over faces that keep the rules: samples, entropy, what if some attribute were known.
+
+        Raises:
+            InputError: a model without rules, or logits that are NaN.
+        """
+        if self.rules is None:
+            raise InputError("a model without rules has independent attributes: Bernoulli(logits=output.logits)")
+        return ConstrainedBernoulli(logits=self.logits, rules=self.rules, validate_args=True)
+
+    @property
+    def marginals(self) -> Float[Tensor, "batch attr"]:
+        """``p(attribute | rules)`` of each attribute, exact; the sigmoid of the logits without rules.
+
+        Raises:
+            InputError: logits that are NaN.
+        """
+        if self.rules is not None:
+            return self.distribution.marginals
+        logits = refuse_nan(self.logits)
+        return logits.to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
+
+    @property
+    def probability(self) -> Float[Tensor, "batch attr"]:
+        """The model's probabilities, those of its metrics: the :attr:`marginals`."""
+        return self.marginals
+
+    @property
+    def mode(self) -> Float[Tensor, "batch attr"]:
+        """The most probable face as 0 and 1; it keeps every rule, which yes above one half need not."""
+        if self.rules is not None:
+            return self.distribution.mode
+        return (refuse_nan(self.logits) > 0).to(self.logits.dtype)
 
 
 class FaceEncoder(nn.Module):
@@ -143,8 +196,8 @@ class FaceModel(nn.Module):
         schema: the order of the logits.
         image_encoder: of the :class:`FaceEncoder`.
         segmentation: of the :class:`FaceEncoder`.
-        rules: what the model's predictions are to keep, such as the rules it was trained with; the logits do not
-            depend on them.
+        rules: what the model's predictions are to keep, such as the rules it was trained with. The logits do not
+            depend on them; the output's probabilities do, see :class:`FaceInsightOutput`.
 
     Raises:
         ValueError: rules over other attributes.
@@ -279,6 +332,8 @@ class FaceInsight(FaceModel):
         evidence: an :class:`~faceinsight.modules.evidence.Evidence`: the logits are then ``e + g r``, e the evidence, r
             the language model's reading. Not in the paper.
         gate: g, a :class:`~faceinsight.modules.evidence.Gate`; built with its defaults where only evidence is given.
+        yes, no: spellings of the answers that the language model's own rows are read for, of each the likelier; by
+            default "Yes" or "yes", and "No" or "no", with a space before it where the prompt's end wants one.
 
     Raises:
         InputError: evidence of other attributes, or over encoders that train; a gate without evidence.
@@ -305,6 +360,8 @@ class FaceInsight(FaceModel):
         rules: RuleSet | None = None,
         evidence: nn.Module | None = None,
         gate: nn.Module | None = None,
+        yes: Sequence[str] | None = None,
+        no: Sequence[str] | None = None,
     ) -> None:
         super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
         check_evidence(evidence, self.encoder, schema)
@@ -322,6 +379,10 @@ class FaceInsight(FaceModel):
         self.language_model = language_model
         self.head = head
         self.instruction, self.question = instruction, question
+        self.yes, self.no = yes, no
+        for each in schema.attributes:
+            for text in each.questions:
+                check_places(f"the question of {each.name!r}", text)
 
     @classmethod
     def from_llava(
@@ -352,6 +413,11 @@ class FaceInsight(FaceModel):
         """
         from faceinsight.modules.multimodal import QUESTION, conversation, family_of, multimodal_parts
 
+        if unknown := sorted(parts.keys() - inspect.signature(cls).parameters.keys()):
+            known = ", ".join(inspect.signature(cls).parameters)
+            raise InputError(f"a {cls.__name__} has no argument {unknown[0]!r}; it has {known}")
+        if (rules := parts.get("rules")) is not None:
+            schema.check_names(rules.schema.names, "the rules")
         options: dict[str, Any] = {"revision": revision, "dtype": dtype, "attn_implementation": attn_implementation}
         given: dict[str, Any] = {**multimodal_parts(name_or_path, **options), "question": QUESTION, **parts}
         language_model = given["language_model"]
@@ -386,7 +452,7 @@ class FaceInsight(FaceModel):
         """
         wanted = getattr(self.image_encoder, "num_tokens", None)
         if wanted not in (None, found := features["image"].shape[1]):
-            raise ValueError(
+            raise InputError(
                 f"the features hold {found} image tokens for each face, this model's image encoder gives {wanted}; "
                 "encode the images with it again"
             )
@@ -461,7 +527,8 @@ class FaceInsight(FaceModel):
         features: Features | None = None,
         scores: Scores | None = None,
     ) -> FaceInsightOutput:
-        """Logits for every attribute of every face.
+        """Logits for every attribute of every face; their probabilities are the output's, see
+        :class:`FaceInsightOutput`.
 
         Args:
             images: RGB in [0, 1]; or give ``features``, as :meth:`encode` made them.
@@ -476,11 +543,26 @@ class FaceInsight(FaceModel):
             prompts = prompts.repeat_interleave(times, dim=0, output_size=sum(counts))
         _, _, questions = self.words()
         hidden = self.query(self.prefix(features), prompts, self.language_model, questions)
-        answer = self.language_model.yes_no_logits if self.head is None else self.head
-        logits = mean_over_paraphrases(answer(hidden), counts)
+        answers = self.yes_no_logits(hidden) if self.head is None else self.head(hidden)
+        logits = mean_over_paraphrases(answers, counts)
         if self.evidence is not None:
             logits = evidence_logits(self.evidence, self.encoder, features, scores) + self.gate(logits)
-        return FaceInsightOutput(logits=logits, features=features)
+        return FaceInsightOutput(logits, features, self.rules)
+
+    def yes_no_logits(self, hidden: Float[Tensor, "batch question dim"]) -> Float[Tensor, "batch question"]:
+        """The language model's own answers, where each question's prompt ends."""
+        return self.language_model.yes_no_logits(hidden, endings=self.endings(), yes=self.yes or YES, no=self.no or NO)
+
+    def endings(self) -> list[str]:
+        """What the prompt of each question ends with."""
+        after = whole_prompt(self.instruction).partition("{image}")[2]
+        return [after.replace("{question}", text) for paraphrases in self.questions() for text in paraphrases]
+
+    def answer_tokens(self) -> list[tuple[list[int], list[int]]] | None:
+        """The tokens that are read as yes and as no after each question; None of a model with a head of its own."""
+        if self.head is not None:
+            return None
+        return [self.language_model.answer_tokens(each, self.yes or YES, self.no or NO) for each in self.endings()]
 
 
 def check_evidence(evidence: Any, encoder: FaceEncoder, schema: Schema) -> None:
@@ -514,5 +596,5 @@ def given_features(
 ) -> Features:
     """The features as given, or encoded from the images; exactly one of the two must be there."""
     if (images is None) == (features is None):
-        raise ValueError("give either images or features, got " + ("neither" if images is None else "both"))
+        raise InputError("give either images or features, got " + ("neither" if images is None else "both"))
     return encoder(images, masks) if features is None else features

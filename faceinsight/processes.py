@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, distributed
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-__all__ = ["gathered", "mean_over_processes", "number_of_processes", "summed"]
+__all__ = ["gathered", "mean_over_processes", "number_of_processes", "share_of_mean", "summed"]
 
 
 def number_of_processes() -> int:
@@ -45,3 +45,23 @@ def mean_over_processes(total: Float[Tensor, ""], count: Float[Tensor, ""]) -> F
     total_of_all, count_of_all = summed(torch.stack([total, count]))
     share = total * processes / count_of_all.clamp(min=1)
     return share + (total_of_all / count_of_all.clamp(min=1) - share).detach()
+
+
+def share_of_mean(total: Float[Tensor, ""], count: float, parts: int) -> Float[Tensor, ""]:
+    """The share of one batch in a mean over several batches and all processes, times the number of parts.
+
+    As :func:`mean_over_processes`, with a count that is known before: added up over the batches and divided by
+    ``parts``, as Lightning does with accumulated gradients, the shares are the mean.
+
+    Args:
+        total: of this batch and process.
+        count: of all batches and processes.
+        parts: what the sum over batches is divided by.
+
+    >>> whole = [share_of_mean(torch.tensor(each), count=4.0, parts=2) for each in (1.0, 7.0)]
+    >>> sum(whole) / 2
+    tensor(2.)
+    """
+    scale, processes = parts / max(count, 1.0), number_of_processes()
+    share = total * processes * scale
+    return share if processes == 1 else share + (summed(total) * scale - share).detach()

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.modules.attention import unstable_length
 from faceinsight.modules.generation import generate, shared_cache
-from faceinsight.modules.prompt import between_words, embedded_words, whole_prompt
+from faceinsight.modules.prompt import between_words, check_places, embedded_words, whole_prompt
 
 __all__ = ["DESCRIBE", "answers", "ask"]
 
@@ -55,7 +56,9 @@ def answers(
         ValueError: no question, an empty one, or one that names the image token.
     """
     if not questions or not all(question.strip() for question in questions):
-        raise ValueError(f"a model is asked by at least one question with words in it, got {list(questions)}")
+        raise InputError(f"a model is asked by at least one question with words in it, got {list(questions)}")
+    for question in questions:
+        check_places("the question", question)
     language_model, faces = model.language_model, model.face_tokens(features)
     before, shared, own = embedded_words(language_model, model.instruction, questions, leave=1)
     prefix = between_words(before, faces, shared)

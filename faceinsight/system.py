@@ -6,6 +6,9 @@ are not published and are choices of this library, see :mod:`faceinsight.modules
 Several processes (``--trainer.strategy ddp --trainer.devices N``) train what one process with N times the batch size
 trains: every loss is a mean over all defined labels of all processes, and a network in which a face's output depends
 on the other faces of its process is refused. Augmentation and drop-out draw other random numbers in each process.
+
+Accumulated batches (``--trainer.accumulate_grad_batches N``) train what one batch N times as large trains, whichever
+labels are undefined (:mod:`faceinsight.accumulation`).
 """
 
 from collections.abc import Sequence
@@ -21,17 +24,21 @@ from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
+from faceinsight.accumulation import Step, upcoming
 from faceinsight.data.batch import FaceBatch
-from faceinsight.decoding import undecoded
+from faceinsight.decoding import DecodedOutput, undecoded
 from faceinsight.errors import InputError, did_you_mean
 from faceinsight.evidence_fit import fit_evidence
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics import attribute_metrics
+from faceinsight.model import FaceInsightOutput, FaceModel
+from faceinsight.modules.answers import answer_ids
 from faceinsight.modules.bce import bce_sum_and_count
+from faceinsight.modules.decoder import decode
 from faceinsight.modules.frozen import frozen_names
 from faceinsight.modules.logical import LogicalConstraint, broken_components
 from faceinsight.modules.trained import freeze_all_but
-from faceinsight.processes import gathered, mean_over_processes
+from faceinsight.processes import gathered, mean_over_processes, share_of_mean
 
 __all__ = [
     "AttributeSystem",
@@ -117,7 +124,7 @@ def parameter_groups(
         parts = sorted({name.split(".")[0] for name, each in network.named_parameters() if each.requires_grad})
         hint = did_you_mean(min(unknown), parts)
         raise InputError(
-            f"part_lr names {sorted(unknown)}, which hold no trained weights{hint or ';'} there are {parts}"
+            f"part_lr names {sorted(unknown)}, which hold no trained parameter{hint}; trained parts: {parts}"
         )
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
@@ -153,6 +160,7 @@ class TrainingSystem(lightning.LightningModule):
         self.network = network
         self.lr, self.part_lr, self.weight_decay, self.warmup = lr, part_lr or {}, weight_decay, warmup
         self.groups: list[dict[str, Any]] = []
+        self._step: Step | None = None  # of accumulated batches
 
     def setup(self, stage: str) -> None:
         """Refuse to train what would come out otherwise than in one process; choose what has which learning rate."""
@@ -177,6 +185,27 @@ class TrainingSystem(lightning.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = get_cosine_schedule_with_warmup(optimizer, round(self.warmup * steps), steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def counts(self, batch: FaceBatch) -> dict[str, Tensor]:
+        """What each term of the loss is a mean over, counted in one batch; by the names that :meth:`mean` is given."""
+        return {}
+
+    def on_train_batch_start(self, batch: FaceBatch, batch_idx: int) -> None:
+        """Look at the other batches of an optimiser's step before the first of them is trained on."""
+        size = self.trainer.accumulate_grad_batches
+        if size == 1:
+            self._step = None
+        elif self._step is None or batch_idx % size == 0:
+            batches = [batch, *upcoming(self.trainer, size - 1 - batch_idx % size)]
+            self._step = Step.of([self.counts(each) for each in batches], size, self.device)
+
+    def mean(self, name: str, total: Float[Tensor, ""], count: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """A term of the loss from its sum over this batch: the mean over all batches of the optimiser's step and all
+        processes, of which this is one share.
+        """
+        if self._step is None:
+            return mean_over_processes(total, count)
+        return share_of_mean(total, self._step.counts[name], self._step.divisor)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen: it is built again from the configuration."""
@@ -205,7 +234,9 @@ class AttributeSystem(TrainingSystem):
     Any face of a batch may have labels, a text, or both: undefined labels and missing texts count nowhere.
 
     The conditional constraint leaves to BCE what labels break (:func:`~faceinsight.modules.logical.conditional_loss`);
-    ``train/broken_faces`` in the log is the number of such faces in each epoch.
+    ``train/broken_faces`` in the log is the number of such faces in each epoch. A network that is trained with it is
+    measured under the rules, by :attr:`~faceinsight.model.FaceInsightOutput.probability`, since its logits mean nothing
+    under a sigmoid; the rules become the network's own.
 
     After a test, ``test_probability`` holds the probabilities of every test face and ``test_index`` their rows in the
     table, in order, on every process.
@@ -226,7 +257,8 @@ class AttributeSystem(TrainingSystem):
             in them; it holds for a frozen language model (:mod:`faceinsight.modules.recompute`).
 
     Raises:
-        ValueError: texts, or gradient checkpointing, for a network without a language model.
+        ValueError: texts, or gradient checkpointing, for a network without a language model; a network that is trained
+            as conditioned on other rules than its own.
     """
 
     pos_weight: Tensor | None
@@ -253,12 +285,14 @@ class AttributeSystem(TrainingSystem):
             network=network, trained=trained, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup
         )
         if (text_weight or gradient_checkpointing) and not hasattr(network, "answer_sum_and_count"):
-            raise ValueError(
+            raise InputError(
                 f"a {type(network).__name__} has no language model that says anything: text_weight and "
                 "gradient_checkpointing are for a FaceInsight"
             )
         if gradient_checkpointing:
             self.network.language_model.checkpoint_layers()
+        if logical is not None and logical.kind == "conditional" and isinstance(network, FaceModel):
+            network.rules = check_conditioned(network.rules, logical.rules)
         self.text_weight, self.training_evidence = text_weight, training_evidence
         self.left_out: Float[Tensor, "row observed"] | None = None
         self.rules, self.logical = rules, logical
@@ -299,7 +333,7 @@ class AttributeSystem(TrainingSystem):
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
         precision = self.trainer.precision_plugin  # the faces are encoded as they are in a training step
         with precision.forward_context():
-            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input)
+            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input, self.rules)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also keep the training faces' leave-one-out scores, so that the evidence is fitted once."""
@@ -325,10 +359,10 @@ class AttributeSystem(TrainingSystem):
         scores = self.training_scores(batch)
         output = self.network(batch.images, masks=batch.masks, features=batch.features, **scores)
         logits, labels = output.logits[batch.counted], batch.labels[batch.counted]
-        terms = {"bce": mean_over_processes(*bce_sum_and_count(logits, labels, self.pos_weight, undefined=0))}
+        terms = {"bce": self.mean("bce", *bce_sum_and_count(logits, labels, self.pos_weight, undefined=0))}
         loss = self.bce_weight * terms["bce"]
         if self.logical is not None:
-            terms["logical"] = mean_over_processes(*self.logical.sum_and_count(logits, labels, undefined=0))
+            terms["logical"] = self.mean("logical", *self.logical.sum_and_count(logits, labels, undefined=0))
             loss = loss + self.logical_weight * terms["logical"]
             if self.logical.kind == "conditional":
                 broken = broken_components(labels, self.logical.rules, undefined=0).any(-1).sum().float()
@@ -342,16 +376,38 @@ class AttributeSystem(TrainingSystem):
     def text_loss(self, batch: FaceBatch, features: dict[str, Tensor]) -> Float[Tensor, ""]:
         """The mean next-token loss over all answers' tokens of all processes; 0 where no face has a text."""
         if batch.texts is None:
-            raise ValueError(
+            raise InputError(
                 "text_weight is not 0, but the batch has no texts; give the data module texts: "
                 "faceinsight.data.FaceTexts(rules=...)"
             )
-        return mean_over_processes(*self.network.answer_sum_and_count(features, batch.texts))
+        return self.mean("text", *self.network.answer_sum_and_count(features, batch.texts))
+
+    def counts(self, batch: FaceBatch) -> dict[str, Tensor]:
+        defined = batch.labels[batch.counted] != 0
+        conditional = self.logical is not None and self.logical.kind == "conditional"
+        counts = {"bce": defined.sum(), "logical": defined.any(-1).sum() if conditional else batch.counted.sum()}
+        if self.text_weight:
+            answers = [text[1] for text in batch.texts or [] if text is not None]
+            counts["text"] = torch.tensor(sum(len(answer_ids(self.network.language_model, each)) for each in answers))
+        return counts
+
+    def probability(self, logits: Float[Tensor, "face attr"]) -> Float[Tensor, "face attr"]:
+        """The probabilities that are measured: under the rules where the network is trained as conditioned on them."""
+        return FaceInsightOutput(logits, {}, self.conditioned_on).probability
+
+    @property
+    def conditioned_on(self) -> RuleSet | None:
+        """The rules under which the logits are to be read; a network with a decoder has done so already."""
+        if self.logical is None or self.logical.kind != "conditional" or isinstance(self.network, DecodedOutput):
+            return None
+        return self.logical.rules
 
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
         logits, labels = self(batch)[batch.counted], batch.labels[batch.counted]
-        self.val_metrics.update(logits.sigmoid(), labels)
-        total, count = bce_sum_and_count(logits, labels, undefined=0)
+        self.val_metrics.update(self.probability(logits), labels)
+        rules = self.conditioned_on
+        decoded = logits if rules is None else decode(logits, rules, "marginals")
+        total, count = bce_sum_and_count(decoded, labels, undefined=0)
         self.val_bce.update(total / count.clamp(min=1), weight=count)
         self.log("val/bce", self.val_bce, batch_size=len(batch), prog_bar=True)
 
@@ -368,7 +424,7 @@ class AttributeSystem(TrainingSystem):
         self._tested.clear()
 
     def test_step(self, batch: FaceBatch, batch_index: int) -> None:
-        probability, index = self(batch)[batch.counted].float().sigmoid(), batch.index[batch.counted]
+        probability, index = self.probability(self(batch)[batch.counted]), batch.index[batch.counted]
         self.test_metrics.update(probability, batch.labels[batch.counted])
         self._tested.append((probability, index))
 
@@ -377,6 +433,20 @@ class AttributeSystem(TrainingSystem):
         probability, index = (gathered(torch.cat(each)).cpu() for each in zip(*self._tested, strict=True))
         order = index.argsort()
         self.test_probability, self.test_index = probability[order], index[order]
+
+
+def check_conditioned(own: RuleSet | None, conditioned_on: RuleSet) -> RuleSet:
+    """The rules that a network has when it is trained as conditioned on some.
+
+    Raises:
+        InputError: it has others.
+    """
+    if own is not None and own != conditioned_on:
+        raise InputError(
+            f"the network keeps {len(own)} rules of its own and is trained as conditioned on {len(conditioned_on)} "
+            "others, so its probabilities would be read under the wrong ones; give both the same rules"
+        )
+    return conditioned_on
 
 
 class ParserSystem(TrainingSystem):
@@ -416,7 +486,7 @@ class ParserSystem(TrainingSystem):
     def forward(self, batch: FaceBatch) -> tuple[Float[Tensor, "batch region height width"], Tensor]:
         """Logits for every pixel, and the true class ids."""
         if batch.masks is None or batch.images is None:
-            raise ValueError("training a face parser needs images and parsing masks; this data source lacks them")
+            raise InputError("training a face parser needs images and parsing masks; this data source lacks them")
         return self.network(batch.images), batch.masks.long()
 
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
@@ -426,9 +496,15 @@ class ParserSystem(TrainingSystem):
         total = F.cross_entropy(logits, masks, weight=weights, ignore_index=UNCOUNTED, reduction="sum")
         counted = masks[masks != UNCOUNTED]
         count = counted.new_tensor(len(counted)) if weights is None else weights[counted].sum()
-        loss = mean_over_processes(total, count.to(total))
+        loss = self.mean("cross_entropy", total, count.to(total))
         self.log("train/cross_entropy", loss.detach(), batch_size=len(batch))
         return self.finite(loss, {"cross_entropy": loss})
+
+    def counts(self, batch: FaceBatch) -> dict[str, Tensor]:
+        masks = torch.zeros(0, dtype=torch.uint8) if batch.masks is None else batch.masks[batch.counted]
+        weights = None if self.class_weights is None else self.class_weights.to(masks.device)
+        count = torch.tensor(masks.numel()) if weights is None else weights[masks.long()].sum()
+        return {"cross_entropy": count}
 
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
         logits, masks = self(batch)

@@ -15,7 +15,7 @@ FLOORS = {
     "modules": 1, "data": 1, "parsing": 1,
     "tiny": 2, "model_directory": 2, "checkpoint": 2, "hub": 2, "speaking": 2, "model": 2,
     "controls": 2, "decoding": 2, "metrics": 2,
-    "evidence_fit": 3, "system": 3, "callbacks": 3, "resume": 3, "configure": 3, "evaluation": 3,
+    "accumulation": 3, "evidence_fit": 3, "system": 3, "callbacks": 3, "resume": 3, "configure": 3, "evaluation": 3,
     "ablation": 4,
     "cli": 5,
 }  # fmt: skip

@@ -2,8 +2,14 @@
 
 import json
 import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +21,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GraphConv
 
 import faceinsight as fi
+import faceinsight.model_directory
 from faceinsight.configure import built
 from faceinsight.controls import EvidenceClassifier, TokenClassifier
 from faceinsight.errors import InputError
@@ -184,7 +191,7 @@ def test_rules_are_added_and_a_graph_without_its_place_is_refused(tmp_path: Path
 
 
 def test_a_classifier_with_weights_for_each_attribute_cannot_be_asked_for_others(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"head.weight is \[18, 64\] in the directory, \[40, 64\] in the model"):
+    with pytest.raises(ValueError, match=r"head.weight is \[18, 64\] in .*, \[40, 64\] in the model"):
         TokenClassifier.from_pretrained(folder, schema=fi.Schema.load("celeba"))
 
 
@@ -523,24 +530,87 @@ def test_an_interrupted_save_leaves_what_stood_there_and_a_first_one_leaves_noth
         TokenClassifier.from_pretrained(tmp_path / "new")
 
 
-def test_a_save_that_is_killed_among_its_last_steps_leaves_nothing_that_loads_as_a_model(
+class KillError(BaseException):
+    """A kill, after which nothing of the process runs on."""
+
+
+def killed_at(step: int, patch: pytest.MonkeyPatch, save: Callable[[], None]) -> bool:
+    """Whether a save got to the step, a call that changes the directory, at which it was killed."""
+    steps = iter(range(10_000))
+
+    def counted(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        if next(steps) >= step:
+            raise KillError  # and from then on nothing is removed either
+        return call(*arguments, **options)
+
+    with patch.context() as patched:
+        for name in ("os.replace", "shutil.rmtree", "save_file", "sha256"):
+            call = attrgetter(name)(faceinsight.model_directory)
+            patched.setattr(f"faceinsight.model_directory.{name}", partial(counted, call))
+        unlink = Path.unlink
+        patched.setattr(Path, "unlink", lambda path, missing_ok=False: counted(unlink, path, missing_ok=missing_ok))
+        try:
+            save()
+        except KillError:
+            return True
+    return False
+
+
+def test_a_save_over_an_older_model_that_is_killed_at_any_step_loses_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer = TokenClassifier.from_pretrained(folder), no_llm()
+    newer.head.weight.data += 1
+    wanted = [logits(older), logits(newer)]
+    found = []
+    for step in range(100):
+        place = tmp_path / f"killed {step}"
+        shutil.copytree(folder, place)
+        killed = killed_at(step, monkeypatch, lambda place=place: newer.save_pretrained(place))
+        after = logits(TokenClassifier.from_pretrained(place))
+        found.append([torch.equal(after, each) for each in wanted].index(True))
+        newer.save_pretrained(place)  # and the next save is whole, without anything left
+        assert torch.equal(logits(TokenClassifier.from_pretrained(place)), wanted[1])
+        if not killed:
+            break
+    assert found == sorted(found), "once it is new, it stays new"
+    assert (found[0], found[-1]) == (0, 1)
+    assert len(found) > 8
+
+
+def test_a_first_save_that_is_killed_leaves_nothing_or_the_whole_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replaced: list[str] = []
-    replace = os.replace
+    model = no_llm(rules=RULES).eval()
+    wanted, loaded = logits(model), 0
+    for step in range(12):
+        place = tmp_path / str(step)
+        killed_at(step, monkeypatch, lambda place=place: model.save_pretrained(place))
+        try:
+            assert torch.equal(logits(TokenClassifier.from_pretrained(place)), wanted)
+            loaded += 1
+        except FileNotFoundError:
+            assert loaded == 0
+    assert 0 < loaded < 12
 
-    def killed(source: Path, target: Path) -> None:
-        if len(replaced) == 2:
-            raise KeyboardInterrupt
-        replace(source, target)
-        replaced.extend([target.name] if target.parent == tmp_path and not target.name.startswith(".") else [])
 
-    monkeypatch.setattr("faceinsight.files.os.replace", killed)
-    with pytest.raises(KeyboardInterrupt):
-        no_llm(rules=RULES).save_pretrained(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == set(replaced)
-    with pytest.raises(FileNotFoundError, match=r"^no config.json in "):
-        TokenClassifier.from_pretrained(tmp_path)
+def test_what_dead_processes_left_is_swept_and_what_live_ones_write_is_not(folder: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    here = socket.gethostname()
+    dead, alive = (folder / f".saving-{here}-{each}-0123abcd" for each in (ended.pid, os.getppid()))
+    elsewhere, long_ago = (folder / f".saving-elsewhere-{each}-0123abcd" for each in (1, 2))
+    for each in (dead, alive, elsewhere, long_ago):
+        each.mkdir()
+        (each / "model.safetensors").write_bytes(b"half")
+    earlier, mine = folder / ".model-ab_12cd9.safetensors", folder / ".notes.yaml"
+    for each in (earlier, mine):
+        each.write_bytes(b"half")
+    for each in (long_ago, earlier, mine):
+        os.utime(each, (0, 0))
+    TokenClassifier.from_pretrained(folder).save_pretrained(folder)
+    left = {each.name for each in folder.iterdir() if each.name.startswith(".")}
+    assert left == {alive.name, elsewhere.name, mine.name}
 
 
 def test_a_directory_of_two_models_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -621,11 +691,11 @@ def test_an_argument_that_a_part_does_not_take_is_refused_by_name(folder: Path) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensors: tensors.pop("head.bias"), r"\(head.bias is missing in the directory\)"),
+        (lambda tensors: tensors.pop("head.bias"), r"\(head.bias is missing in"),
         (lambda tensors: tensors.update(extra=torch.zeros(1)), r"\(extra has no place in the model\)"),
         (
             lambda tensors: tensors.update({"head.bias": torch.zeros(3)}),
-            rf"\(head.bias is \[3\] in the directory, \[{len(SCHEMA)}\] in the model\)",
+            rf"\(head.bias is \[3\] in .*, \[{len(SCHEMA)}\] in the model\)",
         ),
     ],
 )
@@ -678,3 +748,53 @@ def test_a_state_that_is_no_tensor_is_refused_before_anything_is_written(tmp_pat
     with pytest.raises(ValueError, match=r"'correlation._extra_state' is a dict, but only tensors are saved"):
         lean(correlation=Extra()).save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def tampered(folder: Path, change: Callable[[dict[str, Tensor]], object], file: str = "model.safetensors") -> None:
+    """Change the tensors of a directory, with its hash forged."""
+    tensors = load_file(folder / file)
+    change(tensors)
+    save_file(tensors, folder / file)
+    rewrite(folder, lambda config: None)
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        ("image_encoder", {"options": {"embed_dim": 60_000, "depth": 1}}),
+        ("image_encoder", {"options": {"embed_dim": 12, "depth": 10**9}}),
+        ("image_encoder", {"image_size": 100_000}),
+        (None, {"embed_dim": 10**10}),
+    ],
+)
+def test_numbers_that_the_tensors_do_not_fill_are_refused_without_taking_memory(
+    tmp_path: Path, part: str | None, values: dict[str, Any]
+) -> None:
+    TokenClassifier(schema=SCHEMA, image_encoder=encoder(), embed_dim=12).save_pretrained(tmp_path)
+    rewrite(tmp_path, lambda config: (config["model"][part] if part else config["model"]).update(values))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match="cannot be loaded"):
+        TokenClassifier.from_pretrained(tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+
+
+def test_nan_and_whole_numbers_are_named_with_their_file(folder: Path) -> None:
+    tampered(folder, lambda tensors: tensors["head.weight"].fill_(torch.nan))
+    with pytest.raises(InputError, match=r"head.weight in the directory's model.safetensors holds"):
+        TokenClassifier.from_pretrained(folder)
+    tampered(folder, lambda tensors: tensors.update({"head.weight": tensors["head.weight"].nan_to_num().long()}))
+    with pytest.raises(InputError, match=r"head.weight is torch.int64 in"):
+        TokenClassifier.from_pretrained(folder)
+
+
+def test_of_trained_and_frozen_parts_the_right_one_is_blamed(tmp_path: Path) -> None:
+    model = full()
+    model.save_pretrained(tmp_path, include_frozen=True)
+    name = next(each for each in load_file(tmp_path / "frozen.safetensors") if each.endswith("norm.weight"))
+    tampered(tmp_path, lambda tensors: tensors[name].fill_(torch.nan), "frozen.safetensors")
+    with pytest.raises(InputError, match=rf"{name} in the directory's frozen.safetensors"):
+        fi.FaceInsight.from_pretrained(tmp_path)
+    frozen = load_file(tmp_path / "frozen.safetensors")
+    tampered(tmp_path, lambda tensors: tensors.update({name: frozen[name]}))
+    with pytest.raises(InputError, match=rf"{name} belongs to another file"):
+        fi.FaceInsight.from_pretrained(tmp_path)

@@ -1,6 +1,7 @@
 """Metrics against scikit-learn attribute by attribute, torchmetrics where it is right, and small cases by hand."""
 
 import copy
+import math
 import pickle
 import time
 from collections.abc import Callable
@@ -13,12 +14,24 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_calibration_error, multilabel_exact_match
 
 from faceinsight import metrics
+from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.metrics import attribute_metrics, contradicting_accuracy
 
 SCHEMA = Schema.from_names(["Bald", "Bangs", "Smiling", "Hat", "Beard"])
 RULES = RuleSet.parse("Bald -> not Bangs\nat_most_one(Bangs, Hat, Beard)", SCHEMA)
+
+FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    **{
+        name: getattr(metrics, name)
+        for name in ("accuracy", "balanced_accuracy", "f1", "average_precision", "auroc", "brier", "calibration_error",
+                     "exact_match")
+    },
+    "violation_rate": lambda probability, labels: metrics.violation_rate(probability, RULES),
+    "broken_rules": lambda probability, labels: metrics.broken_rules(probability, RULES),
+    "logical_accuracy": lambda probability, labels: metrics.logical_accuracy(probability, labels, RULES),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -245,9 +258,7 @@ def test_logits_and_nan_are_refused_with_the_face_and_attribute() -> None:
     metric = attribute_metrics(SCHEMA)["accuracy"]
     probability, labels = torch.full((2, 5), 0.5), torch.ones(2, 5, dtype=torch.int8)
     probability[1, 2] = 3.25
-    with pytest.raises(
-        ValueError, match=r"must lie in \[0, 1\], got 3.25 for 'Smiling' of face 1; pass logits through"
-    ):
+    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got 3.25 for 'Smiling' of face 1"):
         metric.update(probability, labels)
     probability[1, 2] = torch.nan
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got nan for 'Smiling' of face 1"):
@@ -264,6 +275,17 @@ def test_wrong_shapes_and_wrong_labels_are_refused() -> None:
         metric.update(torch.rand(2, 5), torch.full((2, 5), 2))
     with pytest.raises(ValueError, match=r"probability is \[3, 5\] but labels are \[2, 5\]"):
         metric.update(torch.rand(3, 5), torch.ones(2, 5, dtype=torch.int8))
+
+
+@pytest.mark.parametrize("wrong", [math.nan, 3.25, -0.01, math.inf])
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_every_metric_refuses_what_is_no_probability(name: str, wrong: float) -> None:
+    probability, labels = torch.full((4, 5), 0.5), torch.ones(4, 5, dtype=torch.int8)
+    labels[0] = -1
+    labels[2, 1] = 0  # also where no label is defined
+    probability[2, 1] = wrong
+    with pytest.raises(InputError, match=r"must lie in \[0, 1\]"):
+        FUNCTIONS[name](probability, labels)
 
 
 def contradicting_by_loops(probability: Tensor, labels: Tensor, pairs: int) -> float:

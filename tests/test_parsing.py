@@ -2,7 +2,19 @@
 
 import pytest
 
-from faceinsight.parsing import is_refusal, parse_choice, parse_yes_no
+from faceinsight.errors import InputError
+from faceinsight.parsing import (
+    CHOICE_RULES,
+    EXAMPLE_OPTIONS,
+    YES_NO_RULES,
+    AnswerRule,
+    answer_part,
+    is_refusal,
+    lettered_options,
+    parse_choice,
+    parse_yes_no,
+    plain_text,
+)
 
 HAIR = ["black hair", "blond hair", "gray hair", "hair"]
 
@@ -81,7 +93,8 @@ def test_no_is_read(text: str) -> None:
         "Oui, la personne sourit.",
         "Ja.",
         "Да",
-        "是的",
+        "是否微笑？",
+        "有胡子。",
         "Sí, la persona sonríe.",
         "No se puede ver la cara.",
     ],
@@ -149,5 +162,91 @@ def test_a_choice_is_one_option_or_none(text: str, letter: str | None) -> None:
 
 def test_options_may_have_letters_of_their_own() -> None:
     assert parse_choice("the answer is (Y)", {"x": "cat", "y": "dog"}) == "Y"
-    with pytest.raises(ValueError, match=r"^30 options, but 26 letters; give a mapping letter -> option"):
+    with pytest.raises(InputError, match="30 options, but 26"):
         parse_choice("A", ["option"] * 30)
+
+
+EXAMPLES = [(rule, text, answer) for rule in (*YES_NO_RULES, *CHOICE_RULES) for text, answer in rule.examples.items()]
+
+
+@pytest.mark.parametrize(("rule", "text", "answer"), EXAMPLES, ids=lambda each: getattr(each, "name", None))
+def test_each_rules_examples_are_read_so_and_by_that_rule(
+    rule: AnswerRule, text: str, answer: bool | str | None
+) -> None:
+    plain, rules, options = plain_text(answer_part(text)), CHOICE_RULES, [lettered_options(EXAMPLE_OPTIONS)]
+    if rule in YES_NO_RULES:
+        plain, rules, options = plain.casefold(), YES_NO_RULES, []
+    assert next(each for each in rules if each.find(plain, *options)) is rule
+    found = parse_yes_no(text) if rule in YES_NO_RULES else parse_choice(text, EXAMPLE_OPTIONS)
+    assert found == answer
+
+
+def test_every_rule_has_examples_with_an_answer() -> None:
+    assert len(EXAMPLES) > 50
+    assert all(rule.examples for rule in (*YES_NO_RULES, *CHOICE_RULES))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Yes\r\nSmiling.", True),
+        ("Yes\n\nQuestion: Is she young? Answer: No", True),
+        ("No.\nQ: Is he bald?\nA: Yes", False),
+        ("Yes.</s><s>No.", True),
+        ("Yes<|im_end|>\n<|im_start|>user\nAnd bald?\nNo", True),
+        ("Question: Is she young?\nAnswer: No", False),
+        ("<think>\nYes? There is no beard.\n</think>\n\nNo.", False),
+        ("The lips are up.\n</think>\nYes", True),
+        ("<think>Is it yes? The answer is yes.", None),
+        ("<answer>\nYes, she is.\n</answer> No.", True),
+        ("**Answer:** Yes", True),
+        ('{"answer": "no"}', False),
+        ("The final answer is $\\boxed{\\text{No}}$.", False),
+        ("ＹＥＳ！", True),
+        ("是。", True),
+        ("不是，他没有胡子。", False),
+        ("否", False),
+        ("没有。", False),
+        ("答案：是", True),
+        ("答案是不是。", False),
+    ],
+)
+def test_thoughts_marks_turns_and_other_spellings_are_understood(text: str, answer: bool | None) -> None:
+    assert parse_yes_no(text) is answer
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("The answer is B because option A shows black hair.", "B"),
+        ("The answer is (C). Black hair, as in option A, does not fit.", "C"),
+        ("The correct option is D, not A.", "D"),
+        ("I would choose (B).", "B"),
+        ("Option B is correct.", "B"),
+        ("B\nExplanation: the hair in (A) is darker.", "B"),
+        ("B.\n\nQuestion: Which nose?\n(A) long (B) short\nAnswer: A", "B"),
+        ("**(B)** blond hair", "B"),
+        ("'B'", "B"),
+        ("“B”", "B"),
+        ("Answer:\nB", "B"),
+        ("### Answer\nB", "B"),
+        ("answer: b", "B"),
+        ("答案是（Ｂ）", "B"),
+        ("我选B。", "B"),
+        ("\\boxed{C}", "C"),
+        ("The answer is $\\boxed{\\mathrm{C}}$ as the hair is gray.", "C"),
+        ("<think>A, B, C...</think><answer>(A)</answer>", "A"),
+        ("The answer is A man with black hair", "A"),
+        ("A person with gray hair", "C"),
+        ("The answer is a person without hair", None),
+        ("The answer is blond hair because black hair would be darker.", "B"),
+        ("The answer is A/B", None),
+        ("The answer is A. The answer is B.", None),
+        ("The answer is A.\nThe answer is B.", "A"),
+        ("Is the answer A?\nMy final answer: C", "C"),
+        ("A. black hair\nB. blond hair\nC. gray hair\nD. no hair", None),
+        ("I", None),
+    ],
+)
+def test_a_concluded_letter_comes_before_letters_and_words_around_it(text: str, letter: str | None) -> None:
+    assert parse_choice(text, EXAMPLE_OPTIONS) == letter

@@ -273,7 +273,8 @@ def save_trained(system: Any, folder: Path) -> None:
     """Write the model as a directory, and each part that was trained and can be used elsewhere as a file of its own."""
     network = undecoded(system.network)
     if isinstance(network, FaceModel):
-        network.rules = system.rules
+        if network.rules is None:
+            network.rules = system.rules
         network.save_pretrained(folder / "model")
     for name, part in network.named_modules():
         whole = any(parameter.requires_grad for parameter in part.parameters())

@@ -1,7 +1,8 @@
 """Faces for training and testing: any source, split by identity, reproducible to the last draw."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Literal
 
 import lightning
@@ -30,7 +31,8 @@ class FaceDataModule(lightning.LightningDataModule):
     """Batches of a source's faces. The splits are the source's own and share no identity.
 
     Order and augmentation depend only on the seed, the epoch and the batch's number, not on workers or on what else
-    drew random numbers, so that a resumed training sees what an uninterrupted one would have seen.
+    drew random numbers, so that a resumed training sees what an uninterrupted one would have seen: also one that goes
+    on in the middle of an epoch, which sees the rest of it.
 
     In a distributed run of N processes, a step takes N times ``batch_size`` faces, and they are the faces that one
     process with that batch size would take. Each process augments its own with its own random numbers.
@@ -85,6 +87,7 @@ class FaceDataModule(lightning.LightningDataModule):
         self._table: FaceTable | None = None
         self._features: dict[str, Tensor] | None = None
         self._common_seed: int | None = None
+        self._begin = 0  # the batch with which the next epoch of training begins
 
     @property
     def table(self) -> FaceTable:
@@ -154,7 +157,8 @@ class FaceDataModule(lightning.LightningDataModule):
         world = self.trainer.world_size if self.trainer else 1
         if self.texts is not None:
             self.schema.check_names(self.texts.rules.schema.names, "the texts' rules")
-        return self._shared(rows, shuffle=True, drop_last=len(rows) >= self.batch_size * world, texts=self.texts)
+        drop_last = len(rows) >= self.batch_size * world
+        return self._shared(rows, shuffle=True, drop_last=drop_last, texts=self.texts, begin=self._take_begin)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
         return self._shared(self.table.rows("val"))
@@ -169,6 +173,22 @@ class FaceDataModule(lightning.LightningDataModule):
         """These faces of the table (all by default) in order, never augmented."""
         return self._loader(self._faces(torch.arange(len(self.table)) if rows is None else rows))
 
+    def state_dict(self) -> dict[str, int]:
+        """How many batches of an epoch that is under way were trained on; Lightning puts it into its checkpoints."""
+        if self.trainer is None:
+            return {"begin": 0}
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        return {"begin": 0 if done >= self.trainer.num_training_batches else done}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Begin the next epoch of training where the checkpoint's was."""
+        self._begin = state_dict["begin"]
+
+    def _take_begin(self) -> int:
+        """The batch with which an epoch of training begins: the first one, except right after a resumption."""
+        begin, self._begin = self._begin, 0
+        return begin
+
     def on_after_batch_transfer(self, batch: FaceBatch, dataloader_idx: int) -> FaceBatch:
         """Augment training batches, on the device that they are on."""
         if self.augment is None or self.trainer is None or not self.trainer.training:
@@ -181,7 +201,13 @@ class FaceDataModule(lightning.LightningDataModule):
         return FaceDataset(table=self.table, reader=self.reader, rows=rows, features=self.features, texts=texts)
 
     def _shared(
-        self, rows: Tensor, *, shuffle: bool = False, drop_last: bool = False, texts: FaceTexts | None = None
+        self,
+        rows: Tensor,
+        *,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        texts: FaceTexts | None = None,
+        begin: Callable[[], int] | None = None,
     ) -> DataLoader[FaceBatch]:
         """The faces that this process takes of some rows."""
         faces = self._faces(rows, texts)
@@ -189,10 +215,10 @@ class FaceDataModule(lightning.LightningDataModule):
         sampler = ProcessSampler(
             faces, num_replicas=world, rank=rank, shuffle=shuffle, seed=self._draw(0), drop_last=drop_last
         )
-        return self._loader(faces, sampler=sampler, drop_last=drop_last)
+        return self._loader(faces, sampler=sampler, drop_last=drop_last, begin=begin)
 
     def _loader(self, faces: FaceDataset, **options: Any) -> DataLoader[FaceBatch]:
-        return DataLoader(
+        return FaceLoader(
             faces,
             batch_size=self.batch_size,
             num_workers=self.num_workers,
@@ -210,6 +236,34 @@ class FaceDataModule(lightning.LightningDataModule):
         return int(np.random.SeedSequence((seed % 2**63, *purpose)).generate_state(1)[0])
 
 
+class FaceLoader(DataLoader[FaceBatch]):
+    """A DataLoader that begins when its first batch is asked for, at the batch that training has come to.
+
+    Lightning asks for the iterator before it has restored a checkpoint. Torch's own would then draw an epoch's order,
+    and workers read its first batches, of the wrong epoch and from its beginning.
+
+    Args:
+        begin: gives the batch to begin with, asked each time; the first one by default.
+        options: of torch's DataLoader, with a :class:`ProcessSampler` where ``begin`` is given.
+    """
+
+    def __init__(self, *args: Any, begin: Callable[[], int] | None = None, **options: Any) -> None:
+        self.begin = begin
+        super().__init__(*args, **options)
+
+    def __iter__(self) -> Iterator[FaceBatch]:  # type: ignore[override]  # torch promises more than an iterator
+        if self.begin is not None:
+            self.sampler.first = self.begin() * (self.batch_size or 1)  # type: ignore[attr-defined]
+        yield from super().__iter__()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: the data module keeps the place. With it Lightning knows that the loader can go on from there."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing to load."""
+
+
 class ProcessSampler(DistributedSampler[Any]):
     """One process's share of the faces: together, the processes take each face once.
 
@@ -220,10 +274,14 @@ class ProcessSampler(DistributedSampler[Any]):
     [[0, 2, 4], [1, 3, -1]]
     """
 
+    #: the place in this process's share with which the next pass begins
+    first = 0
+
     def __iter__(self) -> Iterator[int]:
         places = range(self.rank, self.total_size, self.num_replicas)
         whole = len(self.dataset)  # type: ignore[arg-type]
-        return (own if place < whole else -1 for place, own in zip(places, super().__iter__(), strict=True))
+        all_of_it = (own if place < whole else -1 for place, own in zip(places, super().__iter__(), strict=True))
+        return islice(all_of_it, self.first, None)
 
 
 def seed_worker(worker: int) -> None:

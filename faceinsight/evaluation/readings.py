@@ -104,6 +104,7 @@ def read_faces(
     made_of = {
         "encoder": model.encoder.feature_keys(),
         "model": fingerprint(model),
+        "answers": model.answer_tokens(),
         "prompts": [model.instruction, list(model.language_model.image_frame), list(map(list, model.questions()))],
     }
     blank = stored(folder, "blank", made_of, lambda: {"logits": blank_logits(model).tolist()})

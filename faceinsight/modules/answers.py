@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from faceinsight.modules.prompt import whole_prompt
 
-__all__ = ["UNCOUNTED", "answer_sum_and_count", "next_token_sum_and_count"]
+__all__ = ["UNCOUNTED", "answer_ids", "answer_sum_and_count", "next_token_sum_and_count"]
 
 #: The target of a token that no loss counts.
 UNCOUNTED = -100
@@ -38,6 +38,15 @@ def next_token_sum_and_count(
     return total, (targets != UNCOUNTED).sum().to(total)
 
 
+def answer_ids(language_model: Any, answer: str) -> list[int]:
+    """The tokens of an answer that the loss counts: its own, and the tokenizer's end token if there is one.
+
+    An answer is tokenized by itself, as the tokens that the model gives when it is asked. Not in the paper.
+    """
+    end = language_model.tokenizer.eos_token_id
+    return language_model.tokenizer.encode(answer, add_special_tokens=False) + ([] if end is None else [end])
+
+
 def answer_sum_and_count(
     language_model: Any,
     image_tokens: Float[Tensor, "batch token dim"],
@@ -46,9 +55,8 @@ def answer_sum_and_count(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """The next-token loss of each image's answer, summed over all answers' tokens, and their number.
 
-    An answer is tokenized by itself, as the tokens that the model gives when it is asked (choice of this library), and
-    ends with the tokenizer's end token. Sequences are filled up on the right, where causal attention does not look;
-    logits are computed for the answers' places alone.
+    The answers' tokens are those of :func:`answer_ids`. Sequences are filled up on the right, where causal attention
+    does not look; logits are computed for the answers' places alone.
 
     Args:
         language_model: a :class:`~faceinsight.modules.language_model.LanguageModel`, in Frozen or not.
@@ -57,11 +65,10 @@ def answer_sum_and_count(
         texts: question and answer for each image.
     """
     before, _, after = whole_prompt(instruction).partition("{image}")
-    end = language_model.tokenizer.eos_token_id
     sequences, answers, places = [], [], []
     for image, (question, answer) in zip(image_tokens, texts, strict=True):
         first, second = language_model.prompt_ids(before, after.replace("{question}", question))
-        ids = language_model.tokenizer.encode(answer, add_special_tokens=False) + ([] if end is None else [end])
+        ids = answer_ids(language_model, answer)
         answers.append(torch.tensor(ids, dtype=torch.long, device=image.device))
         words = torch.tensor([*first, *second, *ids[:-1]], dtype=torch.long, device=image.device)
         lead, rest = language_model.embed_tokens(words).split([len(first), len(words) - len(first)])

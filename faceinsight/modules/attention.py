@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from faceinsight.errors import InputError
+
 __all__ = ["additive_mask", "attention_masks", "check_layers", "layer_kinds", "unstable_length"]
 
 #: The kinds of layers that a mask says everything about, as in transformers' ``config.layer_types``.
@@ -41,7 +43,7 @@ def check_layers(config: Any) -> None:
     if getattr(config, "use_bidirectional_attention", False):
         other.append("bidirectional attention")
     if other:
-        raise ValueError(
+        raise InputError(
             f"{config.model_type} models with {', '.join(other)} cannot be masked exactly, so attributes read in one "
             f"pass would reach each other; use a model whose layers are all {' or '.join(MASKED)}"
         )

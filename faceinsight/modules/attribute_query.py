@@ -22,6 +22,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from faceinsight.errors import InputError
+from faceinsight.modules.log_space import wide_linear
+
 __all__ = [
     "AttributeQuery",
     "Form",
@@ -52,7 +55,7 @@ def blind_segments(
     (tensor([0, 1, 2, 1]), tensor([2, 3]))
     """
     if min(lengths, default=0) < 1:
-        raise ValueError(f"every segment needs at least one token, got lengths {list(lengths)}")
+        raise InputError(f"every segment needs at least one token, got lengths {list(lengths)}")
     size = torch.tensor(lengths)
     segment = torch.cat([torch.full((prefix_length,), -1), torch.arange(len(size)).repeat_interleave(size)])
     same = rearrange(segment, "query -> query 1") == segment
@@ -76,7 +79,7 @@ def read_in_one_pass(
         lengths: how many tokens each attribute's segment has; they add up to ``packed``.
     """
     if sum(lengths) != segments.shape[1]:
-        raise ValueError(f"segments of {sum(lengths)} tokens in all, but {segments.shape[1]} were given")
+        raise InputError(f"segments of {sum(lengths)} tokens in all, but {segments.shape[1]} were given")
     allowed, positions, ends = blind_segments(prefix.shape[1], lengths)
     sequence = torch.cat([prefix, segments], dim=1)
     device = sequence.device
@@ -193,6 +196,8 @@ def mean_over_paraphrases(
 class SharedHead(nn.Module):
     """One linear answer, the same weights for every attribute: ``[..., attr, dim] -> [..., attr]`` logits.
 
+    The logits are float32 or wider, under autocast too.
+
     What tells attributes apart must come through their segments. Choice of this library.
     """
 
@@ -202,7 +207,7 @@ class SharedHead(nn.Module):
         self.linear = nn.Linear(embed_dim, 1)
 
     def forward(self, hidden: Float[Tensor, "*batch attr dim"]) -> Float[Tensor, "*batch attr"]:
-        return rearrange(self.linear(hidden), "... attr 1 -> ... attr")
+        return rearrange(wide_linear(hidden, self.linear.weight, self.linear.bias), "... attr 1 -> ... attr")
 
 
 class AttributeQuery(nn.Module):
@@ -234,9 +239,9 @@ class AttributeQuery(nn.Module):
     ) -> None:
         super().__init__()
         if chunk is not None and chunk < 1:
-            raise ValueError(f"chunk must be at least 1 segment at a time, or None for all, got {chunk}")
+            raise InputError(f"chunk must be at least 1 segment at a time, or None for all, got {chunk}")
         if (prompt_dim is None) != (num_tokens == 0):
-            raise ValueError(
+            raise InputError(
                 f"{num_tokens} soft tokens for each attribute and prompt_dim={prompt_dim}; give both, or neither "
                 "(num_tokens=0) to read at the end of the questions"
             )
@@ -282,7 +287,7 @@ class AttributeQuery(nn.Module):
     ) -> list[Float[Tensor, "_ dim"]]:
         """Each attribute's own tokens: its question, then its soft tokens."""
         if (prompts is None) != (self.project is None):
-            raise ValueError(
+            raise InputError(
                 f"{self.num_tokens} soft tokens for each attribute, but {'no ' if prompts is None else ''}prompts came"
             )
         if self.project is None or prompts is None:

@@ -17,12 +17,13 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.components import UnsatisfiableError, minimal_conflict
 from faceinsight.knowledge.formula import Atom, Formula, Not
 from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.modules.log_space import bernoulli_entropy, literal_log_probs
-from faceinsight.modules.rule_tables import RuleTables, check_width, rule_tables
+from faceinsight.modules.rule_tables import RuleTables, check_logits, refuse_nan, rule_tables
 
 __all__ = ["Consistent", "ConstrainedBernoulli"]
 
@@ -57,14 +58,15 @@ class ConstrainedBernoulli(Distribution):
     is cheaper is chosen, the results are the same. Computed in float32 or wider, under autocast too.
 
     Args:
-        logits: ``[..., attr]``, one for each attribute of the rules' schema.
+        logits: ``[..., attr]``, one for each attribute of the rules' schema. Those beyond a million, infinite ones too,
+            are taken as a million: certain.
         rules: what holds of every face.
         evidence: ``[..., attr]``, what is known of each face: 1 yes, -1 no, 0 unknown, or booleans where all
             is known; see :meth:`condition`.
-        validate_args: check the logits (finite) and the values given to :meth:`log_prob` (0 or 1).
+        validate_args: check the logits (no NaN) and the values given to :meth:`log_prob` (0 or 1).
 
     Raises:
-        ValueError: logits of the wrong width, or not finite; evidence that does not fit them.
+        InputError: logits of the wrong width, or NaN; evidence that does not fit them.
         UnsatisfiableError: no face satisfies the rules.
 
     >>> from faceinsight.knowledge.rules import RuleSet
@@ -90,7 +92,7 @@ class ConstrainedBernoulli(Distribution):
         evidence: Shaped[Tensor, "*#batch attr"] | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        self.logits, self.rules = check_width(logits, rules), rules
+        self.logits, self.rules = check_logits(logits, rules), rules
         if evidence is not None:
             evidence = three_valued(evidence, undefined=0, names=rules.schema.names).to(logits.device)
         self.evidence = None if evidence is None else evidence.expand(logits.shape)
@@ -98,7 +100,7 @@ class ConstrainedBernoulli(Distribution):
         # torch's own check of the constraint names no attribute, and fails on an empty batch
         self._validate_args = type(self)._validate_args if validate_args is None else validate_args
         if self._validate_args:
-            _check_finite(self.logits, rules)
+            refuse_nan(self.logits, rules)
 
     @property
     def support(self) -> Consistent:
@@ -190,9 +192,9 @@ class ConstrainedBernoulli(Distribution):
             ValueError: a width that is not the schema's, or (with ``validate_args``) a value that is not 0 or 1.
         """
         if value.shape[-1:] != self.event_shape:
-            raise ValueError(f"value must be [..., {self.event_shape[0]}], got {list(value.shape)}")
+            raise InputError(f"value must be [..., {self.event_shape[0]}], got {list(value.shape)}")
         if self._validate_args and not ((value == 0) | (value == 1)).all():
-            raise ValueError("value must be 0 or 1; for undefined labels use conditional_loss")
+            raise InputError("value must be 0 or 1; for undefined labels use conditional_loss")
         sign = torch.where(value > 0.5, 1.0, -1.0).to(self.logits)
         log_prob = F.logsigmoid(self.logits * sign).sum(-1) - self.log_partition
         return torch.where(self.support.check((value > 0.5).to(sign)), log_prob.clamp(max=0), -torch.inf)
@@ -246,7 +248,7 @@ def _divergence(p: ConstrainedBernoulli, q: ConstrainedBernoulli) -> Float[Tenso
         ValueError: they are under different rules.
     """
     if p.rules != q.rules:
-        raise ValueError(
+        raise InputError(
             f"the KL divergence is for two distributions under the same rules, got {len(p.rules)} rules over "
             f"{p.rules.schema.name!r} and {len(q.rules)} others over {q.rules.schema.name!r}"
         )
@@ -276,13 +278,3 @@ def _knows_more(q: ConstrainedBernoulli, p: ConstrainedBernoulli) -> Bool[Tensor
 
 def _literal(name: str, *, yes: bool) -> Formula:
     return Atom(name) if yes else Not(Atom(name))
-
-
-def _check_finite(logits: Tensor, rules: RuleSet) -> None:
-    wrong = ~logits.isfinite()
-    if wrong.any():
-        *face, attr = wrong.nonzero()[0].tolist()
-        raise ValueError(
-            f"logits must be finite, got {logits[(*face, attr)].item()} for {rules.schema.names[attr]!r} "
-            f"at {face}; look for a diverged loss or an overflow in half precision"
-        )

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 
 with warnings.catch_warnings():  # its own use of what torch deprecates is nothing that a user could mend
@@ -73,7 +74,7 @@ class CorrelationConstraint(nn.Module):
     ) -> None:
         super().__init__()
         if depth < 1:
-            raise ValueError(f"depth must be at least 1, got {depth}; leave the correlation constraint out instead")
+            raise InputError(f"depth must be at least 1, got {depth}; leave the correlation constraint out instead")
         self.graph, self.embed_dim, self.depth, self.convolution = graph, embed_dim, depth, convolution
         self.activation, self.residual = activation, residual
         edges = graph.to_pyg()
@@ -93,7 +94,7 @@ class CorrelationConstraint(nn.Module):
             ValueError: another number of attributes than the graph has.
         """
         if prompts.shape[-2] != len(self.graph.names):
-            raise ValueError(
+            raise InputError(
                 f"prompts must be [..., {len(self.graph.names)}, {self.embed_dim}], one for each attribute of the "
                 f"graph, got {list(prompts.shape)}"
             )
@@ -121,13 +122,15 @@ class CorrelationConstraint(nn.Module):
         return rearrange(heard, "(batch attr) dim -> batch attr dim", batch=len(nodes))
 
     def _check_width(self) -> None:
-        """One set of empty prompts through the first layer."""
+        """One set of empty prompts through the first layer; not on torch's meta device, where there are no numbers."""
+        if any(weight.is_meta for weight in self.layers.parameters()):
+            return
         nodes = torch.zeros(1, len(self.graph.names), self.embed_dim)
         with torch.no_grad():
             width = self._convolve(self.layers[0].eval(), nodes).shape[-1]
         self.layers.train()
         if width != self.embed_dim:
-            raise ValueError(
+            raise InputError(
                 f"the convolution turns prompts of width {self.embed_dim} into {width}; it must keep the width "
                 "(for attention heads: concat=False)"
             )

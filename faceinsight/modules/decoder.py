@@ -15,10 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.constrained import ConstrainedBernoulli
-from faceinsight.modules.rule_tables import rule_tables
+from faceinsight.modules.rule_tables import refuse_nan, rule_tables
 from faceinsight.modules.shield import MARGIN
 
 __all__ = ["ConsistentDecoder", "decode"]
@@ -44,12 +45,17 @@ def decode(
         gradient: what reaches the logits in training: the derivative of the ``marginals``, or every logit's own
             unchanged (``straight_through``).
 
+    Infinite logits are certain, see :func:`~faceinsight.modules.rule_tables.check_logits`.
+
+    Raises:
+        InputError: logits of the wrong width, or NaN.
+
     >>> from faceinsight.knowledge.schema import Schema
     >>> rules = RuleSet.parse("exactly_one(Young, Middle, Old)", Schema.from_names(["Young", "Middle", "Old"]))
     >>> decode(torch.tensor([[-1.0, -1.1, -2.0]]), rules).sigmoid()  # 0.437 by itself, but the most probable
     tensor([[0.5000, 0.3981, 0.1619]])
     """
-    faces = ConstrainedBernoulli(logits=logits, rules=rules, validate_args=False)
+    faces = ConstrainedBernoulli(logits=refuse_nan(logits, rules), rules=rules, validate_args=False)
     values = faces.marginals.logit(eps=torch.finfo(faces.logits.dtype).eps)
     free = rule_tables(rules, faces.logits).free  # no rule mentions them: their logits stay as they are
     values = values.index_copy(-1, free, faces.logits.index_select(-1, free))
@@ -91,11 +97,11 @@ class ConsistentDecoder(nn.Module):
         super().__init__()
         for given, known in ((decisions, Decisions), (gradient, Gradient)):
             if given not in get_args(known):
-                raise ValueError(f"{given!r} is none of {', '.join(get_args(known))}")
+                raise InputError(f"{given!r} is none of {', '.join(get_args(known))}")
         if not 0 < threshold < 1:
-            raise ValueError(f"threshold must be between 0 and 1, got {threshold}")
+            raise InputError(f"threshold must be between 0 and 1, got {threshold}")
         if decisions == "mode" and threshold != 0.5:
-            raise ValueError("the mode needs no threshold; give decisions='marginals' with one")
+            raise InputError("the mode needs no threshold; give decisions='marginals' with one")
         self.rules, self.decisions, self.threshold, self.gradient = rules, decisions, threshold, gradient
         rules.components  # noqa: B018  contradictory rules are refused here, not at the first batch
 

@@ -18,6 +18,7 @@ from typing import Any
 from torch import nn
 
 import faceinsight.modules
+from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -141,17 +142,17 @@ def build_part(told: Any, *, given: Mapping[str, Any], knowledge: Mapping[str, A
         return told
     if "file" in told:
         if told["file"] not in knowledge:
-            raise ValueError(f"{name} should stand in the file {told['file']!r}, which is not there")
+            raise InputError(f"{name} should stand in the file {told['file']!r}, which is not there")
         return knowledge[told["file"]]
     if (build := builder(told["class"])) is None:
-        raise ValueError(f"{name} is a {told['class']!r}, which this version of faceinsight does not have; update it")
+        raise InputError(f"{name} is a {told['class']!r}, which this version of faceinsight does not have; update it")
     if reading := list(reads(told)):
-        raise ValueError(f"{name} would read from elsewhere ({', '.join(reading)}); build it yourself and give it")
+        raise InputError(f"{name} would read from elsewhere ({', '.join(reading)}); build it yourself and give it")
     arguments = build_arguments(told, given=given, knowledge=knowledge, name=name)
     try:
         return build(**arguments)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {label(told)} cannot be built: {error}") from error
+        raise InputError(f"{name}: {label(told)} cannot be built: {error}") from error
 
 
 def build_arguments(
@@ -180,7 +181,7 @@ def as_told(part: Any, told: Mapping[str, Any], name: str) -> Any:
     """A given part, in the wrapper that the description tells of."""
     kind = told.get("class")
     if isinstance(part, Frozen) and kind not in KEEPING:
-        raise ValueError(f"{name} was trained, but is given in Frozen; give it without, and freeze it after loading")
+        raise InputError(f"{name} was trained, but is given in Frozen; give it without, and freeze it after loading")
     if kind not in KEEPING or type(part).__name__ == kind:
         return part
     if kind == "Frozen":  # of another wrapper only where it stood round one

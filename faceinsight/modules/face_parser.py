@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.face_parts import FACE_PARTS
 from faceinsight.modules.image_encoder import check_images
 from faceinsight.modules.vision import face_resnet, parser_encoder
@@ -87,7 +88,7 @@ class FaceParser(nn.Module):
             self.network.to(memory_format=torch.channels_last)  # convolutions are faster so
             self._check_size()
         except Exception as error:
-            raise ValueError(
+            raise InputError(
                 f"smp cannot build {architecture} on {encoder} for {image_size} x {image_size} images "
                 f"with {self.options}: {error}"
             ) from error
@@ -103,7 +104,7 @@ class FaceParser(nn.Module):
             InputError: images of another size, number of channels or kind of number, or outside [0, 1].
         """
         check_images(images, self.image_size)
-        normalised = (images - self.mean) / self.std
+        normalised = ((images - self.mean) / self.std).to(next(self.network.parameters()).dtype)
         return self.network(normalised.contiguous(memory_format=torch.channels_last))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -122,4 +123,4 @@ class FaceParser(nn.Module):
             shape = tuple(self.network(torch.zeros(1, 3, self.image_size, self.image_size)).shape)
         self.network.train()
         if shape != (1, self.classes, self.image_size, self.image_size):
-            raise ValueError(f"it gives {list(shape)} for one image")
+            raise InputError(f"it gives {list(shape)} for one image")

@@ -49,7 +49,7 @@ def colour_parsing(
     parsing: Float[Tensor, "batch region height width"], palette: Float[Tensor, "region 3"]
 ) -> Float[Tensor, "batch 3 height width"]:
     """The parsing map as a picture: each pixel the mix of the classes' colours by their probabilities."""
-    return einsum(parsing, palette, "batch region height width, region rgb -> batch rgb height width")
+    return einsum(parsing, palette.to(parsing), "batch region height width, region rgb -> batch rgb height width")
 
 
 def pool_regions(
@@ -71,10 +71,10 @@ def pool_regions(
         ValueError: the tokens do not fill the grid.
     """
     if grid[0] * grid[1] != image_tokens.shape[1]:
-        raise ValueError(f"a grid of {grid[0]} x {grid[1]} has {grid[0] * grid[1]} tokens, got {image_tokens.shape[1]}")
+        raise InputError(f"a grid of {grid[0]} x {grid[1]} has {grid[0] * grid[1]} tokens, got {image_tokens.shape[1]}")
     weights = rearrange(F.adaptive_avg_pool2d(parsing, grid), "batch region row column -> batch region (row column)")
     weights = weights / weights.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
-    appearance = einsum(weights, image_tokens, "batch region patch, batch patch dim -> batch region dim")
+    appearance = einsum(weights, image_tokens.to(weights), "batch region patch, batch patch dim -> batch region dim")
     present = (region_shares(parsing) >= absent_below).to(parsing)[..., None]
     return torch.cat([torch.cat([appearance, region_places(parsing)], dim=-1) * present, present], dim=-1)
 

@@ -39,7 +39,7 @@ from torch.nn import functional as F
 
 from faceinsight.knowledge.formula import And, AtLeastOne, AtMostOne, Atom, ExactlyOne, Formula, Iff, Implies, Not, Or
 from faceinsight.knowledge.rules import RuleSet
-from faceinsight.modules.rule_tables import check_width
+from faceinsight.modules.rule_tables import check_logits
 
 __all__ = ["FuzzyKind", "fuzzy_loss", "fuzzy_truth"]
 
@@ -104,7 +104,7 @@ def fuzzy_loss(logits: Float[Tensor, "*batch attr"], rules: RuleSet, kind: Fuzzy
 
 def _judged(logits: Tensor, rules: RuleSet, kind: FuzzyKind) -> Truth:
     """How true and how false every rule is, ``[*batch, rule]`` each."""
-    logits = check_width(logits, rules)
+    logits = check_logits(logits, rules)
     squash = F.logsigmoid if kind == "product" else torch.sigmoid
     true, false = (squash(each).unbind(-1) for each in (logits, -logits))
     atoms = dict(zip(rules.schema.names, zip(true, false, strict=True), strict=True))

@@ -12,6 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
+from faceinsight.errors import InputError
+
 __all__ = ["as_argument", "generate", "shared_cache"]
 
 #: What is filled in here, or would give something else than one text for each prompt.
@@ -53,7 +55,7 @@ def generate(
         ValueError: an option that is filled in here.
     """
     if taken := sorted(set(FILLED) & options.keys()):
-        raise ValueError(
+        raise InputError(
             f"generation takes no {taken[0]!r} from outside: prompts and cache are made here, and each image gets one "
             "text; ask again for another one"
         )

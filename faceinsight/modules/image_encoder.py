@@ -73,7 +73,7 @@ class ImageEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if weights is not None and pretrained:
-            raise ValueError("give either weights (a file of this library) or pretrained=True (timm's), not both")
+            raise InputError("give either weights (a file of this library) or pretrained=True (timm's), not both")
         self.name, self.image_size = name, image_size
         self.options, self.feature_index, self.output_stride = dict(options or {}), feature_index, output_stride
         dilated = {} if output_stride is None else {"output_stride": output_stride}
@@ -105,7 +105,7 @@ class ImageEncoder(nn.Module):
             InputError: images of another size, number of channels or kind of number, or outside [0, 1].
         """
         check_images(images, self.image_size)
-        normalised = (images - self.mean) / self.std
+        normalised = ((images - self.mean) / self.std).to(next(self.trunk.parameters()).dtype)
         features = self._features(normalised.contiguous(memory_format=torch.channels_last))
         if features.ndim == 3:
             return features[:, self._prefix :]
@@ -133,13 +133,13 @@ class ImageEncoder(nn.Module):
         size = self.image_size
         patch = getattr(getattr(self.trunk, "patch_embed", None), "patch_size", None)
         if isinstance(patch, tuple) and size % patch[0] and getattr(self.trunk.patch_embed, "backbone", None) is None:
-            raise ValueError(f"{self.name}: images of {size} px do not divide into patches of {patch[0]} px")
+            raise InputError(f"{self.name}: images of {size} px do not divide into patches of {patch[0]} px")
         self.trunk.eval()
         try:
             with torch.no_grad():
                 features = self._features(torch.zeros(1, 3, size, size))
         except Exception as error:
-            raise ValueError(
+            raise InputError(
                 f"{self.name} cannot read {size} x {size} images: {error}; choose another image_size, or say the "
                 f'size in timm\'s own words, such as options={{"img_size": {size}}}'
             ) from error
@@ -147,7 +147,7 @@ class ImageEncoder(nn.Module):
         if features.ndim == 4:
             return 0, (features.shape[1], features.shape[2]), features.shape[3]
         if features.ndim != 3:
-            raise ValueError(f"{self.name} gives {list(features.shape)} for one image: no places, so no patch tokens")
+            raise InputError(f"{self.name} gives {list(features.shape)} for one image: no places, so no patch tokens")
         prefix = getattr(self.trunk, "num_prefix_tokens", 0)
         return prefix, token_grid(self.trunk, features.shape[1] - prefix), features.shape[2]
 
@@ -163,7 +163,7 @@ def build_trunk(
     if ":" not in name and not timm.is_model(name.split(".")[0]):  # "hf-hub:..." names are looked up by timm
         nearest = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"; did you mean {' or '.join(map(repr, nearest))}?" if nearest else ""
-        raise ValueError(f"timm has no model named {name!r}{hint}")
+        raise InputError(f"timm has no model named {name!r}{hint}")
     if feature_index is None:
         head: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
     else:
@@ -174,7 +174,7 @@ def build_trunk(
         return timm.create_model(name, pretrained=pretrained, pretrained_cfg_overlay=overlay, **head, **options)
     except (TypeError, AssertionError, IndexError, KeyError) as error:
         given = {**options} if feature_index is None else {**options, "feature_index": feature_index}
-        raise ValueError(f"timm cannot build {name!r} as patch tokens with {given}: {error}") from error
+        raise InputError(f"timm cannot build {name!r} as patch tokens with {given}: {error}") from error
 
 
 def token_grid(trunk: nn.Module, tokens: int) -> tuple[int, int]:
@@ -182,7 +182,7 @@ def token_grid(trunk: nn.Module, tokens: int) -> tuple[int, int]:
     stated = getattr(getattr(trunk, "patch_embed", None), "grid_size", None)
     rows, columns = stated if stated is not None else (round(tokens**0.5),) * 2
     if rows * columns != tokens:
-        raise ValueError(
+        raise InputError(
             f"{type(trunk).__name__} gives {tokens} patch tokens, which is no grid of {rows} x {columns}; "
             "choose a trunk whose tokens keep their places, or a stage of it by feature_index"
         )

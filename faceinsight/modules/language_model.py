@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import (
     AutoModelForCausalLM,
     DynamicCache,
@@ -26,14 +25,19 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from faceinsight.errors import InputError
 from faceinsight.modules.attention import attention_masks, check_layers, unstable_length
 from faceinsight.modules.generation import as_argument
+from faceinsight.modules.log_space import wide_linear
 from faceinsight.modules.one_pass_check import check_one_pass
 from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
 from faceinsight.modules.recompute import layers_of, recomputed
-from faceinsight.modules.tokens import nearest_tokens, tokens_round_image
+from faceinsight.modules.tokens import answer_tokens, tokens_round_image
 
 __all__ = ["LanguageModel", "byte_tokenizer"]
+
+#: How an answer may be spelled.
+YES, NO = ("Yes", "yes"), ("No", "no")
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
@@ -90,7 +94,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         implementation = backbone.config._attn_implementation
         if implementation not in ("sdpa", "eager"):
-            raise ValueError(
+            raise InputError(
                 f"attention {implementation!r} cannot take the query's own mask; load the model with "
                 "attn_implementation='sdpa'"
             )
@@ -100,8 +104,9 @@ class LanguageModel(nn.Module):
         self.image_token, self.image_frame = image_token, image_frame
         self._tokens: dict[str, list[int]] = {}
         self._prompts: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
+        self._answers: dict[tuple[str, tuple[str, ...], tuple[str, ...]], tuple[list[int], list[int]]] = {}
         if image_token is not None and len(self.token_ids(image_token)) != 1:
-            raise ValueError(
+            raise InputError(
                 f"the image token {image_token!r} is no single token of this tokenizer; name the one it has"
             )
         check_one_pass(self)
@@ -250,13 +255,13 @@ class LanguageModel(nn.Module):
         pattern: dict[str, Any] = {}
         if allowed is not None:
             if positions is None or cache is not None:
-                raise ValueError("a pattern needs the tokens' positions, and takes no cache")
+                raise InputError("a pattern needs the tokens' positions, and takes no cache")
             self._check_length(lambda: int(positions.max()) + 1)
             masks = attention_masks(self.config, allowed, positions, batch=batch, dtype=self.backbone.dtype)
             pattern = {"attention_mask": masks, "position_ids": positions.expand(batch, length)}
         elif cache is not None:
             if self.gradient_checkpointing and torch.is_grad_enabled():
-                raise ValueError(
+                raise InputError(
                     "layers that are computed again in the backward pass cannot fill a cache; with gradient "
                     "checkpointing read with form='packed'"
                 )
@@ -290,7 +295,7 @@ class LanguageModel(nn.Module):
     def logits(
         self, hidden: Float[Tensor, "*batch dim"], tokens: Int[Tensor, " token"] | None = None
     ) -> Float[Tensor, "*batch token"]:
-        """The head's logits of the next token, in float32 at least.
+        """The head's logits of the next token, in float32 at least, under autocast too.
 
         Args:
             tokens: the rows of the head that are computed; the whole vocabulary by default.
@@ -299,9 +304,7 @@ class LanguageModel(nn.Module):
         weight, bias = head.weight, getattr(head, "bias", None)
         if tokens is not None:
             weight, bias = weight[tokens], None if bias is None else bias[tokens]
-        # the difference of two half-precision logits has hardly a digit left
-        dtype = torch.promote_types(torch.promote_types(hidden.dtype, weight.dtype), torch.float32)
-        logits = F.linear(hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
+        logits = wide_linear(hidden, weight, bias)
         cap = getattr(self.config, "final_logit_softcapping", None)  # Gemma
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
@@ -309,33 +312,43 @@ class LanguageModel(nn.Module):
         self,
         hidden: Float[Tensor, "*batch dim"],
         *,
-        yes: Sequence[str] = ("Yes", "yes"),
-        no: Sequence[str] = ("No", "no"),
+        yes: Sequence[str] = YES,
+        no: Sequence[str] = NO,
+        endings: Sequence[str] = ("",),
     ) -> Float[Tensor, "*batch"]:
-        """``z_yes - z_no`` from two rows of the language model's own head: no new weights.
+        """``z_yes - z_no`` from a few rows of the language model's own head: no new weights.
 
-        The first spelling that is a single token is used. With random weights the answer means nothing.
+        Of several spellings of an answer the likelier counts. With random weights the answer means nothing.
+
+        Args:
+            yes, no: spellings of the answers, see :meth:`answer_tokens`.
+            endings: what the prompts end with, one for each place of the last batch axis, or one for all.
 
         Raises:
-            ValueError: no spelling is a single token of this tokenizer; the nearest that it has are listed.
+            InputError: no spelling is a single token of this tokenizer; the nearest that it has are listed.
         """
-        answers = self.logits(hidden, torch.stack([self._single_token(yes), self._single_token(no)]))
-        return answers[..., 0] - answers[..., 1]
+        tokens = [self.answer_tokens(ending, yes, no) for ending in endings]
+        rows = sorted({token for pair in tokens for side in pair for token in side})
+        logits = self.logits(hidden, torch.tensor(rows, device=hidden.device))
+        likelier = []
+        for side in (0, 1):
+            others = torch.tensor([[row not in pair[side] for row in rows] for pair in tokens], device=hidden.device)
+            likelier.append(logits.masked_fill(others if len(tokens) > 1 else others[0], -torch.inf).amax(-1))
+        return likelier[0] - likelier[1]
 
-    def _single_token(self, spellings: Sequence[str]) -> Tensor:
-        for spelling in spellings:
-            ids = self.token_ids(spelling)
-            if len(ids) == 1 and self._tokens[spelling] != [self.tokenizer.unk_token_id]:
-                return ids[0]
-        raise ValueError(
-            f"none of {list(spellings)} is a single token of this tokenizer; the nearest that it has: "
-            f"{nearest_tokens(self.tokenizer, spellings) or 'none'}; pass spellings that are, or use a trained head"
-        )
+    def answer_tokens(
+        self, ending: str = "", yes: Sequence[str] = YES, no: Sequence[str] = NO
+    ) -> tuple[list[int], list[int]]:
+        """The tokens of yes and of no after a prompt, see :func:`~faceinsight.modules.tokens.answer_tokens`."""
+        key = (ending, tuple(yes), tuple(no))
+        if key not in self._answers:
+            self._answers[key] = (answer_tokens(self.tokenizer, yes, ending), answer_tokens(self.tokenizer, no, ending))
+        return self._answers[key]
 
     def _check_length(self, length: Callable[[], int]) -> None:
         limit = unstable_length(self.config)
         if limit is not None and (reached := length()) > limit:
-            raise ValueError(
+            raise InputError(
                 f"{self.config.model_type} turns every token otherwise once a sequence passes {limit} tokens, and this "
                 f"one reaches {reached}: one pass would not equal separate prompts; shorten the prefix, or read with "
                 "form='separate'"

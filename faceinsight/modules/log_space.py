@@ -1,11 +1,14 @@
 """Sums of probabilities that stay in log space, and in full precision whatever the training does around them."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from jaxtyping import Float, Int8
 from torch import Tensor
+from torch.amp.autocast_mode import is_autocast_available
 from torch.nn import functional as F
 
-__all__ = ["BARRIER", "bernoulli_entropy", "full_product", "literal_log_probs", "log_sum_exp", "widest"]
+__all__ = ["BARRIER", "bernoulli_entropy", "full_product", "literal_log_probs", "log_sum_exp", "wide_linear", "widest"]
 
 #: Taken off a log-probability for each label that is contradicted: beyond any sum of logits, well within float32.
 BARRIER = 1e30
@@ -13,10 +16,26 @@ BARRIER = 1e30
 
 def full_product(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right`` in the precision of ``left``, whatever autocast and the matmul settings say."""
-    with torch.autocast(left.device.type, enabled=False):
+    with _without_autocast(left.device.type):
         if left.dtype == torch.float32 and _products_are_rounded():
             return (left.to(widest(left)) @ right.to(widest(left))).to(left.dtype)
         return left @ right
+
+
+def wide_linear(
+    values: Float[Tensor, "*batch dim"], weight: Float[Tensor, "out dim"], bias: Float[Tensor, " out"] | None = None
+) -> Float[Tensor, "*batch out"]:
+    """``values @ weight.T + bias`` in float32 or wider, under autocast too: the last layer before logits.
+
+    A logit is a small difference of large sums. In half precision it has two or three digits, and faces tie.
+
+    >>> half = torch.tensor([[256.0, 1.0]], dtype=torch.bfloat16)
+    >>> wide_linear(half, torch.ones(1, 2, dtype=torch.bfloat16))
+    tensor([[257.]])
+    """
+    dtype = torch.promote_types(torch.promote_types(values.dtype, weight.dtype), torch.float32)
+    with _without_autocast(values.device.type):
+        return F.linear(values.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
 
 
 def log_sum_exp(scores: Float[Tensor, "*batch model"]) -> Float[Tensor, "*batch"]:
@@ -52,6 +71,11 @@ def bernoulli_entropy(logits: Tensor) -> Tensor:
 def widest(tensor: Tensor) -> torch.dtype:
     """float64, where the device has it."""
     return torch.float32 if tensor.device.type == "mps" else torch.float64
+
+
+def _without_autocast(device_type: str) -> AbstractContextManager[object]:
+    """Autocast switched off, on devices that have it (torch's meta device has none)."""
+    return torch.autocast(device_type, enabled=False) if is_autocast_available(device_type) else nullcontext()
 
 
 @torch.compiler.assume_constant_result

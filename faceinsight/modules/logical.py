@@ -26,12 +26,13 @@ from jaxtyping import Bool, Float, Int8, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.components import ComponentTooLargeError
 from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.modules.fuzzy import FuzzyKind, fuzzy_loss
 from faceinsight.modules.log_space import BARRIER
-from faceinsight.modules.rule_tables import check_width, rule_tables
+from faceinsight.modules.rule_tables import check_logits, rule_tables
 
 __all__ = ["LogicalConstraint", "broken_components", "conditional_loss", "rule_costs", "semantic_loss"]
 
@@ -48,7 +49,7 @@ def semantic_loss(logits: Float[Tensor, "*batch attr"], rules: RuleSet) -> Float
     >>> semantic_loss(torch.zeros(1, 2), rules).exp()  # three of four equally probable assignments satisfy it
     tensor([1.3333])
     """
-    logits = check_width(logits, rules)
+    logits = check_logits(logits, rules)
     total = logits.new_zeros(logits.shape[:-1])
     return sum((-component.log_partition(logits) for component in rule_tables(rules, logits)), start=total)
 
@@ -75,7 +76,7 @@ def conditional_loss(
     Raises:
         InputError: labels of 0 and 1, or other values.
     """
-    logits, labels = check_width(logits, rules), checked(labels, rules, undefined)
+    logits, labels = check_logits(logits, rules), checked(labels, rules, undefined)
     tables = rule_tables(rules, logits)
     entropy = _binary_cross_entropy(logits, labels)
     total = entropy.index_select(-1, tables.free).sum(-1)
@@ -122,14 +123,15 @@ def rule_costs(logits: Float[Tensor, "*batch attr"], rules: RuleSet) -> Float[Te
     tensor([[0.1109, 1.4952]])
     """
     costs = [semantic_loss(logits, rule) for rule in rules.singly]
-    return torch.stack(costs, -1) if costs else check_width(logits, rules)[..., :0]
+    return torch.stack(costs, -1) if costs else check_logits(logits, rules)[..., :0]
 
 
 class LogicalConstraint(nn.Module):
     """The rules as a loss: the mean over faces of :func:`semantic_loss`, :func:`conditional_loss` or
     :func:`~faceinsight.modules.fuzzy.fuzzy_loss`.
 
-    It has no weights; its tables follow the logits' device. NaN in the logits is NaN in the loss, for the training loop
+    It has no weights; its tables follow the logits' device. Infinite logits are certain
+    (:func:`~faceinsight.modules.rule_tables.check_logits`); NaN in the logits is NaN in the loss, for the training loop
     to refuse.
 
     Args:
@@ -151,7 +153,7 @@ class LogicalConstraint(nn.Module):
     def __init__(self, *, rules: RuleSet, kind: LogicalKind = "semantic") -> None:
         super().__init__()
         if kind not in get_args(LogicalKind):
-            raise ValueError(f"kind must be one of {', '.join(get_args(LogicalKind))}, got {kind!r}")
+            raise InputError(f"kind must be one of {', '.join(get_args(LogicalKind))}, got {kind!r}")
         self.rules, self.kind = rules, kind
         # contradictory rules are refused here, not at the first batch; a fuzzy kind sums over no models, so it may be
         # given rules that join too many attributes to tell
@@ -191,7 +193,7 @@ class LogicalConstraint(nn.Module):
             labels = checked(labels, self.rules, undefined)
         if self.kind == "conditional":
             if labels is None:
-                raise ValueError(
+                raise InputError(
                     "LogicalConstraint(kind='conditional') needs labels: call it as constraint(logits, labels)"
                 )
             loss = conditional_loss(logits, labels, self.rules, undefined=0)

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from faceinsight.errors import InputError
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.language_model import LanguageModel
 
@@ -53,7 +54,7 @@ class LoRA(Frozen):
     ) -> None:
         base = module.module if type(module) is Frozen else module
         if not isinstance(base, LanguageModel):
-            raise ValueError(
+            raise InputError(
                 f"low-rank adapters go into a LanguageModel without any, got a {type(base).__name__}; image encoders "
                 "take none: train them, or keep them in Frozen"
             )
@@ -117,10 +118,10 @@ def inject(backbone: Any, *, rank: int, alpha: int, dropout: float, targets: str
     try:
         inject_adapter_in_model(config, backbone, ADAPTER)
     except ValueError as error:
-        raise ValueError(f"no adapters for targets={targets!r}: {error} Its linear layers: {linear}") from error
+        raise InputError(f"no adapters for targets={targets!r}: {error} Its linear layers: {linear}") from error
     layers = [*adapted_layers(backbone).values()]
     if any(each in layers for each in (backbone.get_input_embeddings(), backbone.get_output_embeddings())):
-        raise ValueError(
+        raise InputError(
             f"targets={targets!r} name the embedding or the head, whose rows are read directly, past any adapter; "
             f"name layers between them, of {linear}"
         )

@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from PIL.Image import Resampling
 from torch import nn
 from transformers import (
@@ -21,9 +22,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from faceinsight.errors import InputError
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.language_model import LanguageModel
-from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
+from faceinsight.modules.pretrained import check_options, commit_of, load_pretrained, load_tokenizer
 from faceinsight.modules.vision_tower import VisionTower
 
 __all__ = ["QUESTION", "conversation", "multimodal_parts"]
@@ -65,10 +67,11 @@ def multimodal_parts(
         FileNotFoundError, ValueError: no whole checkpoint (see :mod:`faceinsight.modules.pretrained`), none of these
             families, a processor for other images than the tower's, or a tokenizer without the image token.
     """
-    revision = commit_of(name_or_path, revision)
-    family = family_of(name_or_path, revision)
     given = {"dtype": dtype, "attn_implementation": attn_implementation}
     options |= {name: value for name, value in given.items() if value is not None}
+    check_options(options)
+    revision = commit_of(name_or_path, revision)
+    family = family_of(name_or_path, revision)
     whole = load_pretrained(AutoModelForImageTextToText, name_or_path, revision=revision, **options)
     called = "faceinsight.modules.multimodal.multimodal_parts"
     origin = {"given": called, "name_or_path": str(name_or_path), "revision": revision}
@@ -96,7 +99,7 @@ def family_of(name_or_path: str | os.PathLike[str], revision: str | None) -> str
         raise FileNotFoundError(f"{name_or_path} cannot be loaded: {error}") from error
     tower = getattr(getattr(config, "vision_config", None), "model_type", "none")
     if config.model_type not in CONVERSATIONS or tower == "pixtral":
-        raise ValueError(
+        raise InputError(
             f"{name_or_path} is a {config.model_type!r} model with the vision tower {tower!r}; "
             "models of these families are taken apart here: "
             f"{', '.join(CONVERSATIONS)}, with a tower for images of one size (CLIP, SigLIP, InternViT)"
@@ -117,7 +120,7 @@ def causal_part(whole: PreTrainedModel) -> PreTrainedModel:
     if getattr(causal.config, "final_logit_softcapping", None):
         causal.config.final_logit_softcapping = None  # multimodal models give their head's logits as they are
     if unfilled := [name for name, weight in causal.named_parameters() if weight.is_meta]:
-        raise ValueError(f"{type(causal).__name__} has weights that the checkpoint does not give: {unfilled[:3]}")
+        raise InputError(f"{type(causal).__name__} has weights that the checkpoint does not give: {unfilled[:3]}")
     return causal.eval()
 
 
@@ -137,7 +140,7 @@ def tower_options(
     cropped = getattr(processor, "do_center_crop", None)
     made = processor.crop_size if cropped else processor.size
     if (found := made.get("height") or made.get("shortest_edge")) != size:
-        raise ValueError(
+        raise InputError(
             f"the image processor in {name_or_path} makes images of {found} px, its vision tower takes {size} px; "
             "get the processor's configuration that belongs to the checkpoint"
         )
@@ -159,7 +162,7 @@ def image_token(tokenizer: PreTrainedTokenizerBase, config: Any) -> str:
     number = config.image_token_id
     token = tokenizer.convert_ids_to_tokens(number) if number < len(tokenizer) else None
     if not isinstance(token, str) or tokenizer.encode(token, add_special_tokens=False) != [number]:
-        raise ValueError(
+        raise InputError(
             f"the tokenizer has no image token: the configuration says number {number}, the tokenizer has "
             f"{len(tokenizer)} tokens; get the tokenizer that belongs to the checkpoint"
         )
@@ -176,13 +179,22 @@ def conversation(language_model: Any, family: str) -> str:
     tokenizer, image = language_model.tokenizer, language_model.image_token
     if tokenizer.chat_template is None:
         return CONVERSATIONS[family]
-    content = [{"type": "image"}, {"type": "text", "text": "{question}"}]
-    turn: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+    parts = [{"type": "image"}, {"type": "text", "text": "{question}"}]
+    tried = []
+    for content in (parts, f"{image}\n{{question}}"):  # templates of models of text take a message as one text
+        try:
+            turn = str(
+                tokenizer.apply_chat_template(
+                    [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+                )
+            )
+        except (TypeError, ValueError, TemplateError) as error:
+            tried.append(f"fails ({error})")
+            continue
+        if turn.count(image) == 1 and turn.count("{question}") == 1:
+            return turn.replace(image, "{image}")
+        tried.append(f"gives {turn!r}")
+    raise InputError(
+        f"the checkpoint's chat template {tried[0]}, without one place for the image ({image}) and one for the "
+        "question; write the prompt yourself: instruction='USER: {image} {question} ASSISTANT:'"
     )
-    if turn.count(image) != 1 or turn.count("{question}") != 1:
-        raise ValueError(
-            f"the checkpoint's chat template gives {turn!r}, without one place for the image ({image}) and one for the "
-            "question; write the prompt yourself: instruction='USER: {image} {question} ASSISTANT:'"
-        )
-    return turn.replace(image, "{image}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from faceinsight.errors import InputError
 from faceinsight.modules.attribute_query import read_in_one_pass
 
 __all__ = ["MEASURED", "check_one_pass", "one_pass_error"]
@@ -71,7 +72,7 @@ def check_one_pass(model: Any) -> None:
         reason = str(caught)
     if not error <= tolerance:
         found = f"fails ({reason})" if reason else f"differs by {error:.2g} standard deviations"
-        raise ValueError(
+        raise InputError(
             f"{model.config.model_type} models cannot be masked exactly: on a few tokens, one pass {found} from one "
             f"prompt for each question; use one of the families {', '.join(MEASURED)}"
         )

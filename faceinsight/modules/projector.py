@@ -11,6 +11,8 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faceinsight.errors import InputError
+
 __all__ = ["Projector", "pool_patches"]
 
 
@@ -27,7 +29,7 @@ def pool_patches(tokens: Float[Tensor, "batch patch dim"], side: int) -> Float[T
     count = tokens.shape[1]
     rows = isqrt(count)
     if rows * rows != count or rows % side:
-        raise ValueError(
+        raise InputError(
             f"{count} tokens are no square grid that can be cut into squares of {side} x {side} patches; "
             "take a pool that divides the grid's side (1 pools nothing)"
         )
@@ -53,10 +55,11 @@ class Projector(nn.Module):
     def __init__(self, *, in_dim: int, out_dim: int, pool: int = 1) -> None:
         super().__init__()
         if pool < 1:
-            raise ValueError(f"pool must be at least 1, got {pool}")
+            raise InputError(f"pool must be at least 1, got {pool}")
         self.in_dim, self.out_dim, self.pool = in_dim, out_dim, pool
         self.layers = nn.Sequential(nn.Linear(in_dim, out_dim), nn.GELU(), nn.Linear(out_dim, out_dim))
 
     def forward(self, tokens: Float[Tensor, "*batch token in_dim"]) -> Float[Tensor, "*batch _ out_dim"]:
         """Pool where asked to, then project each token."""
-        return self.layers(tokens if self.pool == 1 else pool_patches(tokens, self.pool))
+        pooled = tokens if self.pool == 1 else pool_patches(tokens, self.pool)
+        return self.layers(pooled.to(next(self.layers.parameters()).dtype))

@@ -4,6 +4,7 @@ Choice of this library: the words with which all questions begin belong to the p
 person"), so that each attribute's segment is as short as it can be. The prompts stay what they were, token by token.
 """
 
+import re
 from collections.abc import Sequence
 from itertools import chain, takewhile
 from typing import Any
@@ -12,7 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["between_words", "check_asked", "common_length", "embedded_words", "whole_prompt"]
+from faceinsight.errors import InputError
+
+__all__ = ["between_words", "check_asked", "check_places", "common_length", "embedded_words", "whole_prompt"]
 
 Words = Float[Tensor, "_ dim"]
 
@@ -24,6 +27,25 @@ def whole_prompt(instruction: str) -> str:
     'Look at this face.{image}{question}'
     """
     return instruction if "{image}" in instruction else instruction + "{image}{question}"
+
+
+def check_places(what: str, text: str, *places: str) -> None:
+    """Refuse a text in which a place would be left over: one that is unknown, misspelled or doubled.
+
+    Args:
+        what: names the text in the error.
+        places: each may stand in the text once.
+
+    Raises:
+        InputError: naming the place.
+
+    >>> check_places("the question", "Is this a person {prompt}?", "{prompt}")
+    """
+    found = re.findall(r"\{\s*\w+\s*\}", text)
+    wrong = [each for each in found if each not in places or found.count(each) > 1]
+    if wrong:
+        allowed = f"it may have {', '.join(places)}, each once" if places else "it has no places"
+        raise InputError(f"{what} has the place {wrong[0]}, which nothing would fill; {allowed}: {text!r}")
 
 
 def common_length(rows: Sequence[Sequence[int]]) -> int:
@@ -72,18 +94,21 @@ def check_asked(
     correlation: nn.Module | None,
 ) -> None:
     """Refuse a model in which a part or a text would have no effect, or attributes could not be told apart."""
+    check_places("the instruction", instruction, "{image}", "{question}")
+    for template in [question] if isinstance(question, str) else question:
+        check_places("the question", template, "{prompt}")
     prompt, asked = whole_prompt(instruction), any([question] if isinstance(question, str) else question)
     if prompt.count("{image}") != 1 or prompt.partition("{image}")[2].count("{question}") != 1:
-        raise ValueError(
+        raise InputError(
             f"the instruction must have one {{image}} and after it one {{question}}, or neither, got {instruction!r}"
         )
     num_tokens = getattr(query, "num_tokens", 1)
     if (num_tokens > 0) != (text_encoder is not None):
-        raise ValueError(
+        raise InputError(
             "soft tokens are made from a text encoder's prompts: give both or neither, got a query of "
             f"{num_tokens} soft tokens and {'no' if text_encoder is None else 'a'} text encoder"
         )
     if num_tokens == 0 and correlation is not None:
-        raise ValueError("a correlation constraint refines soft tokens, of which the query has none; leave it out")
+        raise InputError("a correlation constraint refines soft tokens, of which the query has none; leave it out")
     if num_tokens == 0 and not asked:
-        raise ValueError("without soft tokens each attribute needs a question; give one with {prompt} in it")
+        raise InputError("without soft tokens each attribute needs a question; give one with {prompt} in it")

@@ -14,6 +14,8 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from faceinsight.errors import InputError
+
 __all__ = ["layers_of", "recomputed"]
 
 
@@ -25,7 +27,7 @@ def layers_of(backbone: nn.Module) -> Sequence[nn.Module]:
     """
     layers = [each for each in backbone.modules() if isinstance(each, GradientCheckpointingLayer)]
     if not layers:
-        raise ValueError(
+        raise InputError(
             f"{type(backbone).__name__} has no layers that transformers would checkpoint; train without "
             "gradient checkpointing, with a smaller batch"
         )

@@ -26,7 +26,7 @@ __all__ = ["MapTokens", "RegionTokens", "SegmentationEncoder"]
 
 Images = Float[Tensor, "batch channel height width"]
 Masks = UInt8[Tensor, "batch height width"]
-Parsing = Float[Tensor, "batch region height width"]
+Parsing = Float[Tensor, "batch region rows columns"]
 
 
 class RegionTokens(nn.Module):
@@ -73,7 +73,7 @@ class RegionTokens(nn.Module):
     ) -> Float[Tensor, "batch region feature"]:
         """The frozen step: :func:`~faceinsight.modules.face_regions.pool_regions`."""
         if image_tokens is None or grid is None:
-            raise ValueError("the route 'region' pools image tokens: give image_tokens and their grid (rows, columns)")
+            raise InputError("the route 'region' pools image tokens: give image_tokens and their grid (rows, columns)")
         return pool_regions(image_tokens, grid, parsing, self.absent_below)
 
     def places(self, features: Float[Tensor, "batch region feature"]) -> Float[Tensor, "batch number"]:
@@ -83,7 +83,7 @@ class RegionTokens(nn.Module):
     def forward(self, features: Float[Tensor, "batch region feature"]) -> Float[Tensor, "batch region dim"]:
         """The trained step: pooled features to tokens."""
         present = features[..., -1:] > 0.5
-        return torch.where(present, self.projector(features[..., :-1]), self.absent) + self.region
+        return torch.where(present, self.projector(features[..., :-1].to(self.absent.dtype)), self.absent) + self.region
 
     def feature_key(self) -> dict[str, Any]:
         """What the features depend on apart from image tokens and parsing, as plain data."""
@@ -141,7 +141,7 @@ class MapTokens(nn.Module):
         return {"route": "map", "weights": fingerprint(encoder), "preprocessing": encoder.preprocessing}
 
 
-def resized(images: Images, size: int | None) -> Images:
+def resized(images: Images, size: int | None) -> Float[Tensor, "batch channel _ _"]:
     """The images as squares of ``size`` pixels, as they are where no size is given or they have it."""
     if size is None or images.shape[-2:] == (size, size):
         return images
@@ -168,7 +168,7 @@ class SegmentationEncoder(nn.Module):
         super().__init__()
         classes = getattr(parser, "classes", route.num_regions)
         if classes != route.num_regions:
-            raise ValueError(f"the parser knows {classes} parts, the route wants {route.num_regions}; make them equal")
+            raise InputError(f"the parser knows {classes} parts, the route wants {route.num_regions}; make them equal")
         self.parser, self.route = parser, route
 
     @property
@@ -187,7 +187,10 @@ class SegmentationEncoder(nn.Module):
         return self.route.frozen and (self.parser is None or isinstance(self.parser, Frozen))
 
     def parse(self, images: Images | None, masks: Masks | None = None) -> Parsing:
-        """Probabilities of the parts at every pixel: the parser's, or those of the stored masks if there is no parser.
+        """Probabilities of the parts at every pixel: the parser's, at its own size, or those of the stored masks if
+        there is no parser.
+
+        They are float32 or wider, also of a parser in half precision, which cannot count an image's pixels.
 
         Raises:
             InputError: masks that are no class ids, or not one for each image.
@@ -195,7 +198,7 @@ class SegmentationEncoder(nn.Module):
         """
         if self.parser is None:
             if masks is None:
-                raise ValueError(
+                raise InputError(
                     "no parsing map: this segmentation encoder has no parser, so each batch needs masks "
                     "(class ids [batch, height, width]); read them with the data set, or give a parser"
                 )
@@ -203,9 +206,10 @@ class SegmentationEncoder(nn.Module):
                 raise InputError(f"{len(masks)} masks for {len(images)} images; give one for each")
             return parsing_of_masks(masks, self.route.num_regions)
         if images is None:
-            raise ValueError("the parser reads images, got None; cached features go to `forward` directly")
+            raise InputError("the parser reads images, got None; cached features go to `forward` directly")
         with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.parser, Frozen)):
-            return self.parser(resized(images, getattr(self.parser, "image_size", None))).softmax(dim=1)
+            logits = self.parser(resized(images, getattr(self.parser, "image_size", None)))
+            return logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=1)
 
     def encode(
         self,
@@ -228,8 +232,8 @@ class SegmentationEncoder(nn.Module):
         """The trained step: what :meth:`encode` gave, to tokens."""
         return self.route(features)
 
-    def class_map(self, images: Images | None, masks: Masks | None = None) -> Masks:
-        """The most probable part at every pixel, as class ids."""
+    def class_map(self, images: Images | None, masks: Masks | None = None) -> UInt8[Tensor, "batch rows columns"]:
+        """The most probable part at every pixel, as class ids, at the parser's own size."""
         with torch.no_grad():
             return self.parse(images, masks).max(dim=1).indices.to(torch.uint8)
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from faceinsight.knowledge.clauses import directional_closure
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.modules.rule_tables import check_width
+from faceinsight.modules.rule_tables import check_logits, refuse_nan
 
 __all__ = ["Bounds", "ShieldLayer", "bounds_along", "shield"]
 
@@ -146,7 +146,7 @@ class ShieldLayer(nn.Module):
         return self.rules.schema
 
     def forward(self, logits: Float[Tensor, "*batch attr"]) -> Float[Tensor, "*batch attr"]:
-        return shield(check_width(logits, self.rules), self.bounds)
+        return shield(check_logits(refuse_nan(logits, self.rules), self.rules), self.bounds)
 
     def extra_repr(self) -> str:
         return f"{len(self.rules)} rules over {self.rules.schema.name!r}"

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faceinsight.errors import InputError
+
 __all__ = ["LearnedText", "TextEncoder", "mean_embedding"]
 
 
@@ -64,5 +66,5 @@ class LearnedText(nn.Module):
 
     def forward(self, prompts: Sequence[str], language_model: Any = None) -> Float[Tensor, "attr dim"]:
         if len(prompts) != len(self.vectors):
-            raise ValueError(f"{len(prompts)} prompts for {len(self.vectors)} learned vectors")
+            raise InputError(f"{len(prompts)} prompts for {len(self.vectors)} learned vectors")
         return self.vectors

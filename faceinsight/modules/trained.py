@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from faceinsight.errors import InputError
 from faceinsight.modules.frozen import Frozen
 
 __all__ = ["freeze_all_but", "part_names"]
@@ -39,7 +40,7 @@ def freeze_all_but(network: nn.Module, names: Sequence[str]) -> nn.Module:
     for name, part in parts.items():
         if part is not None and not any(each.requires_grad for each in part.parameters()):
             why = "is frozen; give it without Frozen, or in LoRA" if [*part.parameters()] else "has no weights"
-            raise ValueError(f"{name!r} is to train, but it {why}")
+            raise InputError(f"{name!r} is to train, but it {why}")
     freeze_around(network, {each for each in parts.values() if each is not None}, {*built_parts(network).values()})
     return network
 
@@ -93,8 +94,8 @@ def part_called(network: nn.Module, name: str) -> nn.Module | None:
             known = [*part_names(network)]
             nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"its parts: {', '.join(known)}"
-            raise ValueError(f"{type(network).__name__} has no part {name!r} that could train; {hint}")
+            raise InputError(f"{type(network).__name__} has no part {name!r} that could train; {hint}")
         part = getattr(part, step)
     if part is not None and not isinstance(part, nn.Module):
-        raise ValueError(f"{name!r} is no part but a {type(part).__name__}; parts: {', '.join(part_names(network))}")
+        raise InputError(f"{name!r} is no part but a {type(part).__name__}; parts: {', '.join(part_names(network))}")
     return part

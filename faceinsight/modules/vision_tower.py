@@ -12,6 +12,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faceinsight.errors import InputError
 from faceinsight.modules.image_encoder import check_images, token_grid
 
 __all__ = ["VisionTower", "pixel_shuffle"]
@@ -123,7 +124,7 @@ class VisionTower(nn.Module):
             states = self._states(grey)
         rows, columns = token_grid(self.trunk, states.shape[1])
         if rows % self.shuffle or columns % self.shuffle:
-            raise ValueError(
+            raise InputError(
                 f"{type(self.trunk).__name__}: a grid of {rows} x {columns} patches does not divide into squares of "
                 f"{self.shuffle} x {self.shuffle}; choose another image_size"
             )

@@ -1,12 +1,14 @@
 """The data module: splits, order, augmentation and features, reproducible and clear when something is wrong."""
 
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from faceinsight.data.augment import Augmentation
@@ -228,6 +230,58 @@ def test_any_object_with_prepare_and_table_is_a_source(source: CelebA) -> None:
     mine = Given(source.table())
     assert FaceDataModule(source=mine).schema.names == ("Bald", "Bangs", "Smiling")
     assert mine.prepared
+
+
+class KillError(RuntimeError):
+    pass
+
+
+class KillAfter(lightning.Callback):
+    """Ends training after so many batches."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.fit_loop.total_batch_idx == self.batches:
+            raise KillError
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("done", [1, 2, 3, 4, 5, 7])
+def test_a_training_that_goes_on_in_the_middle_of_an_epoch_sees_the_rest_of_it(
+    source: CelebA, tmp_path: Path, done: int, workers: int
+) -> None:
+    """Three batches an epoch: after 1, 2, 4, 5 and 7 of them an epoch is under way, after 3 it has ended."""
+
+    def seen(*callbacks: lightning.Callback, resumed: Path | None = None) -> list[FaceBatch]:
+        torch.manual_seed(7)
+        data = FaceDataModule(
+            source=source, image_size=8, batch_size=2, num_workers=workers, augment=Augmentation(brightness=0.1)
+        )
+        listener = Listener()
+        trainer = lightning.Trainer(
+            max_epochs=3, accelerator="cpu", logger=False, callbacks=[*callbacks], enable_progress_bar=False,
+            enable_model_summary=False, num_sanity_val_steps=0, limit_val_batches=0,
+            enable_checkpointing=bool(callbacks),
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers")
+            warnings.filterwarnings("ignore", message=".*fork")
+            warnings.filterwarnings("ignore", message="Be aware that when using `ckpt_path`, callbacks")
+            with suppress(KillError):
+                trainer.fit(listener, datamodule=data, ckpt_path=resumed, weights_only=True)
+        return listener.shown["train"]
+
+    whole = seen()
+    folder = tmp_path / "kept"
+    kept = ModelCheckpoint(dirpath=folder, filename="newest", every_n_train_steps=1, enable_version_counter=False)
+    before = seen(kept, KillAfter(done))
+    after = seen(resumed=folder / "newest.ckpt")
+    assert (len(before), len(whole)) == (done, 9)
+    for found, wanted in zip(before + after, whole, strict=True):
+        assert found.index.tolist() == wanted.index.tolist()
+        assert torch.equal(found.images, wanted.images)
 
 
 def test_each_seed_can_draw_other_labelled_faces_and_the_same_again(celeba_root: Path) -> None:

@@ -108,7 +108,7 @@ def test_an_attribute_that_the_rules_fix_is_certain_and_its_loss_finite() -> Non
 
 
 def test_attributes_that_no_rule_mentions_are_left_alone() -> None:
-    logits = torch.tensor([[1e-9, 5.0, 5.0, 0.0, torch.inf, -1e-8, 0.5]])
+    logits = torch.tensor([[1e-9, 5.0, 5.0, 0.0, 1e6, -1e-8, 0.5]])
     shielded = ShieldLayer(rules=RuleSet.parse("b -> not c", SCHEMA))(logits)
     assert torch.equal(shielded[:, [0, 1, 3, 4, 5, 6]], logits[:, [0, 1, 3, 4, 5, 6]])
     assert shielded[0, 2] == -5
