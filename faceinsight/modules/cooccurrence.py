@@ -175,22 +175,26 @@ class CooccurrenceGain(nn.Module):
         self.graph, self.trained, self.amounts = graph, trained, list(amounts)
         self.observed = [*(graph.names if observed is None else observed)]
         self.asked = [*(self.observed if asked is None else asked)]
-        for name, tensor in {
-            "mean": graph.mean,
-            "covariance": graph.covariance,
-            "_from": graph.places(self.observed),
-            "_to": graph.places(self.asked),
-            # the observed attribute that each asked one is; -1 for one that is not observed
-            "_at": torch.tensor([self.observed.index(name) if name in self.observed else -1 for name in self.asked]),
-        }.items():
-            self.register_buffer(name, tensor, persistent=False)
-        # as long as nothing is fitted, scores are taken for estimates of the labels, with noise of their variance
-        self.register_buffer("slope", torch.ones(len(self.observed), dtype=torch.float64))
-        self.register_buffer("intercept", torch.zeros(len(self.observed), dtype=torch.float64))
-        self.register_buffer("noise", self.covariance.diagonal()[self._from] + JITTER)
-        self.register_buffer("amount", torch.ones((), dtype=torch.float64))
+        with torch.device("cpu"):  # a checkpoint's sizes are looked at on torch's meta device; a graph has numbers
+            for name, tensor in {
+                "mean": graph.mean,
+                "covariance": graph.covariance,
+                "_from": graph.places(self.observed),
+                "_to": graph.places(self.asked),
+                # the observed attribute that each asked one is; -1 for one that is not observed
+                "_at": torch.tensor(
+                    [self.observed.index(name) if name in self.observed else -1 for name in self.asked]
+                ),
+            }.items():
+                self.register_buffer(name, tensor, persistent=False)
+            # as long as nothing is fitted, scores are taken for estimates of the labels, with noise of their variance
+            self.register_buffer("slope", torch.ones(len(self.observed), dtype=torch.float64))
+            self.register_buffer("intercept", torch.zeros(len(self.observed), dtype=torch.float64))
+            self.register_buffer("noise", self.covariance.diagonal()[self._from] + JITTER)
+            self.register_buffer("amount", torch.ones((), dtype=torch.float64))
         self.convolution = SimpleConv(aggr="sum")
-        self.weight = nn.Parameter(self.gain().float()) if trained else None
+        with torch.device("cpu"):
+            self.weight = nn.Parameter(self.gain().float()) if trained else None
 
     @property
     def told(self) -> Bool[Tensor, "asked"]:
