@@ -67,7 +67,9 @@ def ridge_cv(inputs: Tensor, labels: Tensor) -> Tensor:
 
     standard = scaled(inputs.double()).numpy()
     targets = (labels == 1).double().numpy()
-    deviation = targets.std(0)  # one penalty for all attributes, each in units of its labels' variance, as ours
+    deviation = targets.std(0).clip(
+        1e-9
+    )  # one penalty for all attributes, each in units of its labels' variance, as ours
     penalties = [each * inputs.shape[1] for each in PENALTIES]
     model = RidgeCV(alphas=penalties, store_cv_results=True).fit(standard, targets / deviation)
     return torch.from_numpy(model.cv_results_[:, :, penalties.index(model.alpha_)] ** 0.5 * deviation).float()

@@ -182,7 +182,8 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
         asked: whether the model is asked for other attributes, so that what follows from its graph is not the stored.
     """
     stored = {name: tensor for tensors in saved.tensors.values() for name, tensor in tensors.items()}
-    adapted = {name: part for name, part in parts_in(saved.model) if part.get("class") == "LoRA"}
+    every = {name: unfrozen(part) for name, part in parts_in(saved.model)}
+    adapted = {name: part for name, part in every.items() if part.get("class") == "LoRA"}
     check_numbers({name: part for name, part in saved.model.items() if name not in given}, len(stored), CONFIG)
     longest = max((max(tensor.shape, default=1) for tensor in stored.values()), default=1)
     for name, part in adapted.items():
@@ -200,11 +201,13 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
     for file, is_frozen in ((TRAINED, False), (FROZEN, True)):
         if file not in saved.tensors:
             continue
+        # adapters that are frozen stand in a part that is given; that they fit is seen when the tensors are filled in
+        state = {name: value for name, value in state.items() if ".lora_" not in name}
         wanted = {name: value for name, value in state.items() if (name in frozen) is is_frozen}
         own = {
             name: value
             for name, value in saved.tensors[file].items()
-            if name not in of_graph and not is_below(name, stubs)
+            if name not in of_graph and not is_below(name, stubs) and ".lora_" not in name
         }
         try:
             check_tensors(own, wanted, where(file), elsewhere=state)
@@ -213,6 +216,12 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
             here = {name: plain(as_told(part, saved.model[name], name)) for name, part in again.items()}
             check_same({name: saved.model[name] for name in here}, here)
             raise
+
+
+def unfrozen(told: dict[str, Any]) -> dict[str, Any]:
+    """The description of a part without the Frozen round it."""
+    inner: dict[str, Any] = told["module"] if told.get("class") == "Frozen" else told
+    return inner
 
 
 def without_adapters(told: Any) -> Any:

@@ -400,7 +400,9 @@ class Evidence(nn.Module):
 
     def scores(self, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch observed"]:
         """The regressions' scores on the 0/1 scale, before gain and calibration."""
-        return F.linear((inputs - self.centre) * self.scale, self.weight, self.bias)
+        wide = torch.promote_types(inputs.dtype, torch.float32)  # also of a model in half precision
+        centre, scale, weight, bias = (each.to(wide) for each in (self.centre, self.scale, self.weight, self.bias))
+        return F.linear((inputs.to(wide) - centre) * scale, weight, bias)
 
     def logits(self, scores: Float[Tensor, "batch observed"]) -> Float[Tensor, "batch asked"]:
         """Scores, fitted or left out, through gain and calibration.
