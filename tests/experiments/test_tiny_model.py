@@ -15,6 +15,7 @@ from experiments.tiny.model import composed
 from experiments.tiny.photographs import photographs
 from experiments.tiny.words.corpus import trained_tokenizer
 from faceinsight import FaceInsight, LabelGraph, RuleSet, tiny
+from faceinsight.evidence_fit import fit_evidence
 from faceinsight.modules import CorrelationConstraint, FaceParser, Frozen, HybridEncoder, ImageEncoder
 from faceinsight.modules.weights import save_weights
 from faceinsight.system import AttributeSystem
