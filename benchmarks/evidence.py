@@ -67,7 +67,8 @@ def ridge_cv(inputs: Tensor, labels: Tensor) -> Tensor:
 
     standard = scaled(inputs.double()).numpy()
     targets = (labels == 1).double().numpy()
-    deviation = targets.std(0)  # one penalty for all attributes, each in units of its labels' variance, as ours
+    # one penalty for all attributes, each in units of its labels' variance, as ours
+    deviation = targets.std(0).clip(1e-9)
     penalties = [each * inputs.shape[1] for each in PENALTIES]
     model = RidgeCV(alphas=penalties, store_cv_results=True).fit(standard, targets / deviation)
     return torch.from_numpy(model.cv_results_[:, :, penalties.index(model.alpha_)] ** 0.5 * deviation).float()
@@ -79,7 +80,8 @@ def logistic(inputs: Tensor, labels: Tensor) -> None:
 
     standard = scaled(inputs).numpy()
     for column in (labels == 1).numpy().T:
-        LogisticRegression(C=1 / inputs.shape[1], max_iter=100).fit(standard, column)
+        if column.any() and not column.all():  # it refuses an attribute that never varies
+            LogisticRegression(C=1 / inputs.shape[1], max_iter=100).fit(standard, column)
 
 
 CONTENDERS: dict[str, Fit] = {

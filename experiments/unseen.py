@@ -104,7 +104,7 @@ def measured(
             "prompts": test @ prompt_weights(fit.weight[at], prompts[at], prompts[away]).T,
         }
         for method, estimate in found.items():
-            areas = auroc(estimate, faces["test_labels"][:, away])
+            areas = auroc(estimate.sigmoid(), faces["test_labels"][:, away])
             rows += [(name, method, area) for name, area in zip(out, areas.tolist(), strict=True)]
     return pd.DataFrame(rows, columns=["attribute", "method", "auroc"])
 
@@ -140,9 +140,9 @@ def drawing(table: pd.DataFrame) -> Figure:
     axes.plot(places, table["prompts"], "o", color="#c8553d", markersize=4, label="prompts")
     axes.axhline(0.5, color="#6b6b6b", linewidth=0.8)
     axes.set_xticks(places, [name.replace("_", " ") for name in table.index], rotation=90, fontsize=8)
-    axes.set(ylim=(0.3, 1.0), ylabel="AUROC on test faces", title="Attributes of which no picture was labelled")
+    axes.set(ylim=(0, 1), xlim=(-0.6, len(table) - 0.4), ylabel="AUROC on test faces")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     return figure
 
 

@@ -200,7 +200,8 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
     """
     stored = {name: tensor for tensors in saved.tensors.values() for name, tensor in tensors.items()}
     check_numbers(without_given(saved.model, given), len(stored), CONFIG)
-    out = {name: part for name, part in parts_in(saved.model) if part.get("class") in NOT_ON_META}
+    every = {name: unfrozen(part) for name, part in parts_in(saved.model)}
+    out = {name: part for name, part in every.items() if part.get("class") in NOT_ON_META}
     longest = max((max(tensor.shape, default=1) for tensor in stored.values()), default=1)
     for name, part in out.items():
         if wrong := [(key, value) for key, value in numbers_in(part) if value > max(longest, LARGEST_SIDE)]:
@@ -224,11 +225,13 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
     for file, is_frozen in ((TRAINED, False), (FROZEN, True)):
         if file not in saved.tensors:
             continue
+        # adapters that are frozen stand in a part that is given; that they fit is seen when the tensors are filled in
+        state = {name: value for name, value in state.items() if ".lora_" not in name}
         wanted = {name: value for name, value in state.items() if (name in frozen) is is_frozen}
         own = {
             name: value
             for name, value in saved.tensors[file].items()
-            if name not in of_graph and not is_below(name, out)
+            if name not in of_graph and not is_below(name, out) and ".lora_" not in name
         }
         try:
             check_tensors(own, wanted, where(file), elsewhere=state)
@@ -237,6 +240,12 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
             here = {name: plain(as_told(part, saved.model[name], name)) for name, part in again.items()}
             check_same({name: saved.model[name] for name in here}, here)
             raise
+
+
+def unfrozen(told: dict[str, Any]) -> dict[str, Any]:
+    """The description of a part without the Frozen round it."""
+    inner: dict[str, Any] = told["module"] if told.get("class") == "Frozen" else told
+    return inner
 
 
 def without(told: Any, classes: Collection[str]) -> Any:

@@ -30,7 +30,8 @@ LIGHTNING = {
 
 EXIT_CODES = """exit codes:
   0    done
-  1    a fault was found: a run failed (ablate); the rules have a finding or cannot be read, or --max-broken (lint)
+  1    a fault was found: a run failed (ablate); the rules have a finding or cannot be read, or --max-broken (lint);
+       files cannot be read (data check)
   2    a mistake in the command line, in a file or in the data; the message says where
   130  interrupted (Ctrl-C)
 """
@@ -131,14 +132,15 @@ def check_dtype(name: str | None) -> None:
 
 
 def check(*, name: str, root: Path, read_images: bool) -> int:
-    """Print what is in a data set."""
+    """Print what is in a data set; 1 if files cannot be read."""
     from rich.console import Console
 
     from faceinsight.data.check import check as check_source
     from faceinsight.data.sources import source
 
-    Console().print(check_source(source(name, root), read_images=read_images))
-    return 0
+    report = check_source(source(name, root), read_images=read_images)
+    Console().print(report)
+    return int(bool(report.broken))
 
 
 def sheet(*, name: str, root: Path, output: Path, masks: bool) -> int:
@@ -166,6 +168,7 @@ def lint(
     by: list[str],
     max_broken: float | None,
     json_file: Path | None,
+    undefined: float | None,
 ) -> int:
     """Print what is wrong with rules, and how labels keep them; 1 if the linter finds anything, or more than
     ``max_broken`` of the faces break a rule.
@@ -182,9 +185,9 @@ def lint(
     try:
         read = RuleSet.load(rules, strength=strength, schema=None if schema is None else Schema.load(schema))
     except RuleSyntaxError as error:
-        complain(f"{rules}: {message_of(error)}")
+        complain(message_of(error))
         return 1
-    report = read.lint() if labels is None else linted(read, labels, split, by)
+    report = read.lint() if labels is None else linted(read, labels, split, by, undefined)
     Console().print(report)
     if json_file is not None:
         write_text(json_file, json.dumps(report.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -195,18 +198,27 @@ def lint(
     return int(not report.ok)
 
 
-def linted(rules: "RuleSet", labels: Path, split: Path | None, by: list[str]) -> "LintReport":
+def linted(rules: "RuleSet", labels: Path, split: Path | None, by: list[str], undefined: float | None) -> "LintReport":
     """The linter's report on rules and on labels, told apart by split where it is known, and as asked for."""
     from faceinsight.data.label_files import read_labels
     from faceinsight.knowledge.label_check import slices_by
 
-    read = read_labels(labels, rules.schema, split)
+    read = read_labels(labels, rules.schema, split, undefined=undefined)
     parts = {"split": read.split_masks()} if read.split else {}
-    parts |= {name: slices_by(rules.schema, read.labels, name) for name in by}
-    return rules.lint(read.labels, files=read.files, by=parts)
+    parts |= {name: slices_by(rules.schema, read.labels, name, undefined=0) for name in by}
+    return rules.lint(read.labels, files=read.files, by=parts, undefined=0)
 
 
-def mine(*, labels: Path, schema: str, confidence: float, support: float, lift: float, output: Path | None) -> int:
+def mine(
+    *,
+    labels: Path,
+    schema: str,
+    confidence: float,
+    support: float,
+    lift: float,
+    output: Path | None,
+    undefined: float | None,
+) -> int:
     """Print the regularities of a label table that may be worth a statistical rule, and write them as rules."""
     from rich.console import Console
 
@@ -216,8 +228,8 @@ def mine(*, labels: Path, schema: str, confidence: float, support: float, lift: 
 
     known = RuleSet.load(schema)
     thresholds = {"confidence": confidence, "support": support, "lift": lift}
-    table = read_labels(labels, known.schema).labels
-    mined = mine_rules(table, known.schema, rules=known, table=labels.name, **thresholds)
+    table = read_labels(labels, known.schema, undefined=undefined).labels
+    mined = mine_rules(table, known.schema, rules=known, table=labels.name, undefined=0, **thresholds)
     Console().print(mined)
     if output is not None:
         mined.rules.save(output)
@@ -315,7 +327,19 @@ def add_lint_options(one: ArgumentParser) -> None:
     one.add_argument(
         "--max-broken", type=float, metavar="SHARE", help="fail if more of the faces break a rule, e.g. 0.03"
     )
+    add_undefined(one)
     one.add_argument("--json", dest="json_file", type=Path, metavar="FILE", help="write the whole report here as well")
+
+
+def add_undefined(one: ArgumentParser) -> None:
+    """Which value of a label table means undefined."""
+    one.add_argument(
+        "--undefined",
+        type=float,
+        metavar="VALUE",
+        help="the value of undefined labels: 0 where the others are 1 and -1, any other (-1, nan) where they are 1 and "
+        "0; needed for labels of 0 and 1",
+    )
 
 
 def add_mine_options(one: ArgumentParser) -> None:
@@ -325,6 +349,7 @@ def add_mine_options(one: ArgumentParser) -> None:
     one.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="default: 0.95")
     one.add_argument("--support", type=float, default=0.01, metavar="SHARE", help="default: 0.01 of the faces")
     one.add_argument("--lift", type=float, default=1.1, metavar="FACTOR", help="default: 1.1; 1 is by chance")
+    add_undefined(one)
     one.add_argument("--output", type=Path, metavar="FILE", help="write the proposed rules: rules.yaml")
 
 

@@ -1,9 +1,11 @@
 """What an error says to the person who can mend it."""
 
 import difflib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-__all__ = ["InputError", "did_you_mean", "message_of"]
+__all__ = ["InputError", "did_you_mean", "message_of", "named"]
 
 
 class InputError(ValueError):
@@ -18,6 +20,24 @@ class InputError(ValueError):
         ...
     faceinsight.errors.InputError: threshold is 1.5; it must be from 0 to 1
     """
+
+
+@contextmanager
+def named(place: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the file, or another place, in front of the message of an :class:`InputError` that does not name it.
+
+    >>> with named("mine.yaml"):
+    ...     raise InputError("no attributes")
+    Traceback (most recent call last):
+        ...
+    faceinsight.errors.InputError: mine.yaml: no attributes
+    """
+    try:
+        yield
+    except InputError as error:
+        if error.args and str(place) not in str(error):
+            error.args = (f"{place}: {error}", *error.args[1:])
+        raise
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

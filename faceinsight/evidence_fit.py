@@ -9,6 +9,8 @@ from rich.console import Console
 from torch import Tensor, distributed
 
 from faceinsight.data.dataset import whole
+from faceinsight.knowledge.rules import RuleSet
+from faceinsight.modules.implied import implied_labels
 from faceinsight.processes import number_of_processes
 
 __all__ = ["fit_evidence"]
@@ -20,7 +22,11 @@ CHUNK = 1024
 @torch.inference_mode(False)  # a test runs in it, and what it makes could not train later
 @torch.no_grad()
 def fit_evidence(
-    network: Any, data: Any, device: torch.device, convert: Callable[[Any], Any] = lambda faces: faces
+    network: Any,
+    data: Any,
+    device: torch.device,
+    convert: Callable[[Any], Any] = lambda faces: faces,
+    rules: RuleSet | None = None,
 ) -> Float[Tensor, "row observed"]:
     """Fit ``network.evidence`` on the training faces, and return their leave-one-out scores by row of the table.
 
@@ -31,14 +37,19 @@ def fit_evidence(
         data: a :class:`~faceinsight.data.datamodule.FaceDataModule`; its cached features are read, if it has any.
         device: where images are encoded and the evidence is fitted; both stay there.
         convert: images or features to the precision of the encoders.
+        rules: undefined labels that follow from the defined ones by these rules are filled in first; None for none.
 
     Returns:
         NaN for every row that is not a training face.
     """
     rows = data.train_rows()
     evidence = network.evidence.to(device)
+    labels = data.table.labels[rows]
+    if rules is not None:
+        labels = implied_labels(labels, rules)
     with Console(stderr=True).status(f"fitting the evidence on {len(rows):,} faces"):
-        scores = evidence.fit(training_inputs(network, data, rows, device, convert), data.table.labels[rows].to(device))
+        inputs = training_inputs(network, data, rows, device, convert)
+        scores = evidence.fit(inputs, labels.to(device), undefined=0)
     left_out = torch.full((len(data.table), scores.shape[1]), torch.nan, device=device)
     left_out[rows.to(device)] = scores
     if number_of_processes() > 1:

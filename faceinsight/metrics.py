@@ -6,6 +6,9 @@ come back as ``[attr]``, with NaN where the labels define none; the collection r
 An attribute that is constant among its defined labels has no balanced accuracy, F1, average precision or AUROC: it is
 left out of those means and named by :func:`constant_attributes`.
 
+Labels of 0 and 1 would be read as labels without any no, so they are refused: give booleans, or say with ``undefined``
+which value is undefined (:func:`~faceinsight.knowledge.labels.three_valued`).
+
 Every function takes ``weights``, one per face or one row of them per bootstrap resample (``[resample, face]``), so that
 the reported numbers and their intervals (:mod:`faceinsight.evaluation.statistics`) are computed by the same lines.
 
@@ -15,16 +18,18 @@ has accuracy 0 in their mean, its AUROC raises IndexError, and a constant attrib
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int8, Int64
+from jaxtyping import Bool, Float, Int8, Int64, Shaped
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 
 from faceinsight.errors import InputError
+from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.pair_counts import count_pairs
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -52,13 +57,15 @@ __all__ = [
 ]
 
 Probability = Float[Tensor, "face attr"]
-Labels = Int8[Tensor, "face attr"]
+Decided = Int8[Tensor, "face attr"]
+#: 1, -1, 0 undefined; or booleans
+Labels = Shaped[Tensor, "face attr"]
 Weights = Float[Tensor, "*resample face"]
 PerAttribute = Float[Tensor, "*resample attr"]
 Overall = Float[Tensor, "*resample"]
 
 
-def decisions(probability: Probability) -> Labels:
+def decisions(probability: Probability) -> Decided:
     """The predictions as labels: 1 where the probability is above 0.5, else -1.
 
     Raises:
@@ -89,34 +96,44 @@ def check_probability(
     return probability
 
 
-def constant_attributes(labels: Labels) -> Bool[Tensor, " attr"]:
+def constant_attributes(labels: Labels, *, undefined: int | float | None = None) -> Bool[Tensor, " attr"]:
     """Which attributes are all yes, all no or all undefined: no ranking of faces can be right or wrong about them.
 
-    >>> constant_attributes(torch.tensor([[1, 1, 0], [-1, 0, 0]], dtype=torch.int8)).tolist()
+    >>> constant_attributes(torch.tensor([[1, 1, 0], [-1, 0, 0]]), undefined=0).tolist()
     [False, True, True]
     """
+    labels = three_valued(labels, undefined=undefined)
     return ~((labels == 1).any(0) & (labels == -1).any(0))
 
 
-def accuracy(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+def accuracy(
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, undefined: int | float | None = None
+) -> PerAttribute:
     """Share of faces whose attribute is predicted right; the mean over attributes is CelebA's customary number.
 
     >>> probability = torch.tensor([[0.9, 0.2], [0.6, 0.7]])
     >>> accuracy(probability, torch.tensor([[1, -1], [-1, 0]], dtype=torch.int8)).tolist()
     [0.5, 1.0]
     """
+    labels = three_valued(labels, undefined=undefined)
     return share(decisions(probability) == labels, labels != 0, weights)
 
 
-def balanced_accuracy(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+def balanced_accuracy(
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, undefined: int | float | None = None
+) -> PerAttribute:
     """Mean of the shares of positives and of negatives that are predicted right."""
+    labels = three_valued(labels, undefined=undefined)
     right = decisions(probability) == labels
     positive, negative = labels == 1, labels == -1
     return (share(right & positive, positive, weights) + share(right & negative, negative, weights)) / 2
 
 
-def f1(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+def f1(
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, undefined: int | float | None = None
+) -> PerAttribute:
     """Harmonic mean of precision and recall of the positives."""
+    labels = three_valued(labels, undefined=undefined)
     decided, weights = decisions(probability), unit_weights(labels, weights)
     found = weighted_sum((decided == 1) & (labels == 1), weights)
     claimed = weighted_sum((decided == 1) & (labels != 0), weights)
@@ -124,18 +141,25 @@ def f1(probability: Probability, labels: Labels, weights: Weights | None = None)
     return (2 * found / (claimed + present)).where((present > 0) & (absent > 0), torch.nan)
 
 
-def average_precision(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+def average_precision(
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, undefined: int | float | None = None
+) -> PerAttribute:
     """Area under precision and recall in steps (scikit-learn's definition); its mean over attributes is mAP."""
-    return rank_attributes(probability, labels, weights)[1]
+    return rank_attributes(probability, labels, weights, undefined=undefined)[1]
 
 
-def auroc(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+def auroc(
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, undefined: int | float | None = None
+) -> PerAttribute:
     """Probability that a face with the attribute is ranked above one without it; ties count half."""
-    return rank_attributes(probability, labels, weights)[0]
+    return rank_attributes(probability, labels, weights, undefined=undefined)[0]
 
 
-def brier(probability: Probability, labels: Labels, weights: Weights | None = None) -> PerAttribute:
+def brier(
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, undefined: int | float | None = None
+) -> PerAttribute:
     """Mean squared distance of the probability from the label (1 or 0)."""
+    labels = three_valued(labels, undefined=undefined)
     defined = labels != 0
     return share(
         (check_probability(probability) - (labels == 1).to(probability.dtype)).square() * defined, defined, weights
@@ -143,12 +167,18 @@ def brier(probability: Probability, labels: Labels, weights: Weights | None = No
 
 
 def calibration_error(
-    probability: Probability, labels: Labels, weights: Weights | None = None, *, bins: int = 15
+    probability: Probability,
+    labels: Labels,
+    weights: Weights | None = None,
+    *,
+    bins: int = 15,
+    undefined: int | float | None = None,
 ) -> PerAttribute:
     """Expected calibration error: how far the probability is from the observed frequency, averaged over bins.
 
     Bins are of equal width over the probability of the attribute (not over the confidence of the decision).
     """
+    labels = three_valued(labels, undefined=undefined)
     defined, weights = labels != 0, unit_weights(labels, weights)
     excess = (check_probability(probability) - (labels == 1).to(probability.dtype)) * defined
     place = (probability * bins).long().clamp(max=bins - 1)
@@ -156,8 +186,11 @@ def calibration_error(
     return gaps / weighted_sum(defined, weights)
 
 
-def exact_match(probability: Probability, labels: Labels, weights: Weights | None = None) -> Overall:
+def exact_match(
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, undefined: int | float | None = None
+) -> Overall:
     """Share of faces all of whose defined attributes are right, among the faces that have a defined attribute."""
+    labels = three_valued(labels, undefined=undefined)
     wrong = ((decisions(probability) != labels) & (labels != 0)).any(1, keepdim=True)
     counted = (labels != 0).any(1, keepdim=True)
     return share(~wrong & counted, counted, weights)[..., 0]
@@ -168,7 +201,12 @@ PAIRS = 16
 
 
 def contradicting_accuracy(
-    probability: Probability, labels: Labels, weights: Weights | None = None, *, pairs: int = PAIRS
+    probability: Probability,
+    labels: Labels,
+    weights: Weights | None = None,
+    *,
+    pairs: int = PAIRS,
+    undefined: int | float | None = None,
 ) -> Overall:
     """Share of right answers where a face contradicts what usually goes together: men with lipstick, bald women.
 
@@ -183,7 +221,8 @@ def contradicting_accuracy(
     >>> contradicting_accuracy(torch.tensor([[0.9, 0.9], [0.9, 0.9], [0.1, 0.1], [0.9, 0.9]]), labels).item()
     0.5
     """
-    counts = count_pairs(labels.to(torch.int8).cpu())
+    labels = three_valued(labels, undefined=undefined)
+    counts = count_pairs(labels.cpu())
     deviation = counts.covariance.diagonal().clamp(min=0).sqrt()
     correlation = counts.covariance / (deviation[:, None] * deviation).clamp(min=1e-12)
     first, second = torch.triu_indices(len(correlation), len(correlation), offset=1)
@@ -213,13 +252,19 @@ def broken_rules(probability: Probability, rules: RuleSet, weights: Weights | No
 
 
 def logical_accuracy(
-    probability: Probability, labels: Labels, rules: RuleSet, weights: Weights | None = None
+    probability: Probability,
+    labels: Labels,
+    rules: RuleSet,
+    weights: Weights | None = None,
+    *,
+    undefined: int | float | None = None,
 ) -> PerAttribute:
     """Accuracy in which a face whose predictions break a rule earns no credit on any attribute.
 
     Source: Wu and Bowyer, "Logical Consistency and Greater Descriptive Power for Facial Hair Attribute Learning"
     (CVPR 2023).
     """
+    labels = three_valued(labels, undefined=undefined)
     decided = decisions(probability)
     consistent = ~rules.violations(decided).any(1, keepdim=True)
     return share((decided == labels) & consistent, labels != 0, weights)
@@ -272,9 +317,10 @@ def sums_between(
 
 
 def rank_attributes(
-    probability: Probability, labels: Labels, weights: Weights | None = None
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, undefined: int | float | None = None
 ) -> tuple[PerAttribute, PerAttribute]:
     """:func:`ranking` of every attribute over the faces where it is defined: AUROC, average precision."""
+    labels = three_valued(labels, undefined=undefined)
     check_probability(probability)
     weights = unit_weights(labels, weights)
     pairs = []
@@ -307,8 +353,10 @@ class AttributeMetric(Metric):
 
     Args:
         schema: of the probabilities and labels it will be shown.
-        function: takes all probabilities and labels; if it gives one number per attribute, their mean is reported,
-            leaving out the undefined ones (NaN if all are).
+        function: takes all probabilities and labels (1, -1, 0 undefined); if it gives one number per attribute, their
+            mean is reported, leaving out the undefined ones (NaN if all are).
+        undefined: the value of undefined labels, see :meth:`Schema.check_labels`. Without it, labels that are 0 and 1
+            on all faces together are refused when the metric is computed.
     """
 
     full_state_update = False
@@ -316,9 +364,19 @@ class AttributeMetric(Metric):
     probability: list[Tensor]
     labels: list[Tensor]
 
-    def __init__(self, *, schema: Schema, function: Callable[[Tensor, Tensor], Tensor], **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        schema: Schema,
+        function: Callable[[Tensor, Tensor], Tensor],
+        undefined: int | float | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self.schema, self.function = schema, function
+        self.schema, self.undefined = schema, undefined
+        # the functions of this file check labels too, which are checked here already
+        said = {"undefined": 0} if "undefined" in signature(function).parameters else {}
+        self.function = partial(function, **said)
         self.add_state("probability", default=[], dist_reduce_fx="cat")
         self.add_state("labels", default=[], dist_reduce_fx="cat")
 
@@ -329,7 +387,8 @@ class AttributeMetric(Metric):
             ValueError: the shapes differ from each other or from the schema's, a label is none of -1, 0, 1, or a
                 probability is not in [0, 1] (as logits and NaN are not).
         """
-        labels = self.schema.check_labels(labels)
+        # a batch may lack a -1 by chance: whether the labels are 0 and 1 is seen when all are there
+        labels = self.schema.check_labels(labels, undefined=0 if self.undefined is None else self.undefined)
         if probability.shape != labels.shape:
             raise ValueError(
                 f"probability is {list(probability.shape)} but labels are {list(labels.shape)}; "
@@ -340,12 +399,20 @@ class AttributeMetric(Metric):
         self.labels.append(labels)
 
     def compute(self) -> Float[Tensor, ""]:
-        """The metric over all faces shown so far; computed in float64 on the CPU."""
+        """The metric over all faces shown so far; computed in float64 on the CPU.
+
+        Raises:
+            InputError: the labels of all faces together are 0 and 1.
+        """
         probability, labels = dim_zero_cat(self.probability).cpu(), dim_zero_cat(self.labels).cpu()
+        if self.undefined is None:
+            self.schema.check_labels(labels)
         return self.function(probability.double(), labels).double().nanmean().float().to(self.device)
 
 
-def attribute_metrics(schema: Schema, rules: RuleSet | None = None, prefix: str = "") -> MetricCollection:
+def attribute_metrics(
+    schema: Schema, rules: RuleSet | None = None, prefix: str = "", *, undefined: int | float | None = None
+) -> MetricCollection:
     """All metrics of faces with named attributes, in one collection that stores the faces once.
 
     Args:
@@ -353,6 +420,7 @@ def attribute_metrics(schema: Schema, rules: RuleSet | None = None, prefix: str 
         rules: adds ``violation_rate``, ``broken_rules`` and ``logical_accuracy``; without rules these are not reported,
             rather than reported as perfect.
         prefix: put before every name, such as "val/".
+        undefined: the value of undefined labels; see :class:`AttributeMetric`.
 
     ``ranked_attributes`` is the number of attributes that take part in the means of ``balanced_accuracy``, ``f1``,
     ``average_precision`` and ``auroc``, which need both values among the labels.
@@ -381,15 +449,17 @@ def attribute_metrics(schema: Schema, rules: RuleSet | None = None, prefix: str 
         functions["broken_rules"] = partial(of_predictions, function=broken_rules, rules=rules)
         functions["logical_accuracy"] = partial(logical_accuracy, rules=rules)
     metrics: dict[str, Metric | MetricCollection] = {
-        name: AttributeMetric(schema=schema, function=each) for name, each in functions.items()
+        name: AttributeMetric(schema=schema, function=each, undefined=undefined) for name, each in functions.items()
     }
     # one group: the faces are stored by its first metric and read by the others
     return MetricCollection(metrics, prefix=prefix or None, compute_groups=[list(functions)])
 
 
-def ranked_attributes(probability: Probability, labels: Labels) -> Float[Tensor, ""]:
+def ranked_attributes(
+    probability: Probability, labels: Labels, *, undefined: int | float | None = None
+) -> Float[Tensor, ""]:
     """How many attributes are not constant among their defined labels."""
-    return (~constant_attributes(labels)).sum().double()
+    return (~constant_attributes(labels, undefined=undefined)).sum().double()
 
 
 def of_predictions(probability: Probability, labels: Labels, *, function: Callable, rules: RuleSet) -> Overall:

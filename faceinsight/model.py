@@ -225,11 +225,15 @@ class FaceModel(nn.Module):
     def segmentation(self) -> Any:
         return self.encoder.segmentation
 
-    def images(self, pictures: Sequence[Picture] | Images) -> Images:
-        """Files, PIL images or tensors as this model takes them: squares of its size, RGB in [0, 1].
+    def images(self, pictures: Picture | Sequence[Picture] | Images) -> Images:
+        """One picture or several as this model takes them: squares of its size, RGB in [0, 1].
+
+        Args:
+            pictures: files, PIL images, arrays of bytes or tensors; see :func:`faceinsight.data.images.image_batch`.
 
         Raises:
             BrokenImageError: a file that is missing, or no 8-bit picture.
+            InputError: numbers that are no RGB in [0, 1] and no bytes.
         """
         return image_batch(pictures, **self.picture_options).to(next(self.parameters()).device)
 

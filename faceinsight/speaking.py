@@ -7,6 +7,7 @@ segmentation tokens, the question. Soft tokens are no words and take no part.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -30,7 +31,8 @@ def ask(model: Any, pictures: Any, question: str, *, masks: Tensor | None = None
         pictures: a file, a PIL image, a tensor ``[3, height, width]``; or a list of them, or ``[batch, 3, ...]``.
         options: of :func:`answers`.
     """
-    single = pictures.ndim == 3 if isinstance(pictures, Tensor) else not isinstance(pictures, list | tuple)
+    held = isinstance(pictures, Tensor | np.ndarray)
+    single = pictures.ndim < 4 if held else not isinstance(pictures, list | tuple)
     with torch.no_grad():
         features = model.encode(model.images([pictures] if single else pictures), masks)
     texts = [text for (text,) in answers(model, features, [question], **options)]

@@ -124,7 +124,7 @@ def parameter_groups(
         parts = sorted({name.split(".")[0] for name, each in network.named_parameters() if each.requires_grad})
         hint = did_you_mean(min(unknown), parts)
         raise InputError(
-            f"part_lr names {sorted(unknown)}, which hold no trained weights{hint or ';'} there are {parts}"
+            f"part_lr names {sorted(unknown)}, which hold no trained parameter{hint}; trained parts: {parts}"
         )
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
@@ -190,7 +190,7 @@ class TrainingSystem(lightning.LightningModule):
         """What each term of the loss is a mean over, counted in one batch; by the names that :meth:`mean` is given."""
         return {}
 
-    def on_train_batch_start(self, batch: FaceBatch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Look at the other batches of an optimiser's step before the first of them is trained on."""
         size = self.trainer.accumulate_grad_batches
         if size == 1:
@@ -253,6 +253,8 @@ class AttributeSystem(TrainingSystem):
         training_evidence: what a network with evidence sees of it on training faces: ``leave_one_out`` fits the
             evidence before training and gives each face its score from the regression on all others; ``in_sample`` fits
             it and gives the fitted scores, which have seen the answer; ``fixed`` keeps evidence that was fitted before.
+        implied_labels: fill in undefined labels that follow by the rules before evidence is fitted. Every set of faces
+            on which attributes are defined is solved apart, so with many such sets this takes long.
         gradient_checkpointing: compute the language model's layers again in the backward pass rather than keep what is
             in them; it holds for a frozen language model (:mod:`faceinsight.modules.recompute`).
 
@@ -274,6 +276,7 @@ class AttributeSystem(TrainingSystem):
         class_weight: ClassWeight = "none",
         text_weight: float = 0.0,
         training_evidence: Literal["leave_one_out", "in_sample", "fixed"] = "leave_one_out",
+        implied_labels: bool = True,
         gradient_checkpointing: bool = False,
         trained: list[str] | None = None,
         lr: float = 1e-3,
@@ -294,14 +297,15 @@ class AttributeSystem(TrainingSystem):
         if logical is not None and logical.kind == "conditional" and isinstance(network, FaceModel):
             network.rules = check_conditioned(network.rules, logical.rules)
         self.text_weight, self.training_evidence = text_weight, training_evidence
+        self.implied_labels = implied_labels
         self.left_out: Float[Tensor, "row observed"] | None = None
         self.rules, self.logical = rules, logical
         self.logical_weight, self.bce_weight, self.class_weight = logical_weight, bce_weight, class_weight
         self.register_buffer("pos_weight", None, persistent=False)
         # "disable" would lose the weights (torchmetrics 1.9)
         self.val_bce = MeanMetric(nan_strategy="error")
-        self.val_metrics = attribute_metrics(self.network.schema, rules, prefix="val/")
-        self.test_metrics = attribute_metrics(self.network.schema, rules, prefix="test/")
+        self.val_metrics = attribute_metrics(self.network.schema, rules, prefix="val/", undefined=0)
+        self.test_metrics = attribute_metrics(self.network.schema, rules, prefix="test/", undefined=0)
         self.test_probability: Float[Tensor, "face attr"] | None = None
         self.test_index: Tensor | None = None
         self._tested: list[tuple[Tensor, Tensor]] = []
@@ -332,8 +336,9 @@ class AttributeSystem(TrainingSystem):
         """Fit the network's evidence on the training faces of the trainer's data module, and keep their scores."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
         precision = self.trainer.precision_plugin  # the faces are encoded as they are in a training step
+        rules = self.rules if self.implied_labels else None
         with precision.forward_context():
-            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input)
+            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input, rules)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also keep the training faces' leave-one-out scores, so that the evidence is fitted once."""
@@ -359,13 +364,13 @@ class AttributeSystem(TrainingSystem):
         scores = self.training_scores(batch)
         output = self.network(batch.images, masks=batch.masks, features=batch.features, **scores)
         logits, labels = output.logits[batch.counted], batch.labels[batch.counted]
-        terms = {"bce": self.mean("bce", *bce_sum_and_count(logits, labels, self.pos_weight))}
+        terms = {"bce": self.mean("bce", *bce_sum_and_count(logits, labels, self.pos_weight, undefined=0))}
         loss = self.bce_weight * terms["bce"]
         if self.logical is not None:
-            terms["logical"] = self.mean("logical", *self.logical.sum_and_count(logits, labels))
+            terms["logical"] = self.mean("logical", *self.logical.sum_and_count(logits, labels, undefined=0))
             loss = loss + self.logical_weight * terms["logical"]
             if self.logical.kind == "conditional":
-                broken = broken_components(labels, self.logical.rules).any(-1).sum().float()
+                broken = broken_components(labels, self.logical.rules, undefined=0).any(-1).sum().float()
                 self.log("train/broken_faces", broken, **PER_EPOCH, batch_size=len(batch))
         if self.text_weight:
             terms["text"] = self.text_loss(batch, output.features)
@@ -406,7 +411,8 @@ class AttributeSystem(TrainingSystem):
         logits, labels = self(batch)[batch.counted], batch.labels[batch.counted]
         self.val_metrics.update(self.probability(logits), labels)
         rules = self.conditioned_on
-        total, count = bce_sum_and_count(logits if rules is None else decode(logits, rules, "marginals"), labels)
+        decoded = logits if rules is None else decode(logits, rules, "marginals")
+        total, count = bce_sum_and_count(decoded, labels, undefined=0)
         self.val_bce.update(total / count.clamp(min=1), weight=count)
         self.log("val/bce", self.val_bce, batch_size=len(batch), prog_bar=True)
 

@@ -114,7 +114,7 @@ def test_a_data_set_is_checked_and_its_broken_file_named(
     (tmp_path / "set" / "img_align_celeba" / "000003.jpg").write_bytes(b"no picture")
     assert cli.main(["data", "check", "synthfaces", str(tmp_path / "set")]) == 0
     assert "cannot be read" not in capsys.readouterr().out
-    assert cli.main(["data", "check", "synthfaces", str(tmp_path / "set"), "--read-images"]) == 0
+    assert cli.main(["data", "check", "synthfaces", str(tmp_path / "set"), "--read-images"]) == 1
     shown = "".join(capsys.readouterr().out.split())  # a narrow screen may break a path anywhere
     assert shown.startswith("24facesof7people")
     assert "facesthatcannotberead:1" in shown
@@ -195,7 +195,7 @@ def test_a_checkpoint_or_a_data_set_that_is_not_there_is_told_in_one_message(
         (["lint", "celeba", "--labels", "/nowhere/list.txt"], "/nowhere/list.txt: No such file or directory"),
         (["lint", "celeba", "--labels", "{drawn}/list_attr_celeba.txt"], "{drawn}/list_attr_celeba.txt: missing colum"),
         (["lint", "{drawn}/identity_CelebA.txt"], "{drawn}/identity_CelebA.txt has rules but no attributes of its own"),
-        (["lint", "{drawn}/img_align_celeba/000001.jpg"], "'utf-8' codec can't decode"),
+        (["lint", "{drawn}/img_align_celeba/000001.jpg"], "{drawn}/img_align_celeba/000001.jpg"),
         (["mine", "/nowhere/list.txt", "--schema", "celeba"], "/nowhere/list.txt: No such file or directory"),
         (
             ["mine", "{drawn}/list_attr_celeba.txt", "--schema", "synthfaces", "--support", "20"],
@@ -221,6 +221,17 @@ def test_a_broken_image_is_a_mistake_too(drawn: Path, tmp_path: Path, capsys: py
     assert cli.main(["data", "sheet", "synthfaces", str(tmp_path / "set"), "--output", str(tmp_path / "s.png")]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path}/set/img_align_celeba/000001.jpg: not a picture\n"
     assert not (tmp_path / "s.png").exists()
+
+
+def test_data_check_ends_with_1_where_files_cannot_be_read(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(drawn, tmp_path / "set")
+    words = ["data", "check", "synthfaces", str(tmp_path / "set"), "--read-images"]
+    assert cli.main(words) == 0
+    (tmp_path / "set" / "img_align_celeba" / "000001.jpg").write_bytes(b"no picture")
+    assert cli.main(words) == 1
+    assert "000001.jpg" in capsys.readouterr().out
 
 
 def test_a_note_on_an_error_is_told_as_well(

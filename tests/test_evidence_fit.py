@@ -263,3 +263,18 @@ def test_cached_features_and_images_give_the_same_evidence(tmp_path: Path) -> No
     torch.testing.assert_close(training_inputs(from_features, data, rows, cpu), inputs, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(fit_evidence(from_features, data, cpu)[rows], left_out[rows], atol=1e-4, rtol=0)
     assert left_out.isnan().all(1).sum() == 20 - len(rows)
+
+
+# labels that follow
+
+
+def test_labels_that_follow_by_the_rules_are_fitted_too() -> None:
+    data = faces()
+    data.table.labels[:, 2] = torch.where(LABELS[:, 0] == 1, 0, LABELS[:, 2])  # who is bald is a man: left unsaid
+    filled = torch.where(LABELS[:, 0] == 1, 1, LABELS[:, 2])
+    rows = data.train_rows()
+    wanted, network = evidence(), Recorder(evidence())
+    wanted.fit(TOKENS[rows, 0], torch.stack([*LABELS[rows, :2].T, filled[rows]], dim=1))
+    fit_evidence(network, data, torch.device("cpu"), rules=RULES)
+    assert same(network.evidence, wanted)
+    assert network.evidence.faces[2] == len(rows)

@@ -132,7 +132,9 @@ def test_a_certain_and_right_prediction_is_calibrated() -> None:
 def test_exact_match_asks_the_defined_labels_only_and_agrees_with_torchmetrics(faces: tuple[Tensor, Tensor]) -> None:
     by_hand_p = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.9, 0.9], [0.1, 0.1]])
     by_hand = torch.tensor([[1, -1], [1, 0], [1, -1], [0, 0]], dtype=torch.int8)
-    assert metrics.exact_match(by_hand_p, by_hand).item() == pytest.approx(2 / 3)  # the last face has no label
+    assert metrics.exact_match(by_hand_p, by_hand, undefined=0).item() == pytest.approx(
+        2 / 3
+    )  # the last face has no label
     probability, labels = faces
     keep = (labels != 0).any(1)
     target = torch.where(labels == 0, torch.tensor(-1), (labels == 1).int())

@@ -87,7 +87,7 @@ def test_an_output_without_rules_gives_the_sigmoid_in_float32() -> None:
 def test_the_model_that_ships_sums_its_groups_to_one() -> None:
     model = fi.FaceInsight.from_pretrained("tiny")
     with torch.no_grad():
-        output = model(torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0)))
+        output = model(torch.rand(2, 3, 150, 150, generator=torch.Generator().manual_seed(0)))
     assert output.rules == model.rules
     race = [model.schema.index(label) for label in model.schema.groups["race"].labels]
     torch.testing.assert_close(output.probability[:, race].sum(1), torch.ones(2))

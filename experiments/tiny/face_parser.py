@@ -51,6 +51,7 @@ tags: [faces, face-parsing, tiny]
 {architecture} on `{encoder}`, {parameters:,} parameters, images of {image_size} x {image_size} pixels, CelebAMask-HQ's
 19 classes. The encoder began as dlib's face network (CC0 1.0, see `face_resnet`), the decoder from random weights; both
 were trained on this library's drawn faces alone (drawing {drawing}), in random colours and textures, on no photograph.
+What the encoder knew of photographs before, it knew from dlib.
 
     {command}
 

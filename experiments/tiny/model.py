@@ -210,7 +210,7 @@ def main(
         **circumstances("experiments.tiny.model", settings, key, seconds),
         "faces": data.table.describe(),
         "attributes": len(model.schema),
-        "gate": float(network.gate.scale),
+        "gate": float(network.gate.scale.detach()),
         "trained": sum(each.numel() for each in network.parameters() if each.requires_grad),
         "parts": {name: {"parameters": parameters(part), "sha256": hashes[name]} for name, part in frozen.items()},
     }

@@ -121,7 +121,7 @@ def of_celeba(logits: Tensor, table: FaceTable, rules: RuleSet) -> dict[str, Any
     probability = ConstrainedBernoulli(logits=logits.double(), rules=rules).marginals
 
     def areas(faces: Tensor) -> Scores:
-        return defined(names, auroc(probability[faces], labels[faces]))
+        return defined(names, auroc(probability[faces], labels[faces], undefined=0))
 
     parts = slices(table.schema, table.labels, ("gender", "age"), areas)
     vary = [name for name in names if all(name in part for part in parts.values())]
@@ -129,7 +129,7 @@ def of_celeba(logits: Tensor, table: FaceTable, rules: RuleSet) -> dict[str, Any
         part: {"faces": scores["faces"], "mean AUROC": float(torch.tensor([scores[name] for name in vary]).mean())}
         for part, scores in parts.items()
     }
-    return {"CelebA": with_mean(names, auroc(probability, labels)), "CelebA, sliced": sliced}
+    return {"CelebA": with_mean(names, auroc(probability, labels, undefined=0)), "CelebA, sliced": sliced}
 
 
 def decided(logits: Float[Tensor, "face attr"], rules: RuleSet) -> Labels:
@@ -157,7 +157,7 @@ def expected_years(logits: Float[Tensor, "face attr"], rules: RuleSet) -> Years:
 
 def labelled_years(labels: Labels, rules: RuleSet) -> Years:
     """The middle of each face's age bin; NaN where its labels name none."""
-    positions = group_labels(rules.schema, labels)["age_bin"]
+    positions = group_labels(rules.schema, labels, undefined=0)["age_bin"]
     return torch.where(positions >= 0, middles(rules.schema)[positions], torch.nan)
 
 
@@ -168,7 +168,7 @@ def middles(schema: Schema) -> Float64[Tensor, " bin"]:
 
 def group_scores(predicted: Labels, labels: Labels, rules: RuleSet) -> Scores:
     """Gender, race and age as choices, each ``group metric``."""
-    found = group_metrics(rules.schema, predicted, labels)
+    found = group_metrics(rules.schema, predicted, labels, undefined=0)
     return {f"{group} {metric}": found[group][metric] for group, metrics in TOLD.items() for metric in metrics}
 
 
@@ -188,7 +188,7 @@ def slices(
     schema: Schema, labels: Labels, groups: Iterable[str], score: Callable[[Bool[Tensor, " face"]], Scores]
 ) -> dict[str, Scores]:
     """The scores of the faces of each label of some groups that occurs; their number with it."""
-    positions = group_labels(schema, labels)
+    positions = group_labels(schema, labels, undefined=0)
     told: dict[str, Scores] = {}
     for name in groups:
         for place, value in enumerate(schema.groups[name].labels):

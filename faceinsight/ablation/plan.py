@@ -21,12 +21,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from faceinsight import tiny
 from faceinsight.ablation.contents import Contents, strings
 from faceinsight.errors import InputError, did_you_mean
-from faceinsight.files import plain_yaml
+from faceinsight.files import plain_yaml, read_text
 
 __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
 
@@ -267,9 +265,9 @@ def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
 def read_yaml(path: str | Path) -> Any:
     """The contents of a YAML file; a syntax error is told with its place."""
     try:
-        return plain_yaml(Path(path).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise PlanError(f"{path} is not YAML: {error}") from error
+        return plain_yaml(read_text(path), path)
+    except InputError as error:
+        raise PlanError(str(error)) from error
 
 
 def read_variant(

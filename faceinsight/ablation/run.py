@@ -224,7 +224,8 @@ def checkpoint(folder: Path) -> Path | None:
     try:
         WholeCheckpoints().load_checkpoint(path)["state_dict"]
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        set_aside(path, f"{path} cannot be read ({str(error).splitlines()[0]})")
+        why = f"{type(error).__name__}: {error}".splitlines()[0]  # of an empty file the error has no text
+        set_aside(path, f"{path} cannot be read ({why})")
         return None
     return path
 

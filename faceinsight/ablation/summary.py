@@ -119,7 +119,9 @@ def compared(ablation: AblationFile, predictions: Probabilities, faces: Labelled
     }
     identities = faces.identity if len(faces.identity.unique()) < len(faces.files) else None
     names = faces.rules.schema.names
-    return paired_bootstrap(predictions, faces.labels, references, rules=faces.rules, clusters=identities, names=names)
+    return paired_bootstrap(
+        predictions, faces.labels, references, rules=faces.rules, clusters=identities, names=names, undefined=0
+    )
 
 
 def row(

@@ -9,7 +9,10 @@ from typing import Literal
 from faceinsight.data.celeba_lists import counted
 from faceinsight.data.images import path_within
 
-__all__ = ["MissingImages", "absent_files", "images_left_out", "left_out_notes"]
+__all__ = ["MissingImages", "absent_files", "images_left_out", "left_out_notes", "names_there"]
+
+#: The endings of copies in another format.
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 
 #: What is done about listed images that are not on disk.
 MissingImages = Literal["refuse", "skip"]
@@ -19,7 +22,7 @@ def absent_files(folder: Path, files: Sequence[str]) -> list[str]:
     """The files that are not in ``folder``, each of whose subfolders is listed once.
 
     Raises:
-        ValueError: a name leads out of ``folder``.
+        InputError: a name leads out of ``folder``.
     """
     present: dict[str, set[str]] = {}
     absent = []
@@ -31,6 +34,23 @@ def absent_files(folder: Path, files: Sequence[str]) -> list[str]:
         if own not in present[parent]:
             absent.append(name)
     return absent
+
+
+def names_there(folder: Path, files: Sequence[str]) -> dict[str, str]:
+    """The name under which each listed image lies in ``folder``: its own, or that of a copy in another format.
+
+    Raises:
+        InputError: a name leads out of ``folder``.
+    """
+    names = dict(zip(files, files, strict=True))
+    absent = absent_files(folder, files)
+    if not absent:
+        return names
+    copies = {name: [f"{name.rpartition('.')[0] or name}{ending}" for ending in ENDINGS] for name in absent}
+    gone = set(absent_files(folder, [copy for each in copies.values() for copy in each]))
+    for name, each in copies.items():
+        names[name] = next((copy for copy in each if copy not in gone), name)
+    return names
 
 
 def images_left_out(folder: Path, files: Sequence[str], *, missing_images: MissingImages, how: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.errors import InputError
 from faceinsight.knowledge.face_parts import MIRRORED
 
 __all__ = ["Augmentation", "augment", "flip_images", "flip_masks", "jitter", "shift", "turn"]
@@ -32,7 +33,7 @@ class Augmentation:
         scale: largest relative change of a face's size, up or down.
 
     Raises:
-        ValueError: an amount outside [0, 1], or a rotation outside [0, 180].
+        InputError: an amount outside [0, 1], or a rotation outside [0, 180].
     """
 
     flip: float = 0.5
@@ -46,7 +47,7 @@ class Augmentation:
         for name, amount in asdict(self).items():
             most = 180 if name == "rotation" else 1
             if not 0 <= amount <= most:
-                raise ValueError(f"augmentation: {name} must be between 0 and {most}, got {amount}")
+                raise InputError(f"augmentation: {name} must be between 0 and {most}, got {amount}")
 
 
 def augment(batch: FaceBatch, amount: Augmentation, generator: torch.Generator) -> FaceBatch:

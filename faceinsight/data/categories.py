@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Int8
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["category_labels", "named_values", "unknown_notes"]
@@ -23,7 +24,7 @@ def named_values(path: Path, values: pd.Series, names: Mapping[Any, str]) -> pd.
         names: value -> label of the catalog.
 
     Raises:
-        ValueError: a value without a name; face and value are told.
+        InputError: a value without a name; face and value are told.
 
     >>> faces = pd.Series([2, 1], index=["a.jpg", "b.jpg"], name="gender")
     >>> named_values(Path("list.txt"), faces, {1: "Male", 2: "Female"}).tolist()
@@ -31,11 +32,11 @@ def named_values(path: Path, values: pd.Series, names: Mapping[Any, str]) -> pd.
     >>> named_values(Path("list.txt"), faces, {1: "Male", 0: "Female"})
     Traceback (most recent call last):
     ...
-    ValueError: list.txt: gender of a.jpg is 2; known are 1, 0
+    faceinsight.errors.InputError: list.txt: gender of a.jpg is 2; known are 1, 0
     """
     if (wrong := ~values.isin(list(names))).any():
         face, value = values.index[wrong][0], values[wrong].tolist()[0]
-        raise ValueError(f"{path}: {values.name} of {face} is {value!r}; known are {', '.join(map(str, names))}")
+        raise InputError(f"{path}: {values.name} of {face} is {value!r}; known are {', '.join(map(str, names))}")
     return values.map(dict(names))
 
 

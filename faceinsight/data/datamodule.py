@@ -21,6 +21,7 @@ from faceinsight.data.dataset import FaceDataset, FaceReader, without_broken
 from faceinsight.data.face_texts import FaceTexts
 from faceinsight.data.images import Crop
 from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["FaceDataModule", "ProcessSampler"]
@@ -76,7 +77,7 @@ class FaceDataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1 or (limit_train is not None and limit_train < 1):
-            raise ValueError(f"batch_size and limit_train must be at least 1, got {batch_size} and {limit_train}")
+            raise InputError(f"batch_size and limit_train must be at least 1, got {batch_size} and {limit_train}")
         self.source, self.batch_size, self.num_workers = source, batch_size, num_workers
         self.broken, self.augment, self.limit_train, self.seed = broken, augment, limit_train, seed
         self.limit_draw = limit_draw
@@ -111,7 +112,7 @@ class FaceDataModule(lightning.LightningDataModule):
     def features(self, features: dict[str, Tensor] | None) -> None:
         for name, tensor in (features or {}).items():
             if len(tensor) != len(self.table):
-                raise ValueError(
+                raise InputError(
                     f"features {name!r} have {len(tensor):,} rows for a table of {len(self.table):,} faces; "
                     "compute them from faces_dataloader()"
                 )
@@ -148,7 +149,7 @@ class FaceDataModule(lightning.LightningDataModule):
         if self.trainer is not None and self.trainer.world_size > 1:
             self._common_seed = self.trainer.strategy.broadcast(torch.initial_seed())
         labels = self.train_labels()
-        if stage == "fit" and labels.any() and (constant := constant_attributes(labels, self.schema)):
+        if stage == "fit" and labels.any() and (constant := constant_attributes(labels, self.schema, undefined=0)):
             rank_zero_warn(constant_warning(constant, len(labels)))
 
     def train_dataloader(self) -> DataLoader[FaceBatch]:

@@ -22,6 +22,8 @@ from faceinsight.data.face_box import Edges
 from faceinsight.data.face_texts import FaceTexts
 from faceinsight.data.images import BrokenImageError, Crop, path_within, read_image, read_mask
 from faceinsight.data.table import FaceTable
+from faceinsight.errors import InputError
+from faceinsight.files import plain_file
 
 __all__ = ["FaceDataset", "FaceReader", "broken_files", "without_broken"]
 
@@ -45,7 +47,7 @@ class FaceReader:
         interpolation: str = "bilinear",
     ) -> None:
         if image_size < 1 or memory_mb < 0:
-            raise ValueError(f"image_size must be at least 1 and memory_mb at least 0, got {image_size}, {memory_mb}")
+            raise InputError(f"image_size must be at least 1 and memory_mb at least 0, got {image_size}, {memory_mb}")
         self.image_size, self.crop, self.interpolation = image_size, crop or Crop(), interpolation
         self._room = memory_mb * 2**20
         self._kept: dict[tuple[Path, str, Edges | None], Tensor] = {}
@@ -64,7 +66,7 @@ class FaceReader:
     def mask(self, table: FaceTable, row: int) -> UInt8[Tensor, "height width"]:
         """The parsing mask of one face; raises :class:`BrokenImageError`."""
         if table.mask_root is None:
-            raise ValueError(f"the faces of {table.root} have no parsing masks")
+            raise InputError(f"the faces of {table.root} have no parsing masks")
         _, edges = table.picture(row)
         place = table.mask_root, table.mask_name(row), edges
         return self._kept_or(
@@ -230,4 +232,4 @@ def digest(path: Path) -> str:
 @lru_cache(maxsize=2**19)
 def digest_of(path: Path, state: State) -> str:
     """As :func:`digest`, read once for each state of the file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(plain_file(path).read_bytes()).hexdigest()

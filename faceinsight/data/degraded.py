@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.errors import InputError
 
 __all__ = ["DegradedLabels"]
 
@@ -21,12 +22,12 @@ class DegradedLabels:
         seed: of the choice.
 
     Raises:
-        ValueError: a share outside [0, 1].
+        InputError: a share outside [0, 1].
     """
 
     def __init__(self, *, source: FaceSource, undefined: float = 0.0, flipped: float = 0.0, seed: int = 0) -> None:
         if not (0 <= undefined <= 1 and 0 <= flipped <= 1):
-            raise ValueError(f"shares are between 0 and 1, got undefined={undefined} and flipped={flipped}")
+            raise InputError(f"shares are between 0 and 1, got undefined={undefined} and flipped={flipped}")
         self.source, self.undefined, self.flipped, self.seed = source, undefined, flipped, seed
 
     def prepare(self) -> None:

@@ -23,6 +23,7 @@ from faceinsight.data.face_box import FaceBox
 from faceinsight.data.hashed_split import hashed_split
 from faceinsight.data.label_files import read_csv
 from faceinsight.data.table import FaceTable
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["ExpW"]
@@ -59,7 +60,7 @@ class ExpW:
         missing_images: "refuse" listed images that are not on disk, or "skip" them with one warning.
 
     Raises:
-        ValueError: a margin below 0.
+        InputError: a margin below 0.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class ExpW:
         missing_images: MissingImages = "refuse",
     ) -> None:
         if margin < 0:
-            raise ValueError(f"margin is a share of a face box that is added to it, at least 0, got {margin}")
+            raise InputError(f"margin is a share of a face box that is added to it, at least 0, got {margin}")
         self.root = Path(root)
         self.schema = Schema.load(schema) if isinstance(schema, str) else schema
         self.faces, self.margin, self.min_confidence = faces, margin, min_confidence
@@ -107,7 +108,7 @@ class ExpW:
 
         Raises:
             FileNotFoundError: files or listed images are missing.
-            ValueError: the list is damaged; file and entry are named.
+            InputError: the list is damaged; file and entry are named.
         """
         self.prepare()
         crops = self.takes_crops
@@ -161,7 +162,7 @@ def read_boxes(path: Path) -> pd.DataFrame:
     lines = read_lines(path, len(COLUMNS)).set_axis(COLUMNS, axis="columns").set_index("picture", drop=False)
     edges = pd.DataFrame({name: whole_numbers(path, lines[name]) for name in ("left", "top", "right", "bottom")})
     if (empty := (edges["right"] <= edges["left"]) | (edges["bottom"] <= edges["top"])).any():
-        raise ValueError(
+        raise InputError(
             f"{path}: nothing is in the box of {edges.index[empty][0]}, {edges[empty].iloc[0].to_dict()}; "
             f"the columns are {', '.join(COLUMNS)}"
         )
@@ -177,7 +178,7 @@ def read_crops(path: Path) -> pd.DataFrame:
     """As :func:`read_boxes`, of faces that were cut out before."""
     lines = read_csv(path)
     if missing := [name for name in ("label", "src_image", "confidence") if name not in lines.columns]:
-        raise ValueError(f"{path}: missing columns {missing}, got {list(lines.columns)}")
+        raise InputError(f"{path}: missing columns {missing}, got {list(lines.columns)}")
     faces = lines[["src_image", "confidence", "label"]].set_axis(
         ["picture", "confidence", "expression"], axis="columns"
     )
@@ -189,7 +190,7 @@ def checked_faces(path: Path, faces: pd.DataFrame) -> pd.DataFrame:
     confidence = pd.to_numeric(faces["confidence"], errors="coerce")
     if (wrong := confidence.isna()).any():
         found = faces["confidence"][wrong].tolist()[0]
-        raise ValueError(f"{path}: confidence of {faces.index[wrong][0]} is {found!r}, a number is wanted")
+        raise InputError(f"{path}: confidence of {faces.index[wrong][0]} is {found!r}, a number is wanted")
     names = dict(enumerate(Schema.load("expw").groups["expression"].labels))
     expression = named_values(path, whole_numbers(path, faces["expression"]), names)
     return faces.assign(confidence=confidence, expression=expression)

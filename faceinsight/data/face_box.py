@@ -11,6 +11,8 @@ picture, as detectors' boxes do.
 import re
 from dataclasses import dataclass
 
+from faceinsight.errors import InputError
+
 __all__ = ["Edges", "FaceBox", "file_and_box"]
 
 #: Left, upper, right, lower edge in pixels.
@@ -30,7 +32,7 @@ class FaceBox:
         height: at least 1.
 
     Raises:
-        ValueError: nothing is in the box.
+        InputError: nothing is in the box.
 
     >>> box = FaceBox(left=40, top=20, width=64, height=64)
     >>> box.name_in("party.jpg")
@@ -46,7 +48,7 @@ class FaceBox:
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
-            raise ValueError(f"a face's box is at least 1 pixel wide and high, got {self}")
+            raise InputError(f"a face's box is at least 1 pixel wide and high, got {self}")
 
     def edges(self, margin: float = 0.0) -> Edges:
         """The box with a margin on each side, a share of its longer side; it may reach beyond the picture."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from jaxtyping import Int8
+from jaxtyping import Shaped
 from torch import Tensor
 
 from faceinsight.data.words import FaceWriter, Population, SchemaWords
+from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 
 __all__ = ["FaceTexts"]
@@ -33,12 +34,17 @@ class FaceTexts:
 
     def __init__(self, *, rules: RuleSet, questions: Sequence[str] = QUESTIONS, seed: int = 0) -> None:
         if not questions:
-            raise ValueError("no question to ask for a description; give one, or leave the argument out")
+            raise InputError("no question to ask for a description; give one, or leave the argument out")
         self.rules, self.questions, self.seed = rules, tuple(questions), seed
         self.words = SchemaWords.of(rules)
 
-    def __call__(self, labels: Int8[Tensor, " attr"], row: int) -> tuple[str, str] | None:
-        """Question and answer for the face in a row; None where none of its labels is defined."""
+    def __call__(self, labels: Shaped[Tensor, " attr"], row: int) -> tuple[str, str] | None:
+        """Question and answer for the face in a row; None where none of its labels is defined.
+
+        Args:
+            labels: 1 yes, -1 no, 0 undefined; or booleans.
+        """
+        labels = self.rules.schema.check_labels(labels[None], undefined=0)[0]
         values = zip(self.rules.schema.names, labels.tolist(), strict=True)
         facts = self.words.facts({name: value == 1 for name, value in values if value})
         if not facts:

@@ -12,8 +12,11 @@ import torch
 
 from faceinsight.data.absent import MissingImages, images_left_out, left_out_notes
 from faceinsight.data.categories import category_labels, named_values, unknown_notes
+from faceinsight.data.celeba_lists import separator_hint
 from faceinsight.data.hashed_split import hashed_split
 from faceinsight.data.table import FaceTable
+from faceinsight.errors import InputError
+from faceinsight.files import opened_text
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["FairFace"]
@@ -72,7 +75,7 @@ class FairFace:
 
         Raises:
             FileNotFoundError: files or listed images are missing.
-            ValueError: a list is damaged, or a value is not in the catalog ``fairface``; file and entry are named.
+            InputError: a list is damaged, or a value is not in the catalog ``fairface``; file and entry are named.
         """
         self.prepare()
         lists = [read_list(self.root / list_name(split)) for split in ("train", "val")]
@@ -111,15 +114,17 @@ def list_name(split: str) -> str:
 
 def read_list(path: Path) -> tuple[pd.DataFrame, int]:
     """Age, gender and race by file name, and how many ages were repaired."""
-    try:
-        faces = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    with opened_text(path) as lines:
+        try:
+            faces = pd.read_csv(lines, dtype=str, keep_default_na=False)
+        except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+            raise InputError(f"{path}: {error}") from error
     if missing := [name for name in COLUMNS if name not in faces.columns]:
-        raise ValueError(f"{path}: missing columns {missing}, got {list(faces.columns)}")
+        hint = separator_hint(str(faces.columns[0]), "commas")
+        raise InputError(f"{path}: missing columns {missing}, got {list(faces.columns)}{hint}")
     faces = faces[COLUMNS].set_index("file")
     if (again := faces.index.duplicated()).any():
-        raise ValueError(f"{path}: {faces.index[again][0]} is listed twice")
+        raise InputError(f"{path}: {faces.index[again][0]} is listed twice")
     repaired = faces["age"].replace(MANGLED_AGES)
     count = int((repaired != faces["age"]).sum())
     faces = faces.assign(age=repaired)

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.files import replacing
 
 __all__ = ["FeatureStore", "key_of"]
@@ -61,7 +62,7 @@ class FeatureStore:
     def path(self, key: str) -> Path:
         """The file of a key."""
         if not re.fullmatch(r"[0-9A-Za-z_-]+", key):
-            raise ValueError(f"a key is letters, digits, '-' and '_' only, as key_of makes it; got {key!r}")
+            raise InputError(f"a key is letters, digits, '-' and '_' only, as key_of makes it; got {key!r}")
         return self.folder / f"{key}.safetensors"
 
     def get(self, key: str) -> dict[str, Tensor] | None:

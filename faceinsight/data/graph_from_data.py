@@ -17,6 +17,7 @@ from faceinsight.data.label_files import read_labels
 from faceinsight.data.synthetic.population import ATTRIBUTES, face
 from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
+from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["drawn_graph", "label_prior", "table_graph", "training_graph"]
@@ -42,7 +43,7 @@ def training_graph(
     """
     labels = train_labels(data)
     graph = LabelGraph.from_labels(
-        labels, data.schema, threshold=threshold, reweight=reweight, normalise=normalise, edges=edges
+        labels, data.schema, threshold=threshold, reweight=reweight, normalise=normalise, edges=edges, undefined=0
     )
     return controlled(graph, control, seed)
 
@@ -77,8 +78,9 @@ def table_graph(
     kept = torch.tensor([file not in known for file in listed.files], dtype=torch.bool)
     if not kept.any():
         raise InputError(f"{labels} lists no face besides the {len(known):,} that are excluded; give a larger table")
+    counted = listed.labels[kept]
     graph = LabelGraph.from_labels(
-        listed.labels[kept], schema, threshold=threshold, reweight=reweight, normalise=normalise, edges=edges
+        counted, schema, threshold=threshold, reweight=reweight, normalise=normalise, edges=edges, undefined=0
     )
     return controlled(graph, control, seed)
 
@@ -126,11 +128,16 @@ def label_prior(data: FaceDataModule) -> Tensor:
 
     The shape is said in words because a configuration's class path needs a plain type.
     """
-    return positive_share(train_labels(data))
+    return positive_share(train_labels(data), undefined=0)
 
 
-def positive_share(labels: Tensor) -> Tensor:
-    """The share of positives ``[attr]`` among the defined labels ``[face, attr]``; 0.5 where none is defined."""
+def positive_share(labels: Tensor, *, undefined: int | float | None = None) -> Tensor:
+    """The share of positives ``[attr]`` among the defined labels ``[face, attr]``; 0.5 where none is defined.
+
+    Args:
+        labels, undefined: see :func:`~faceinsight.knowledge.labels.three_valued`.
+    """
+    labels = three_valued(labels, undefined=undefined)
     positive, defined = (labels == 1).sum(0), (labels != 0).sum(0)
     return torch.where(defined > 0, positive / defined.clamp(min=1), 0.5)
 
@@ -138,6 +145,6 @@ def positive_share(labels: Tensor) -> Tensor:
 def train_labels(data: FaceDataModule) -> Tensor:
     """The training labels, with a warning where an attribute never varies."""
     labels = data.train_labels()
-    if constant := constant_attributes(labels, data.schema):
+    if constant := constant_attributes(labels, data.schema, undefined=0):
         warnings.warn(constant_warning(constant, len(labels)), stacklevel=3)
     return labels

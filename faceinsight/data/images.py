@@ -1,11 +1,10 @@
 """Reading face images and parsing masks: crop, resize, and one clear error for whatever is broken."""
 
 import os
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
@@ -13,11 +12,14 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from faceinsight.data.face_box import Edges
+from faceinsight.errors import InputError
+from faceinsight.files import plain_file
 from faceinsight.knowledge.face_parts import FACE_PARTS
+from faceinsight.knowledge.pixels import check_range
 
 __all__ = [
     "BrokenImageError",
@@ -30,26 +32,32 @@ __all__ = [
     "square_image",
 ]
 
-#: One picture: its file, or what stands in it; a tensor is taken as it is.
-Picture = str | os.PathLike[str] | Image.Image | Tensor
+#: One picture: its file, or what stands in it.
+Picture = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
 
 #: Parsing masks hold CelebAMask-HQ's class ids 0 to 18.
 MASK_CLASSES = len(FACE_PARTS)
 
-#: What Pillow raises for truncated or damaged files.
-DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+#: What pictures may be, by Pillow's names: rasters alone. Others are programs (EPS runs Ghostscript) or no photographs.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "GIF", "PPM")
+
+#: Above this many pixels a picture is refused: as RGB it takes 200 MB in every thread that reads.
+MAX_PIXELS = 2**26
+
+#: The EXIF tag that says how a camera was held, and what turns such a picture upright.
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-class BrokenImageError(ValueError):
+class BrokenImageError(InputError):
     """A file that cannot be read as what it should be; the message names the file and the cause."""
 
 
@@ -67,7 +75,7 @@ class Crop:
         shape: ``"square"``, or ``"whole"`` to take all that is left, which is then squashed to a square.
 
     Raises:
-        ValueError: a share below 0, or nothing is left.
+        InputError: a share below 0, or nothing is left.
 
     >>> Crop().box(178, 218)
     (0.0, 20.0, 178.0, 198.0)
@@ -89,7 +97,7 @@ class Crop:
             or self.left + self.right >= 1
             or self.top + self.bottom >= 1
         ):
-            raise ValueError(f"a crop cuts shares of at least 0 off the sides and leaves something, got {self}")
+            raise InputError(f"a crop cuts shares of at least 0 off the sides and leaves something, got {self}")
 
     def box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Left, upper, right, lower edge in pixels of a picture of this size."""
@@ -106,12 +114,12 @@ def path_within(root: str | os.PathLike[str], name: str) -> Path:
     """``root / name``; a name that leads out of ``root`` is refused.
 
     Raises:
-        ValueError: an absolute name, or one with "..".
+        InputError: an absolute name, or one with "..".
     """
     for kind in (PurePosixPath, PureWindowsPath):
         pure = kind(name)
         if pure.is_absolute() or pure.drive or ".." in pure.parts:
-            raise ValueError(f"{name!r} leads out of {root}: file names must lie below the data set's folder")
+            raise InputError(f"{name!r} leads out of {root}: file names must lie below the data set's folder")
     return Path(root) / name
 
 
@@ -132,12 +140,13 @@ def read_image(
         edges: only what lies within them, of which ``crop`` is taken then; black where that is outside the picture.
 
     Raises:
-        BrokenImageError: the file is missing, truncated or no 8-bit picture, or all within the edges lies outside it.
+        BrokenImageError: the file is missing, truncated, no plain file or no 8-bit picture, of a format that is not in
+            :data:`FORMATS` or with more than :data:`MAX_PIXELS`, or all within the edges lies outside it.
     """
-    with _reading(path), Image.open(path) as picture:
-        return square_image(
-            picture, image_size=image_size, crop=crop, interpolation=interpolation, edges=edges, name=str(path)
-        )
+    picture = opened(path)
+    return square_image(
+        picture, image_size=image_size, crop=crop, interpolation=interpolation, edges=edges, name=str(path)
+    )
 
 
 def square_image(
@@ -156,14 +165,29 @@ def square_image(
     Raises:
         BrokenImageError: no 8-bit picture, or all within the edges lies outside it; ``name`` begins the message.
     """
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith(("I", "F")):
-        raise BrokenImageError(f"{name}: {upright.mode!r} is not an 8-bit picture; save it with 8 bits a channel")
-    if "transparency" in upright.info:
-        upright = upright.convert("RGBA")
-    seen = cut_out(upright.convert("RGB"), edges, name)
-    square = seen.resize((image_size, image_size), resampling(interpolation), box=(crop or Crop()).box(*seen.size))
+    method = resampling(interpolation)
+    with _damage_named(name):
+        picture.load()
+        if picture.mode.startswith(("I", "F")):
+            raise BrokenImageError(f"{name}: {picture.mode!r} is not an 8-bit picture; save it with 8 bits a channel")
+        turned = upright(picture)
+        if "transparency" in turned.info:
+            turned = turned.convert("RGBA")
+        seen = cut_out(turned.convert("RGB"), edges, name)
+        square = seen.resize((image_size, image_size), method, box=(crop or Crop()).box(*seen.size))
     return rearrange(torch.from_numpy(np.array(square)), "height width channel -> channel height width").contiguous()
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF says that the camera was held; an EXIF that cannot be read says nothing.
+
+    Pillow's own function writes the rest of the EXIF back, and fails on tags that it cannot write.
+    """
+    try:
+        turn = TURNS.get(picture.getexif().get(ORIENTATION, 1))
+    except Exception:  # of whatever kind: other programs show such a picture as it is
+        return picture
+    return picture if turn is None else picture.transpose(turn)
 
 
 def cut_out(picture: Image.Image, edges: Edges | None, name: str) -> Image.Image:
@@ -181,35 +205,81 @@ def resampling(name: str) -> Image.Resampling:
     """Pillow's filter by name, small or large."""
     if name.upper() not in Image.Resampling.__members__:
         known = ", ".join(Image.Resampling.__members__).lower()
-        raise ValueError(f"no interpolation named {name!r}; Pillow has {known}")
+        raise InputError(f"no interpolation named {name!r}; Pillow has {known}")
     return Image.Resampling[name.upper()]
 
 
 def image_batch(
-    pictures: Sequence[Picture] | Float[Tensor, "batch 3 height width"],
+    pictures: Any,
     *,
     image_size: int,
     crop: Crop | None = None,
     interpolation: str = "bilinear",
 ) -> Float[Tensor, "batch 3 height width"]:
-    """Files and PIL images as one batch, RGB in [0, 1], see :func:`square_image`; tensors are taken as they are.
+    """One picture or several as one batch, RGB in [0, 1].
+
+    Files, PIL images and whatever holds bytes (0 to 255) are cropped and resized, see :func:`square_image`; floating
+    point tensors, RGB in [0, 1], are taken as they are, so they need the size that the model reads.
+
+    Args:
+        pictures: a file, a PIL image, an array ``[height, width]`` or ``[height, width, 3]`` of bytes, or a tensor
+            ``[3, height, width]`` of bytes or floats; or several of them as a list, an array or a tensor.
 
     Raises:
         BrokenImageError: a file that is missing or truncated, or no 8-bit picture.
+        InputError: no pictures, or numbers that are no RGB in [0, 1] and no bytes.
 
-    >>> image_batch([Image.new("L", (4, 6), 255)], image_size=2).shape
+    >>> image_batch(Image.new("L", (4, 6), 255), image_size=2).shape
     torch.Size([1, 3, 2, 2])
     """
     options: dict[str, Any] = {"image_size": image_size, "crop": crop, "interpolation": interpolation}
-    squares = []
-    for picture in pictures:
-        if isinstance(picture, Tensor):
-            squares.append(picture)
-        elif isinstance(picture, Image.Image):
-            squares.append(square_image(picture, **options).float() / 255)
-        else:
-            squares.append(read_image(picture, **options).float() / 255)
+    squares = [one_image(picture, options) for picture in listed(pictures)]
+    if not squares:
+        raise InputError("no pictures were given; a batch needs at least one")
+    if len(sizes := {tuple(square.shape) for square in squares}) > 1:
+        raise InputError(f"the pictures of a batch have one size, got tensors of {sorted(map(list, sizes))}")
     return torch.stack(squares)
+
+
+def listed(pictures: Any) -> list[Any]:
+    """One picture or several as a list."""
+    if isinstance(pictures, str | os.PathLike | Image.Image):
+        return [pictures]
+    if isinstance(pictures, Tensor):
+        return [pictures] if pictures.ndim < 4 else list(pictures)
+    if isinstance(pictures, np.ndarray):
+        return [pictures] if pictures.ndim < 4 else list(pictures)
+    if isinstance(pictures, Iterable) and not isinstance(pictures, bytes | Mapping):
+        return list(pictures)
+    raise InputError(f"pictures are files, PIL images, arrays or tensors, got {type(pictures).__name__}")
+
+
+def one_image(picture: Any, options: dict[str, Any]) -> Float[Tensor, "3 height width"]:
+    """One picture of any kind as a square, RGB in [0, 1]."""
+    if isinstance(picture, Tensor) and picture.is_floating_point():
+        if picture.ndim != 3 or picture.shape[0] != 3:
+            raise InputError(f"a tensor of floats is [3, height, width], got {list(picture.shape)}")
+        check_range(picture)
+        return picture
+    if isinstance(picture, str | os.PathLike):
+        return read_image(picture, **options).float() / 255
+    if isinstance(picture, Tensor | np.ndarray):
+        picture = Image.fromarray(bytes_of(picture))
+    if not isinstance(picture, Image.Image):
+        raise InputError(f"a picture is a file, a PIL image, an array or a tensor, got {type(picture).__name__}")
+    return square_image(picture, **options).float() / 255
+
+
+def bytes_of(picture: Tensor | np.ndarray) -> np.ndarray:
+    """An array or a tensor of bytes with its colours last, as Pillow takes it."""
+    kind, shape = picture.dtype, list(picture.shape)
+    if isinstance(picture, Tensor):
+        if kind == torch.uint8 and picture.ndim == 3 and shape[0] == 3:
+            return rearrange(picture.cpu().numpy(), "channel height width -> height width channel").copy()
+        raise InputError(f"a tensor is [3, height, width], floats in [0, 1] or uint8, got {shape} of {kind}")
+    if kind == np.uint8 and (picture.ndim == 2 or (picture.ndim == 3 and shape[2] in (3, 4))) and picture.size:
+        return np.ascontiguousarray(picture)
+    raise InputError(f"an array is [height, width] or [height, width, 3] of uint8, got {shape} of {kind}")
 
 
 def read_mask(
@@ -222,10 +292,10 @@ def read_mask(
     Raises:
         BrokenImageError: the file is missing, truncated, has colours, or holds ids other than 0 to 18.
     """
-    with _reading(path), Image.open(path) as picture:
-        if picture.mode not in ("L", "P"):
-            raise BrokenImageError(f"{path}: a mask holds class ids in one channel, this has mode {picture.mode!r}")
-        ids = np.array(picture)
+    picture = opened(path)
+    if picture.mode not in ("L", "P"):
+        raise BrokenImageError(f"{path}: a mask holds class ids in one channel, this has mode {picture.mode!r}")
+    ids = np.array(picture)
     if ids.max() >= MASK_CLASSES:
         raise BrokenImageError(f"{path}: class ids are 0 to {MASK_CLASSES - 1} (CelebAMask-HQ), found {ids.max()}")
     seen = cut_out(Image.fromarray(ids), edges, str(path))
@@ -234,16 +304,39 @@ def read_mask(
     return torch.from_numpy(np.array(square))
 
 
+def opened(path: str | os.PathLike[str]) -> Image.Image:
+    """Read a picture from a plain file; whatever is wrong with it is a BrokenImageError with the file and the cause."""
+    try:
+        plain_file(path)
+    except FileNotFoundError as error:
+        raise BrokenImageError(f"{path}: there is no such file") from error
+    except (OSError, InputError) as error:
+        raise BrokenImageError(f"{path}: {error}") from error
+    with _damage_named(str(path)), Image.open(path, formats=known_formats()) as picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            size = f"{picture.width:,} x {picture.height:,}"
+            raise BrokenImageError(f"{path}: {size} pixels are more than {MAX_PIXELS:,}; make the picture smaller")
+        picture.load()
+        with suppress(Exception):  # kept by the picture; of a TIFF it is read from the file, and may be damaged
+            picture.getexif()
+        return picture
+
+
+@cache
+def known_formats() -> tuple[str, ...]:
+    """Those of :data:`FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
 @contextmanager
-def _reading(path: str | os.PathLike[str]) -> Iterator[None]:
+def _damage_named(name: str) -> Iterator[None]:
     """Turn whatever Pillow raises inside into a BrokenImageError with the file and the cause."""
     try:
         yield
-    except BrokenImageError:
+    except InputError:
         raise
-    except FileNotFoundError as error:
-        raise BrokenImageError(f"{path}: there is no such file") from error
     except UnidentifiedImageError as error:
-        raise BrokenImageError(f"{path}: not a picture") from error
-    except DAMAGE as error:
-        raise BrokenImageError(f"{path}: {error or type(error).__name__}") from error
+        raise BrokenImageError(f"{name}: not a picture") from error
+    except Exception as error:  # decoders raise errors of every kind
+        raise BrokenImageError(f"{name}: {str(error) or type(error).__name__}") from error

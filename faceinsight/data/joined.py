@@ -9,6 +9,7 @@ from jaxtyping import Int8
 from torch import Tensor
 
 from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["JoinedFaces"]
@@ -28,14 +29,14 @@ class JoinedFaces:
             tested on photographs.
 
     Raises:
-        ValueError: no sources.
+        InputError: no sources.
     """
 
     def __init__(
         self, *, sources: Sequence[FaceSource], schema: Schema | str, training: Sequence[FaceSource] = ()
     ) -> None:
         if not sources:
-            raise ValueError("JoinedFaces needs at least one source")
+            raise InputError("JoinedFaces needs at least one source")
         self.sources, self.training = tuple(sources), tuple(training)
         self.schema = Schema.load(schema) if isinstance(schema, str) else schema
 
@@ -48,14 +49,14 @@ class JoinedFaces:
         """The sources' tables below the folder that they have in common.
 
         Raises:
-            ValueError: a source knows none of the attributes, no source knows one of them, or two sources cut their
+            InputError: a source knows none of the attributes, no source knows one of them, or two sources cut their
                 boxes with different margins.
         """
         tables = [source.table() for source in self.sources]
         tables += [table.select(table.rows("train")) for table in (source.table() for source in self.training)]
         self._check_known(tables)
         if len(margins := {table.margin for table in tables} - {0.0}) > 1:
-            raise ValueError(f"one margin is wanted for the boxes of all sources, got {sorted(margins)}")
+            raise InputError(f"one margin is wanted for the boxes of all sources, got {sorted(margins)}")
         root = common_folder([table.root for table in tables])
         first, identities = 0, []
         for table in tables:
@@ -70,6 +71,7 @@ class JoinedFaces:
             split=tuple(split for table in tables for split in table.split),
             identity=torch.cat(identities),
             margin=max(table.margin for table in tables),
+            undefined=0,
         )
 
     def notes(self) -> list[str]:
@@ -80,9 +82,9 @@ class JoinedFaces:
         known = [set(table.schema.names) for table in tables]
         for table, names in zip(tables, known, strict=True):
             if not names & set(self.schema.names):
-                raise ValueError(f"the faces of {table.root} have no label of schema {self.schema.name!r}")
+                raise InputError(f"the faces of {table.root} have no label of schema {self.schema.name!r}")
         if unknown := [name for name in self.schema.names if not any(name in names for names in known)]:
-            raise ValueError(f"no source knows {', '.join(unknown)} of schema {self.schema.name!r}")
+            raise InputError(f"no source knows {', '.join(unknown)} of schema {self.schema.name!r}")
 
 
 def labels_by_name(table: FaceTable, schema: Schema) -> Int8[Tensor, "face attr"]:

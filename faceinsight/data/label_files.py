@@ -20,8 +20,11 @@ from faceinsight.data.celeba_lists import (
     read_attributes,
     read_columns,
     read_partition,
+    separator_hint,
 )
 from faceinsight.data.table import SPLITS
+from faceinsight.errors import InputError
+from faceinsight.files import opened_text
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["LabelFile", "read_labels", "read_splits"]
@@ -53,21 +56,31 @@ class LabelFile:
         return {name: torch.tensor([each == name for each in split]) for name in SPLITS if name in split}
 
 
-def read_labels(path: Path, schema: Schema, splits: Path | None = None) -> LabelFile:
+def read_labels(
+    path: Path, schema: Schema, splits: Path | None = None, *, undefined: int | float | None = None
+) -> LabelFile:
     """The schema's labels from ``list_attr_celeba.txt``, a file laid out like it, or a CSV.
 
     A CSV has a header; its first column are the file names, the others are found by the attributes' names, and a
     column ``split`` or ``partition`` gives the splits. Columns that the schema does not have are left out.
 
+    Columns of ``True`` and ``False`` are yes and no.
+
     Args:
+        undefined: the value of undefined labels; needed where they are 0 and 1, see
+            :func:`~faceinsight.knowledge.labels.three_valued`.
         splits: a file as :func:`read_splits` takes it, in place of such a column; only the faces that it names are
             kept, in its order.
 
     Raises:
-        ValueError: a column is missing, a value is none of -1, 0, 1, a face is listed twice, or ``splits`` names a face
+        InputError: a column is missing, a value is none of -1, 0, 1, an attribute's labels are 0 and 1, a face is
+            listed twice, or ``splits`` names a face
             that has no labels.
     """
-    labels, split = read_csv_labels(path, schema) if is_csv(path) else (read_attributes(path, schema)[0], None)
+    if is_csv(path):
+        labels, split, _ = read_csv_labels(path, schema, undefined)
+    else:
+        labels, split = read_attributes(path, schema, undefined=undefined)[0], None
     if splits is not None:
         split = read_splits(splits)
         labels = aligned(labels, split.index, str(path))
@@ -84,30 +97,42 @@ def read_splits(path: Path) -> pd.Series:
         return read_partition(path)
     values = read_csv(path)
     if (column := split_column(values)) is None:
-        raise ValueError(f"{path}: no column is called {' or '.join(SPLIT_COLUMNS)}, got {list(values.columns)}")
+        raise InputError(f"{path}: no column is called {' or '.join(SPLIT_COLUMNS)}, got {list(values.columns)}")
     return named_splits(path, values[column])
 
 
-def read_csv_labels(path: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Series | None]:
-    """The schema's columns by file name, and the splits if there is a column of them."""
+def read_csv_labels(
+    path: Path, schema: Schema, undefined: int | float | None = None
+) -> tuple[pd.DataFrame, pd.Series | None, tuple[str, ...]]:
+    """The schema's columns by file name, the splits if there is a column of them, and the columns left out."""
     values = read_csv(path)
-    check_header(path, list(values.columns), schema.name, schema.names)
+    unused = check_header(path, list(values.columns), schema.name, schema.names)
     column = split_column(values.drop(columns=list(schema.names)))
     split = None if column is None else named_splits(path, values[column])
-    return checked_values(path, values[list(schema.names)]), split
+    return checked_values(path, values[list(schema.names)], undefined), split, unused
 
 
 def read_csv(path: Path) -> pd.DataFrame:
     """A CSV's columns by name, and its rows by the file name in the first column."""
-    with path.open(encoding="utf-8", newline="") as lines:
-        header = [name.strip() for name in next(csv.reader(lines), [])]
+    with opened_text(path, newline="") as lines:
+        try:
+            header = [name.strip() for name in next(csv.reader(lines), [])]
+        except csv.Error as error:
+            raise InputError(f"{path}: {error}") from error
     return read_columns(path, len(header), skip=1, sep=",").set_axis(header[1:], axis="columns")
 
 
 def is_csv(path: Path) -> bool:
-    """Whether the first line has a comma."""
-    with path.open(encoding="utf-8") as lines:
-        return "," in lines.readline()
+    """Whether the first line has a comma.
+
+    Raises:
+        InputError: the first line is a header whose columns are separated by another sign, which is named.
+    """
+    with opened_text(path) as lines:
+        first = lines.readline()
+    if "," not in first and any(sign in first.strip() for sign in ";\t|") and not first.split()[-1].isdigit():
+        raise InputError(f"{path}: no CSV{separator_hint(first.strip(), 'commas')}")
+    return "," in first
 
 
 def split_column(values: pd.DataFrame) -> str | None:
@@ -119,5 +144,5 @@ def named_splits(path: Path, values: pd.Series) -> pd.Series:
     """The splits by the names that this library gives them."""
     words = values.astype(str).str.strip()
     if unknown := sorted(set(words) - SPLIT_NAMES.keys()):
-        raise ValueError(f"{path}: a split is train, val (valid) or test, or 0, 1, 2 for these; got {unknown[:5]}")
+        raise InputError(f"{path}: a split is train, val (valid) or test, or 0, 1, 2 for these; got {unknown[:5]}")
     return words.map(SPLIT_NAMES)

@@ -12,7 +12,7 @@ then the attributes) and against VGGFace2's readme (a folder for each identity, 
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,8 @@ from faceinsight.data.absent import MissingImages, images_left_out, left_out_not
 from faceinsight.data.celeba_lists import check_header, checked_values, label_values
 from faceinsight.data.hashed_split import hashed_split
 from faceinsight.data.table import FaceTable, Split
+from faceinsight.errors import InputError
+from faceinsight.files import opened_text
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["MAADFace"]
@@ -94,7 +96,7 @@ class MAADFace:
 
         Raises:
             FileNotFoundError: files or listed images are missing.
-            ValueError: the list is damaged; file and entry are named.
+            InputError: the list is damaged; file and entry are named.
         """
         self.prepare()
         labels, people, self.unused_columns = read_list(self.root / LIST, self.schema)
@@ -112,6 +114,7 @@ class MAADFace:
             labels=torch.from_numpy(labels.to_numpy(np.int8, copy=True)),
             split=tuple(people.map(splits)),
             identity=torch.from_numpy(people.str[1:].astype(np.int64).to_numpy(copy=True)),
+            undefined=0,  # the whole list was checked
         )
 
     def notes(self) -> list[str]:
@@ -147,21 +150,23 @@ def read_list(path: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Series, tupl
     labels: list[pd.DataFrame] = []
     people: list[pd.Series] = []
     unused: tuple[str, ...] = ()
+    options: dict[str, Any] = {"dtype": {IDENTITY: str}, "skipinitialspace": True, "keep_default_na": False}
     try:
-        with pd.read_csv(path, index_col=0, dtype={IDENTITY: str}, skipinitialspace=True, chunksize=LINES) as pieces:
+        with opened_text(path) as lines, pd.read_csv(lines, index_col=0, chunksize=LINES, **options) as pieces:
             for piece in pieces:
+                piece.index = piece.index.astype(str)
                 if piece.empty:  # a header and nothing below it
                     continue
                 unused = check_header(path, list(piece.columns), schema.name, [IDENTITY, *schema.names])
                 people.append(identities(path, piece[IDENTITY]))
                 labels.append(label_values(path, piece[list(schema.names)]))
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error
     if not labels:
-        raise ValueError(f"{path}: no face is listed")
+        raise InputError(f"{path}: no face is listed")
     whole = pd.concat(labels)
     if (again := whole.index.duplicated()).any():
-        raise ValueError(f"{path}: {whole.index[again][0]} is listed twice")
+        raise InputError(f"{path}: {whole.index[again][0]} is listed twice")
     return checked_values(path, whole), pd.concat(people), unused
 
 
@@ -169,10 +174,10 @@ def identities(path: Path, listed: pd.Series) -> pd.Series:
     """The identity of each face, the folder in its name (``n000001``), which the column has to agree with."""
     people = listed.index.to_series().str.partition("/")[0]
     if (wrong := ~people.map(is_identity)).any():
-        raise ValueError(f"{path}: a file is named like n000001/0001_01.jpg, got {people.index[wrong][0]!r}")
+        raise InputError(f"{path}: a file is named like n000001/0001_01.jpg, got {people.index[wrong][0]!r}")
     said = listed.astype(str).str.lstrip("n").str.lstrip("0")
     if (apart := (said != people.str[1:].str.lstrip("0"))).any():
-        raise ValueError(f"{path}: identity of {listed.index[apart][0]} is {listed[apart].tolist()[0]!r}")
+        raise InputError(f"{path}: identity of {listed.index[apart][0]} is {listed[apart].tolist()[0]!r}")
     return people
 
 

@@ -20,6 +20,7 @@ from faceinsight.data.categories import category_labels, named_values, unknown_n
 from faceinsight.data.celeba_lists import read_pairs
 from faceinsight.data.hashed_split import hashed_split
 from faceinsight.data.table import FaceTable, Split
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["RAFDB"]
@@ -72,7 +73,7 @@ class RAFDB:
 
         Raises:
             FileNotFoundError: files or listed images are missing.
-            ValueError: the list is damaged; file and entry are named.
+            InputError: the list is damaged; file and entry are named.
         """
         self.prepare()
         faces, images = read_list(self.root / LIST), self.root / IMAGES
@@ -100,7 +101,7 @@ def read_list(path: Path) -> pd.DataFrame:
     """The expression of each aligned face, by its file's name."""
     classes = read_pairs(path).rename("expression")
     if (wrong := ~classes.index.str.startswith(("train_", "test_"))).any():
-        raise ValueError(f"{path}: a name begins with train_ or test_, got {classes.index[wrong][0]!r}")
+        raise InputError(f"{path}: a name begins with train_ or test_, got {classes.index[wrong][0]!r}")
     names = named_values(path, classes, dict(enumerate(Schema.load("rafdb").groups["expression"].labels, start=1)))
     return names.rename(aligned_name).to_frame()
 

@@ -30,6 +30,7 @@ class DataReport:
         noise: the labels against these; None without rules.
         broken: file problems found; None where files were not read.
         notes: what else the source has to say.
+        mask_shares: part of the face -> its share of the masks' pixels; None without masks.
     """
 
     description: str
@@ -43,6 +44,7 @@ class DataReport:
     noise: LabelCheck | None
     broken: tuple[str, ...] | None
     notes: tuple[str, ...]
+    mask_shares: dict[str, float] | None = None
 
     def frame(self) -> "pd.DataFrame":
         """One row an attribute: positive, negative, undefined, prevalence among the defined, share undefined."""
@@ -58,6 +60,9 @@ class DataReport:
     def lines(self) -> list[str]:
         """The report's sentences, tables apart."""
         lines = [*self.notes]
+        if self.mask_shares is not None:
+            told = ", ".join(f"{part} {share:.1%}" for part, share in self.mask_shares.items())
+            lines.append(f"shares of the masks' pixels: {told}")
         if self.constant:
             lines.append("constant in training: " + ", ".join(f"{name} ({how})" for name, how in self.constant.items()))
         if self.noise is not None:

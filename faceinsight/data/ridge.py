@@ -9,12 +9,14 @@ the validation faces.
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int8, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinsight.data.datamodule import FaceDataModule
 from faceinsight.data.graph_from_data import train_labels
+from faceinsight.errors import InputError
+from faceinsight.knowledge.labels import three_valued
 
 __all__ = ["pixel_ridge", "pixels", "ridge", "token_ridge"]
 
@@ -26,24 +28,32 @@ def pixels(images: Float[Tensor, "batch 3 height width"], size: int) -> Float[Te
     tensor([0.5000, 0.0000, 0.0000, 0.5000])
     """
     if size > min(images.shape[2:]):
-        raise ValueError(f"images of {images.shape[2]} x {images.shape[3]} px cannot be averaged down to {size} px")
+        raise InputError(f"images of {images.shape[2]} x {images.shape[3]} px cannot be averaged down to {size} px")
     return F.adaptive_avg_pool2d(images, size).flatten(1)
 
 
 def ridge(
-    inputs: Float[Tensor, "face feature"], labels: Int8[Tensor, "face attr"], penalties: Sequence[float]
+    inputs: Float[Tensor, "face feature"],
+    labels: Shaped[Tensor, "face attr"],
+    penalties: Sequence[float],
+    *,
+    undefined: int | float | None = None,
 ) -> tuple[Float[Tensor, "penalty attr feature"], Float[Tensor, "penalty attr"]]:
     """Weights and intercepts that minimise ``|y - X w - b|^2 + penalty |w|^2``, each attribute over its defined labels.
 
     Attributes that are defined on the same faces are solved together. An attribute that is defined nowhere gets zeros.
     Computed in the precision of ``inputs``; give float64.
 
-    >>> weight, bias = ridge(torch.tensor([[0.0], [1.0]]), torch.tensor([[-1], [1]], dtype=torch.int8), [0.5])
+    Args:
+        labels, undefined: see :func:`~faceinsight.knowledge.labels.three_valued`.
+
+    >>> weight, bias = ridge(torch.tensor([[0.0], [1.0]]), torch.tensor([[-1], [1]]), [0.5])
     >>> weight.squeeze(), bias.squeeze()  # without a penalty 2 and -1
     (tensor(1.), tensor(-0.5000))
     """
     if min(penalties, default=0) <= 0:
-        raise ValueError(f"penalties must be above 0, at least one of them, got {list(penalties)}")
+        raise InputError(f"penalties must be above 0, at least one of them, got {list(penalties)}")
+    labels = three_valued(labels, undefined=undefined)
     weight = inputs.new_zeros(len(penalties), labels.shape[1], inputs.shape[1])
     bias = inputs.new_zeros(len(penalties), labels.shape[1])
     patterns, kind = (labels != 0).unique(dim=1, return_inverse=True)
@@ -93,7 +103,7 @@ def _chosen(
     data: FaceDataModule, penalties: Sequence[float], read: Callable[[Tensor], Float[Tensor, "face feature"]]
 ) -> nn.Linear:
     """The regression whose penalty errs least on the validation faces."""
-    weight, bias = ridge(read(data.train_rows()), train_labels(data), penalties)
+    weight, bias = ridge(read(data.train_rows()), train_labels(data), penalties, undefined=0)
     best = 0
     if len(penalties) > 1:
         rows = data.table.rows("val")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from faceinsight.data.dataset import FaceReader
 from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.errors import InputError
 from faceinsight.files import replacing
 from faceinsight.knowledge.face_parts import PALETTE
 
@@ -37,13 +38,13 @@ def contact_sheet(
         gap: pixels between faces.
 
     Raises:
-        ValueError: no faces, images of another layout, a number of captions or masks that is not theirs, or a mask
+        InputError: no faces, images of another layout, a number of captions or masks that is not theirs, or a mask
             with a class id that is no part of a face.
     """
     faces = as_pictures(images)
     for what, given in (("captions", captions), ("masks", masks)):
         if given is not None and len(given) != len(faces):
-            raise ValueError(f"{len(given)} {what} for {len(faces)} faces")
+            raise InputError(f"{len(given)} {what} for {len(faces)} faces")
     if masks is not None:
         faces = colour_masks(faces, masks)
     high, wide = faces.shape[1:3]
@@ -82,7 +83,7 @@ def sheet_of(
 
     Raises:
         BrokenImageError: one of them cannot be read.
-        ValueError: masks are wanted and there are none.
+        InputError: masks are wanted and there are none.
     """
     source.prepare()
     table: FaceTable = source.table()
@@ -102,7 +103,7 @@ def as_pictures(images: Tensor) -> UInt8[Tensor, "face height width 3"]:
             return rearrange(images.cpu(), "face channel height width -> face height width channel").contiguous()
         if images.dtype == torch.uint8 and images.shape[3] == 3:
             return images.cpu().contiguous()
-    raise ValueError(
+    raise InputError(
         "images are [face, 3, height, width] (floats in [0, 1] or uint8) or uint8 [face, height, width, 3] and at "
         f"least one; got {list(images.shape)} of {images.dtype}"
     )
@@ -114,10 +115,10 @@ def colour_masks(
     """The faces with each part in its colour of the palette over them; the background (class 0) stays.
 
     Raises:
-        ValueError: a class id that is no part of a face.
+        InputError: a class id that is no part of a face.
     """
     if masks.numel() and (highest := int(masks.max())) >= len(PALETTE):
-        raise ValueError(f"masks hold the class id {highest}, but the parts of a face are 0 to {len(PALETTE) - 1}")
+        raise InputError(f"masks hold the class id {highest}, but the parts of a face are 0 to {len(PALETTE) - 1}")
     colours = torch.tensor(PALETTE, dtype=torch.float32)[masks.long()]
     covered = rearrange(masks > 0, "face height width -> face height width 1")
     return torch.where(covered, faces * 0.5 + colours * 0.5, faces.float()).round().to(torch.uint8)

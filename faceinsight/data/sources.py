@@ -13,6 +13,7 @@ from faceinsight.data.rafdb import RAFDB
 from faceinsight.data.synthfaces import SynthFaces
 from faceinsight.data.table import FaceSource
 from faceinsight.data.utkface import UTKFace
+from faceinsight.errors import InputError
 
 __all__ = ["source", "source_names"]
 
@@ -27,10 +28,10 @@ def source(name: str, root: str | os.PathLike[str]) -> FaceSource:
             the folder for all sets, in which the default one is drawn if it is not there yet.
 
     Raises:
-        ValueError: no data set of this name.
+        InputError: no data set of this name.
     """
     if name not in _SOURCES:
-        raise ValueError(f"no data set named {name!r}; known are {', '.join(_SOURCES)}")
+        raise InputError(f"no data set named {name!r}; known are {', '.join(_SOURCES)}")
     return _SOURCES[name](Path(root))
 
 

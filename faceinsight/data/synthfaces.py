@@ -22,6 +22,7 @@ from faceinsight.data.synthetic.population import ATTRIBUTES, Face, face, split_
 from faceinsight.data.synthetic.renderer import VERSION
 from faceinsight.data.synthetic.writer import CHUNK, file_name, leave_with_parent, write_chunk
 from faceinsight.data.table import FaceTable
+from faceinsight.errors import InputError
 from faceinsight.files import write_text
 
 __all__ = ["SynthFaces"]
@@ -42,7 +43,7 @@ class SynthFaces:
         progress: show a progress bar while drawing.
 
     Raises:
-        ValueError: count, image_size, seed or workers out of range.
+        InputError: count, image_size, seed or workers out of range.
     """
 
     def __init__(
@@ -58,9 +59,9 @@ class SynthFaces:
         wanted = {"count": (count, 1, 999_999), "image_size": (image_size, 16, 1024), "seed": (seed, 0, 2**32 - 1)}
         for name, (value, low, high) in wanted.items():
             if not low <= value <= high:
-                raise ValueError(f"SynthFaces: {name} must be between {low} and {high}, got {value}")
+                raise InputError(f"SynthFaces: {name} must be between {low} and {high}, got {value}")
         if workers is not None and workers < 1:
-            raise ValueError(f"SynthFaces: workers must be at least 1 or None for all cores, got {workers}")
+            raise InputError(f"SynthFaces: workers must be at least 1 or None for all cores, got {workers}")
         self.root, self.count, self.image_size, self.seed = Path(root), count, image_size, seed
         self.workers, self.progress = workers, progress
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import torch
-from jaxtyping import Int8, Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from faceinsight.data.face_box import Edges, file_and_box
+from faceinsight.errors import InputError
+from faceinsight.files import check_file_names
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["FaceSource", "FaceTable", "Split"]
@@ -27,29 +29,32 @@ class FaceTable:
         root: folder of the images.
         files: names below ``root``, each once; a face that is a box in its picture is named ``FILE#xywh=...``, see
             :mod:`faceinsight.data.face_box`.
-        labels: 1 positive, -1 negative, 0 undefined.
+        labels: 1 positive, -1 negative, 0 undefined, or booleans; int8 once they are checked.
         split: "train", "val" or "test" for each face.
         identity: who is shown; faces of one person are all in one split.
         mask_root: folder of the parsing masks, named like the images but ``.png``; None where there are none.
         margin: what is seen of a picture beyond a face's box on each side, as a share of the box's longer side.
+        undefined: the value of undefined labels, see :meth:`Schema.check_labels`; 0 once the labels are checked, so
+            that some rows of a table are a table.
 
     Raises:
-        ValueError: no faces, lengths that differ, a file named twice, unknown splits, wrong labels, or an identity in
+        InputError: no faces, lengths that differ, a file named twice, unknown splits, wrong labels, or an identity in
             two splits.
     """
 
     schema: Schema
     root: Path
     files: tuple[str, ...]
-    labels: Int8[Tensor, "face attr"]
+    labels: Shaped[Tensor, "..."]
     split: tuple[str, ...]
     identity: Int64[Tensor, " face"]
     mask_root: Path | None = None
     margin: float = 0.0
+    undefined: int | float | None = None
 
     def __post_init__(self) -> None:
         if not self.files:
-            raise ValueError(f"no faces: the table of {self.root} has no rows")
+            raise InputError(f"no faces: the table of {self.root} has no rows")
         lengths = {
             "files": len(self.files),
             "labels": len(self.labels),
@@ -57,12 +62,14 @@ class FaceTable:
             "identity": len(self.identity),
         }
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"every field needs one row for each face, got {lengths}")
+            raise InputError(f"every field needs one row for each face, got {lengths}")
         if len(set(self.files)) < len(self.files):
-            raise ValueError(f"a file may be named once only, {_first_repeated(self.files)!r} is named again")
+            raise InputError(f"a file may be named once only, {_first_repeated(self.files)!r} is named again")
+        check_file_names(self.files, self.root)
         if unknown := set(self.split) - set(SPLITS):
-            raise ValueError(f"a split is one of {list(SPLITS)}, got {sorted(unknown)}")
-        object.__setattr__(self, "labels", self.schema.check_labels(self.labels))
+            raise InputError(f"a split is one of {list(SPLITS)}, got {sorted(unknown)}")
+        object.__setattr__(self, "labels", self.schema.check_labels(self.labels, undefined=self.undefined))
+        object.__setattr__(self, "undefined", 0)
         self._check_identities()
 
     def _check_identities(self) -> None:
@@ -72,7 +79,7 @@ class FaceTable:
         if len(crossing):
             person = int(crossing[0])
             shared = sorted({self.split[row] for row in (self.identity == person).nonzero().flatten().tolist()})
-            raise ValueError(
+            raise InputError(
                 f"identity {person} has faces in {' and '.join(shared)} ({len(crossing.unique())} such identities); "
                 "all faces of a person belong in one split, or the test measures who was remembered"
             )
@@ -84,13 +91,13 @@ class FaceTable:
         """The rows of one split, in order.
 
         Raises:
-            ValueError: the split is empty.
+            InputError: the split is empty.
         """
         if split not in SPLITS:
-            raise ValueError(f"a split is one of {list(SPLITS)}, got {split!r}")
+            raise InputError(f"a split is one of {list(SPLITS)}, got {split!r}")
         rows = torch.tensor([row for row, each in enumerate(self.split) if each == split], dtype=torch.int64)
         if not len(rows):
-            raise ValueError(f"empty split: none of the {len(self)} faces of {self.root} is in {split!r}")
+            raise InputError(f"empty split: none of the {len(self)} faces of {self.root} is in {split!r}")
         return rows
 
     def select(self, rows: Tensor) -> "FaceTable":

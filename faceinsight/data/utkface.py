@@ -20,6 +20,8 @@ from faceinsight.data.categories import category_labels, unknown_notes
 from faceinsight.data.celeba_lists import counted
 from faceinsight.data.hashed_split import hashed_split
 from faceinsight.data.table import FaceTable
+from faceinsight.errors import InputError
+from faceinsight.files import names_in
 from faceinsight.knowledge.schema import Group, Schema
 
 __all__ = ["UTKFace", "age_in_years"]
@@ -72,7 +74,7 @@ class UTKFace:
 
         Raises:
             FileNotFoundError: there are no pictures.
-            ValueError: no picture's name says age, gender and race.
+            InputError: no picture's name says age, gender and race.
         """
         self.prepare()
         files = picture_names(self.images)
@@ -111,13 +113,13 @@ def age_in_years(name: str) -> int:
     """The age that a picture's name says.
 
     Raises:
-        ValueError: the name is not one of UTKFace's, or lacks a field.
+        InputError: the name is not one of UTKFace's, or lacks a field.
 
     >>> age_in_years("26_1_2_20170116184024662.jpg.chip.jpg")
     26
     """
     if (fields := labels_in(name)) is None:
-        raise ValueError(f"{name!r} does not say an age: names are [age]_[gender]_[race]_[date&time].jpg.chip.jpg")
+        raise InputError(f"{name!r} does not say an age: names are [age]_[gender]_[race]_[date&time].jpg.chip.jpg")
     return fields[0]
 
 
@@ -142,11 +144,11 @@ def age_bin(years: int, ages: Group) -> str:
     ['0-2', '3-9', '60-69', 'more than 70', 'more than 70']
     """
     if ages.years is None:
-        raise ValueError(f"the labels of group {ages.name!r} have no years")
+        raise InputError(f"the labels of group {ages.name!r} have no years")
     labels = [*ages.labels]
     return next((label for label, (_, last) in zip(labels, ages.years, strict=True) if years <= last), labels[-1])
 
 
 def picture_names(folder: Path) -> list[str]:
     """The pictures of a folder, sorted."""
-    return sorted(name for name in os.listdir(folder) if name.lower().endswith((".jpg", ".jpeg", ".png")))
+    return [name for name in names_in(folder) if name.lower().endswith((".jpg", ".jpeg", ".png"))]

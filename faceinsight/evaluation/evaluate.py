@@ -116,7 +116,9 @@ def evaluate_training_free(
     counts = [len(paraphrases) for paraphrases in model.questions()]
     rows, said = variants(readings, counts, rules=rules, show=show)
     if "train" in table.split:
-        rows[MAJORITY] = positive_share(table.labels[table.rows("train")]).expand(len(faces), -1).contiguous()
+        rows[MAJORITY] = (
+            positive_share(table.labels[table.rows("train")], undefined=0).expand(len(faces), -1).contiguous()
+        )
     seconds = {LOGITS: readings.seconds["logits"]} | ({TEXT: readings.seconds["texts"]} if wants_texts else {})
     report = training_free_report(
         rows,

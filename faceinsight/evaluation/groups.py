@@ -4,7 +4,7 @@ A face whose labels give it no single label of the group is left out of that gro
 """
 
 import torch
-from jaxtyping import Int8, Int64
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from faceinsight.knowledge.groups import group_labels
@@ -16,7 +16,11 @@ Positions = Int64[Tensor, " face"]
 
 
 def group_metrics(
-    schema: Schema, predicted: Int8[Tensor, "face attr"], labels: Int8[Tensor, "face attr"]
+    schema: Schema,
+    predicted: Shaped[Tensor, "face attr"],
+    labels: Shaped[Tensor, "face attr"],
+    *,
+    undefined: int | float | None = None,
 ) -> dict[str, dict[str, float]]:
     """For each group: ``faces``, ``accuracy``, ``macro_f1``; ordinal ones add ``within_one_bin``, ``years_error``.
 
@@ -24,8 +28,9 @@ def group_metrics(
         predicted: a decided label for every attribute, best the most probable consistent one
             (``ConstrainedBernoulli.mode``), which has exactly one label in every ``exactly_one`` group.
         labels: what is true; undefined labels are allowed.
+        undefined: the value of undefined labels in both; see :meth:`Schema.check_labels`.
     """
-    found, true = group_labels(schema, predicted), group_labels(schema, labels)
+    found, true = (group_labels(schema, each, undefined=undefined) for each in (predicted, labels))
     results = {}
     for name, group in schema.groups.items():
         ours, theirs = found[name], true[name]

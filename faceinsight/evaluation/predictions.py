@@ -9,7 +9,6 @@ Six significant digits are kept; faces are matched by file name and attributes b
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faceinsight.errors import InputError
-from faceinsight.files import replacing
+from faceinsight.files import opened_text, replacing
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["Predictions", "read_predictions", "write_predictions"]
@@ -104,7 +103,8 @@ def read_predictions(path: str | os.PathLike[str], schema: Schema) -> Prediction
         InputError: a column is missing or unknown, a value is missing or no number, or :class:`Predictions` refuses it.
     """
     try:
-        frame = pd.read_csv(Path(path), dtype=str, keep_default_na=False)
+        with opened_text(path) as lines:
+            frame = pd.read_csv(lines, dtype=str, keep_default_na=False)
         check_columns(list(frame.columns), schema)
         text = frame[list(schema.names)]
         values = text.apply(pd.to_numeric, errors="coerce").to_numpy(dtype="float32")

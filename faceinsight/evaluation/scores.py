@@ -70,18 +70,18 @@ def measured(
     rules: RuleSet | None,
 ) -> dict[str, Float[Tensor, "*resample column"]]:
     """Each metric for each row of weights; a column for each attribute, or one for metrics of whole faces."""
-    area, steps = metrics.rank_attributes(probability, labels, weights)
+    area, steps = metrics.rank_attributes(probability, labels, weights, undefined=0)
     values = {
-        "accuracy": metrics.accuracy(probability, labels, weights),
-        "balanced_accuracy": metrics.balanced_accuracy(probability, labels, weights),
+        "accuracy": metrics.accuracy(probability, labels, weights, undefined=0),
+        "balanced_accuracy": metrics.balanced_accuracy(probability, labels, weights, undefined=0),
         "average_precision": steps,
         "auroc": area,
-        "exact_match": metrics.exact_match(probability, labels, weights)[..., None],
-        "contradicting_accuracy": metrics.contradicting_accuracy(probability, labels, weights)[..., None],
+        "exact_match": metrics.exact_match(probability, labels, weights, undefined=0)[..., None],
+        "contradicting_accuracy": metrics.contradicting_accuracy(probability, labels, weights, undefined=0)[..., None],
     }
     if rules is not None:
         values["violation_rate"] = metrics.violation_rate(probability, rules, weights)[..., None]
-        values["logical_accuracy"] = metrics.logical_accuracy(probability, labels, rules, weights)
+        values["logical_accuracy"] = metrics.logical_accuracy(probability, labels, rules, weights, undefined=0)
     return values
 
 

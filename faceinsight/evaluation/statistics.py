@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import torch
-from jaxtyping import Float, Int8, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from faceinsight import metrics
@@ -26,6 +26,7 @@ from faceinsight.errors import InputError
 from faceinsight.evaluation.per_attribute import AttributeComparison, compare_attributes
 from faceinsight.evaluation.resampling import ALPHA, POWER, face_weights, holm, interval, two_sided
 from faceinsight.evaluation.scores import METRICS, Run, score, seeds_of_both
+from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.rules import RuleSet
 
 __all__ = [
@@ -119,7 +120,7 @@ class Bootstrap:
 
 def paired_bootstrap(
     runs: Mapping[str, Mapping[int, Float[Tensor, "face attr"]]],
-    labels: Int8[Tensor, "face attr"],
+    labels: Shaped[Tensor, "face attr"],
     references: Mapping[str, str],
     *,
     rules: RuleSet | None = None,
@@ -128,6 +129,7 @@ def paired_bootstrap(
     resamples: int = 1000,
     seed: int = 0,
     scorers: Mapping[str, Callable[..., Run]] | None = None,
+    undefined: int | float | None = None,
 ) -> Bootstrap:
     """Estimate every variant and compare it with its reference on the same resampled faces.
 
@@ -143,10 +145,12 @@ def paired_bootstrap(
         resamples: 1,000 allow overall p-values down to 0.002 times the number of comparisons.
         seed: of the resampling.
         scorers: variant -> what scores its runs in place of :func:`~faceinsight.evaluation.scores.score`.
+        undefined: the value of undefined labels; see :func:`~faceinsight.knowledge.labels.three_valued`.
 
     Raises:
         InputError: probabilities and labels differ in shape, or a compared variant has no run.
     """
+    labels = three_valued(labels, undefined=undefined, names=names)
     check_runs(runs, labels, references)
     identities = None if clusters is None else len(clusters.unique())
     resampled = None if identities == 1 else clusters
@@ -168,11 +172,13 @@ def paired_bootstrap(
     return Bootstrap(
         estimates=estimates,
         comparisons=tuple(comparisons),
-        label_violation_rate=None if rules is None else float(rules.violations(labels).any(1).double().mean()),
+        label_violation_rate=None
+        if rules is None
+        else float(rules.violations(labels, undefined=0).any(1).double().mean()),
         faces=len(labels),
         clusters=len(labels) if identities is None else identities,
         resamples=resamples,
-        constant_attributes=tuple(metrics.constant_attributes(labels).nonzero()[:, 0].tolist()),
+        constant_attributes=tuple(metrics.constant_attributes(labels, undefined=0).nonzero()[:, 0].tolist()),
         attributes=() if names is None else compare_attributes(scored, references, labels, names, clusters=resampled),
     )
 

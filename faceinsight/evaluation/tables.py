@@ -104,15 +104,15 @@ def facts(report: Report, bootstrap: Bootstrap) -> list[str]:
         )
         family = sum(name.comparisons != {} for name in report.variants)
         lines.append(f"* Holm-corrected p < {ALPHA} among {family} comparisons of that metric.")
-        if report.trained and any(len(each.seeds) == 1 for each in report.variants):
-            lines.append(
-                "One seed: its intervals are over test faces, and how much another training would differ is not in "
-                "them; such a row has no star. Run two seeds or more."
-            )
     if powers and bootstrap.smallest_p >= ALPHA:
         lines.append(
             f"{bootstrap.resamples:,} resamples are too few for so many comparisons: the smallest possible corrected p "
             f"is {bootstrap.smallest_p:.3f}."
+        )
+    if report.trained and any(len(each.seeds) == 1 for each in report.variants):
+        lines.append(
+            "One seed: its intervals are over test faces, and how much another training would differ is not in "
+            "them; such a row has no star. Run two seeds or more."
         )
     return lines + attribute_facts(bootstrap.attributes)
 

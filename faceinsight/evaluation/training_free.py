@@ -215,7 +215,7 @@ def bootstrapped(
     silent = TEXT in rows and bool((rows[TEXT] == 0.5).any())
     scorers = {TEXT: score_of_silence} if silent else {}
     runs = {name: {0: each} for name, each in rows.items()}
-    found = paired_bootstrap(runs, labels, references, scorers=scorers, **options)
+    found = paired_bootstrap(runs, labels, references, scorers=scorers, undefined=0, **options)
     if not silent:
         return found
     estimates = {name: dict(each) for name, each in found.estimates.items()}
@@ -249,8 +249,8 @@ def shares(
 ) -> dict[str, float]:
     """A row's further numbers, each a mean over the attributes that have it."""
     of_attributes = {
-        "calibration_error": metrics.calibration_error(probability, labels),
-        "brier": metrics.brier(probability, labels),
+        "calibration_error": metrics.calibration_error(probability, labels, undefined=0),
+        "brier": metrics.brier(probability, labels, undefined=0),
     }
     values = {name: float(each.nanmean()) for name, each in of_attributes.items()}
     return values if said is None else {**values, "refused": said.refused, "unclear": said.unclear}

@@ -15,6 +15,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.components import (
     ComponentTooLargeError,
     UnsatisfiableError,
@@ -42,7 +43,7 @@ def prime_implicates(formula: Formula) -> set[Clause]:
     largest such sets of faces on which the formula is false.
 
     Raises:
-        ValueError: more than ``MAX_NAMES`` attributes.
+        InputError: more than ``MAX_NAMES`` attributes.
 
     >>> from faceinsight.knowledge.language import parse_rules
     >>> from faceinsight.knowledge.schema import Schema
@@ -52,7 +53,7 @@ def prime_implicates(formula: Formula) -> set[Clause]:
     """
     names = formula.names
     if len(names) > MAX_NAMES:
-        raise ValueError(f"{str(formula)!r} speaks of {len(names)} attributes, more than {MAX_NAMES}; split the rule")
+        raise InputError(f"{str(formula)!r} speaks of {len(names)} attributes, more than {MAX_NAMES}; split the rule")
     broken = falsified(formula)
     for axis in range(len(names)):  # a third value, "either": the formula is false with both
         both = broken.narrow(axis, 0, 1) & broken.narrow(axis, 1, 1)

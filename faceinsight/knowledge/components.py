@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Int8, Int64
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.diagram import MAX_NODES, DecisionDiagram, DiagramTooLargeError, compiled
 from faceinsight.knowledge.formula import Formula
 from faceinsight.knowledge.ordering import good_order
@@ -33,7 +34,7 @@ __all__ = [
 MAX_MODELS = 2**16
 
 
-class UnsatisfiableError(ValueError):
+class UnsatisfiableError(InputError):
     """Rules that no face can satisfy together.
 
     Attributes:
@@ -46,7 +47,7 @@ class UnsatisfiableError(ValueError):
         super().__init__(f"no face can satisfy these rules together; drop or change one of them:{listed}")
 
 
-class ComponentTooLargeError(ValueError):
+class ComponentTooLargeError(InputError):
     """A component whose models are too many and too unlike each other to stand in a decision diagram.
 
     Attributes:
@@ -97,10 +98,10 @@ class Component:
         """One row a consistent assignment, its columns as :attr:`attributes`; sorted as binary numbers.
 
         Raises:
-            ValueError: there are more than ``MAX_MODELS``.
+            InputError: there are more than ``MAX_MODELS``.
         """
         if self.count > MAX_MODELS:
-            raise ValueError(
+            raise InputError(
                 f"the {len(self)} attributes that {self.attributes[0]!r} is joined with have {self.count:,} consistent "
                 f"states, more than {MAX_MODELS:,}, too many to list; they stand in the component's diagram"
             )

@@ -8,7 +8,8 @@ Sources:
     Bryant 1986, Graph-Based Algorithms for Boolean Function Manipulation (the diagram, its reduction)
     Huang and Darwiche 2004, Using DPLL for efficient OBDD construction (from the top, equal residues shared)
 
-Choices of this library: residues are formulas, so counting rules (``exactly_one``) need no clauses; every path visits
+Choices of this library: residues are formulas, so counting rules (``exactly_one``) need no clauses, and one that only
+counts attributes is remembered as its counter, so that its diagram grows linearly with them; every path visits
 every level (quasi-reduced), so that a level is one gather; nodes from which nothing can be satisfied are left out.
 """
 
@@ -20,6 +21,7 @@ from jaxtyping import Bool, Int8, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.formula import (
     And,
     AtLeastOne,
@@ -31,6 +33,7 @@ from faceinsight.knowledge.formula import (
     Implies,
     Not,
     Or,
+    counted_literals,
 )
 
 __all__ = ["MAX_NODES", "DecisionDiagram", "DiagramTooLargeError", "compiled", "restricted"]
@@ -42,7 +45,22 @@ MAX_NODES = 2**18
 Residue = Formula | bool
 
 
-class DiagramTooLargeError(ValueError):
+@dataclass(frozen=True)
+class Tally:
+    """What is left of a rule that only counts attributes.
+
+    Args:
+        rule: its number.
+        seen: how many of its literals have been true; 2 stands for any more.
+        left: how many are not decided yet.
+    """
+
+    rule: int
+    seen: int
+    left: int
+
+
+class DiagramTooLargeError(InputError):
     """A diagram with more than ``MAX_NODES`` nodes."""
 
 
@@ -205,11 +223,11 @@ def _descended(formulas: Sequence[Formula], order: Sequence[str], max_nodes: int
     beginning: list[list[Formula]] = [[] for _ in order]
     for formula in formulas:
         beginning[min(place[name] for name in formula.names)].append(formula)
-    table = _Residues()
+    table = _Residues(formulas)
     states: dict[frozenset[int], int] = {frozenset(): 0}
     steps, total = [], 0
     for name, begun in zip(order, beginning, strict=True):
-        new = frozenset().union(*(table.conjuncts(formula) for formula in begun))
+        new = frozenset().union(*(table.begun(formula) for formula in begun))
         following: dict[frozenset[int], int] = {}
         step: tuple[list[int], list[int]] = ([], [])
         for state in states:
@@ -224,12 +242,47 @@ def _descended(formulas: Sequence[Formula], order: Sequence[str], max_nodes: int
 
 
 class _Residues:
-    """Residues by number, and what each becomes; equal ones have one number."""
+    """Residues by number, and what each becomes; equal ones have one number.
 
-    def __init__(self) -> None:
-        self.formulas: list[Formula] = []
-        self.numbers: dict[Formula, int] = {}
+    Args:
+        formulas: the rules; of those that only count, every literal is kept by its name.
+    """
+
+    def __init__(self, formulas: Sequence[Formula]) -> None:
+        self.residues: list[Formula | Tally] = []
+        self.numbers: dict[Formula | Tally, int] = {}
         self.known: dict[tuple[int, str, bool], frozenset[int] | None] = {}
+        self.counting = {
+            id(formula): (rule, *counted)
+            for rule, formula in enumerate(formulas)
+            if (counted := counted_literals(formula)) is not None
+        }
+        self.counted_by_rule = {rule: (literals, holds) for rule, literals, holds in self.counting.values()}
+
+    def begun(self, formula: Formula) -> frozenset[int]:
+        """The numbers of a rule's conjuncts before anything is decided."""
+        if id(formula) not in self.counting:
+            return self.conjuncts(formula)
+        rule, literals, _ = self.counting[id(formula)]
+        return frozenset([self.number(Tally(rule, 0, len(literals)))])
+
+    def number(self, residue: Formula | Tally) -> int:
+        """The number of a residue, a new one if it is new."""
+        if residue not in self.numbers:
+            self.numbers[residue] = len(self.residues)
+            self.residues.append(residue)
+        return self.numbers[residue]
+
+    def counted(self, tally: Tally, name: str, value: bool) -> frozenset[int] | None:
+        """What is left of a counting rule; None if it is broken."""
+        literals, holds = self.counted_by_rule[tally.rule]
+        if name not in literals:
+            return frozenset([self.number(tally)])
+        seen, left = min(tally.seen + (literals[name] == value), 2), tally.left - 1
+        possible = set(range(seen, min(seen + left, 2) + 1))
+        if possible <= holds:
+            return frozenset()
+        return frozenset([self.number(Tally(tally.rule, seen, left))]) if possible & holds else None
 
     def conjuncts(self, formula: Formula) -> frozenset[int]:
         """The numbers of a formula's conjuncts."""
@@ -239,10 +292,7 @@ class _Residues:
             if isinstance(part, And):
                 found |= self.conjuncts(part)
                 continue
-            if part not in self.numbers:
-                self.numbers[part] = len(self.formulas)
-                self.formulas.append(part)
-            found.add(self.numbers[part])
+            found.add(self.number(part))
         return frozenset(found)
 
     def restricted(self, state: frozenset[int], name: str, value: bool) -> frozenset[int] | None:
@@ -251,12 +301,16 @@ class _Residues:
         for number in state:
             key = (number, name, value)
             if key not in self.known:
-                residue = restricted(self.formulas[number], name, value)
-                self.known[key] = (
-                    (frozenset() if residue else None) if isinstance(residue, bool) else self.conjuncts(residue)
-                )
+                self.known[key] = self.following(self.residues[number], name, value)
             part = self.known[key]
             if part is None:
                 return None
             left |= part
         return frozenset(left)
+
+    def following(self, residue: Formula | Tally, name: str, value: bool) -> frozenset[int] | None:
+        """What a residue becomes once one attribute is known; None if it is false."""
+        if isinstance(residue, Tally):
+            return self.counted(residue, name, value)
+        left = restricted(residue, name, value)
+        return (frozenset() if left else None) if isinstance(left, bool) else self.conjuncts(left)

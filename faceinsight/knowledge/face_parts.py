@@ -8,6 +8,8 @@ the mean column of class 4 is at 0.60 of the width and that of class 5 at 0.39.
 
 import difflib
 
+from faceinsight.errors import InputError
+
 __all__ = ["FACE_PARTS", "MIRRORED", "PALETTE", "part_id"]
 
 Colour = tuple[int, int, int]
@@ -48,18 +50,18 @@ def part_id(name: str) -> int:
     """The class id of a part.
 
     Raises:
-        ValueError: no part has this name; the nearest are offered.
+        InputError: no part has this name; the nearest are offered.
 
     >>> part_id("left_eye")
     4
     >>> part_id("left_eyebrow")
     Traceback (most recent call last):
     ...
-    ValueError: no part of a face is named 'left_eyebrow'; did you mean 'left_brow' or 'left_eye' or 'left_ear'?
+    faceinsight.errors.InputError: no part of a face is named 'left_eyebrow'; did you mean 'left_brow' ...
     """
     if name not in _IDS:
         nearest = difflib.get_close_matches(name, FACE_PARTS, n=3, cutoff=0.5) or FACE_PARTS
-        raise ValueError(f"no part of a face is named {name!r}; did you mean {' or '.join(map(repr, nearest))}?")
+        raise InputError(f"no part of a face is named {name!r}; did you mean {' or '.join(map(repr, nearest))}?")
     return _IDS[name]
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "Or",
     "Truth",
     "columns",
+    "counted_literals",
 ]
 
 #: Attribute name -> its label for each face: 1 yes, -1 no, 0 undefined.
@@ -240,3 +241,34 @@ class ExactlyOne(_Counting):
         certain, possible = self._counts(labels)
         decided_true = (certain == 1) & (possible == 1)
         return decided_true.to(torch.int8) - ((certain >= 2) | (possible == 0)).to(torch.int8)
+
+
+#: Of how many operands may be true, two standing for any more, where a counting formula holds.
+HOLDS: dict[type, frozenset[int]] = {
+    AtLeastOne: frozenset({1, 2}),
+    AtMostOne: frozenset({0, 1}),
+    ExactlyOne: frozenset({1}),
+}
+
+
+def counted_literals(formula: Formula) -> tuple[dict[str, bool], frozenset[int]] | None:
+    """Read a formula as a statement about how many of some literals are true; None if it is none.
+
+    Returns:
+        the attributes, each with whether it is counted where it is there (or where it is not), and of which counts the
+        formula holds, 2 standing for any more.
+
+    >>> counted_literals(Not(AtMostOne((Atom("a"), Not(Atom("b"))))))
+    ({'a': True, 'b': False}, frozenset({2}))
+    >>> counted_literals(AtMostOne((Atom("a"), Atom("a"))))
+    """
+    inner = formula.operand if isinstance(formula, Not) else formula
+    if (holds := HOLDS.get(type(inner))) is None:
+        return None
+    literals = {}
+    for part in inner.parts:
+        atom = part.operand if isinstance(part, Not) else part
+        if not isinstance(atom, Atom) or atom.name in literals:
+            return None
+        literals[atom.name] = atom is part
+    return literals, holds if inner is formula else frozenset({0, 1, 2}) - holds

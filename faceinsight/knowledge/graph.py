@@ -102,12 +102,12 @@ class GraphSettings:
     def __post_init__(self) -> None:
         for key, allowed in (("normalise", ("row", "column")), ("edges", ("probability", "lift"))):
             if getattr(self, key) not in allowed:
-                raise ValueError(f"{key} must be one of {allowed}, got {getattr(self, key)!r}")
+                raise InputError(f"{key} must be one of {allowed}, got {getattr(self, key)!r}")
         if not 0 <= self.reweight <= 1:
-            raise ValueError(f"reweight must be from 0 (hear nobody) to 1 (hear only neighbours), got {self.reweight}")
+            raise InputError(f"reweight must be from 0 (hear nobody) to 1 (hear only neighbours), got {self.reweight}")
         highest = 1.0 if self.edges == "probability" else float("inf")
         if not 0 < self.threshold <= highest:
-            raise ValueError(
+            raise InputError(
                 f"threshold must be above 0 and at most {highest:g} for {self.edges}, got {self.threshold}"
             )
 
@@ -146,7 +146,7 @@ class LabelGraph:
         square = (len(names), len(names))
         for name, matrix in {"weights": weights, **vars(counts)}.items():
             if matrix.shape != square:
-                raise ValueError(
+                raise InputError(
                     f"{name} must be {square[0]} x {square[0]}, one row per name, got {list(matrix.shape)}"
                 )
         self.names, self.weights, self.counts, self.settings = names, weights, counts, settings
@@ -160,13 +160,14 @@ class LabelGraph:
     @classmethod
     def from_labels(
         cls,
-        labels: Shaped[Tensor, "face attr"],
+        labels: Shaped[Tensor, "..."],
         schema: Schema,
         *,
         threshold: float | None = None,
         reweight: float = 0.2,
         normalise: Normalise = "row",
         edges: Edges = "probability",
+        undefined: int | float | None = None,
     ) -> "LabelGraph":
         """Count the labels of the *training* faces and draw an edge wherever a pair reaches the threshold.
 
@@ -181,13 +182,14 @@ class LabelGraph:
             reweight: omega: the share that neighbours have together; 0.2 as in ML-GCN.
             normalise: who shares it, see :func:`share_weights`; ML-GCN's corrected equation says ``column``.
             edges: ``probability``, ``p(j | i)`` as in the papers: i hears j; or ``lift``, ``p(j | i) / p(j)``.
+            undefined: the value of undefined labels; see :meth:`Schema.check_labels`.
 
         Raises:
-            ValueError: labels that are not the schema's, no faces, or a setting out of its range.
+            InputError: labels that are not the schema's or of 0 and 1, no faces, or a setting out of its range.
         """
-        checked = schema.check_labels(labels)
+        checked = schema.check_labels(labels, undefined=undefined)
         if not len(checked):
-            raise ValueError("a label graph needs at least one face, got none; is the training split empty?")
+            raise InputError("a label graph needs at least one face, got none; is the training split empty?")
         reach = THRESHOLDS.get(edges, 0.4) if threshold is None else threshold
         settings = GraphSettings(reach, reweight, normalise, edges)
         counts = count_pairs(checked)
@@ -301,13 +303,13 @@ class LabelGraph:
 
         Raises:
             UnknownAttributeError: a name that the graph does not have.
-            ValueError: names that are left out or named twice; for some of the attributes see :meth:`select`.
+            InputError: names that are left out or named twice; for some of the attributes see :meth:`select`.
         """
         wanted = tuple(names)
         at = self.places(wanted)
         missing = set(self.names) - set(wanted)
         if missing or len(wanted) != len(self.names):
-            raise ValueError(
+            raise InputError(
                 f"reordering needs each of the graph's {len(self.names)} attributes once, got {len(wanted)}"
                 f"{', without ' + ', '.join(sorted(missing)) if missing else ''}; "
                 "for fewer attributes, use select"
@@ -358,9 +360,13 @@ class LabelGraph:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ValueError: the file is not a label graph; what is wrong is named.
+            InputError: the file is not a label graph; what is wrong is named.
         """
         names, settings, tables = graph_from_text(path)
+        try:
+            given = GraphSettings(**settings)
+        except (TypeError, InputError) as error:
+            raise InputError(f"{path}: settings: {error}") from error
         weights = tables.pop("weights").float()
         counts = PairCounts(**{name: table.long() for name, table in tables.items()})
-        return cls(names, weights, counts, GraphSettings(**settings))
+        return cls(names, weights, counts, given)

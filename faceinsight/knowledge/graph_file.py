@@ -3,9 +3,9 @@
 A table's line leaves out zeros, and a line of equal numbers is that number once. Numbers come back exactly.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ import yaml
 from jaxtyping import Shaped
 from torch import Tensor
 
-from faceinsight.files import plain_yaml
+from faceinsight.errors import InputError, named
+from faceinsight.files import plain_yaml, read_text
+from faceinsight.knowledge.schema import check_name, short
 
 __all__ = ["graph_from_text", "graph_to_text"]
 
@@ -70,38 +72,52 @@ def graph_from_text(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], dict
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not whole or not a graph; what is wrong is named.
+        InputError: the file is not whole or not a graph; what is wrong is named.
     """
-    try:
-        data = plain_yaml(Path(path).read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not a whole YAML file: {error}") from error
+    data = plain_yaml(read_text(path), path)
     wanted = ["faceinsight_graph", "settings", "attributes", *TABLES]
     if not isinstance(data, dict) or "faceinsight_graph" not in data:
-        raise ValueError(f"{path} is not a label graph: it lacks the key 'faceinsight_graph'; write one with `save`")
+        raise InputError(f"{path} is not a label graph: it lacks the key 'faceinsight_graph'; write one with `save`")
     if data["faceinsight_graph"] != VERSION:
-        raise ValueError(
+        raise InputError(
             f"{path} has version {data['faceinsight_graph']!r} of a label graph, this library reads {VERSION}"
         )
     if missing := [key for key in wanted if key not in data]:
-        raise ValueError(f"{path} is not a whole label graph: it lacks {', '.join(missing)}")
+        raise InputError(f"{path} is not a whole label graph: it lacks {', '.join(missing)}")
+    if not isinstance(data["attributes"], list) or not isinstance(data["settings"], dict):
+        raise InputError(f"{path}: 'attributes' must be a list and 'settings' a mapping")
+    with named(path):
+        for name in data["attributes"]:
+            check_name(name, "an attribute")
     names = tuple(data["attributes"])
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: an attribute is named twice")
     return names, data["settings"], {title: read_table(data[title], names, f"{path}: {title}") for title in TABLES}
 
 
 def read_table(lines: Mapping[str, Any], names: Sequence[str], where: str) -> Tensor:
     """A table with its rows and columns in the order of ``names``."""
+    if not isinstance(lines, Mapping):
+        raise InputError(f"{where} must have one line for each attribute, got {short(lines)}")
     if set(lines) != set(names):
-        wrong = sorted(set(lines) ^ set(names))
-        raise ValueError(f"{where} must have one line for each attribute; missing or unknown: {', '.join(wrong)}")
+        wrong = sorted(map(str, set(lines) ^ set(names)))
+        raise InputError(f"{where} must have one line for each attribute; missing or unknown: {', '.join(wrong)}")
     table = torch.zeros(len(names), len(names), dtype=torch.float64)
     at = {name: position for position, name in enumerate(names)}
     for name, line in lines.items():
         if not isinstance(line, Mapping):
-            table[at[name]] = line
+            table[at[name]] = number(line, f"{where} of {name!r}")
             continue
         if unknown := line.keys() - at.keys():
-            raise ValueError(f"{where} of {name!r} names {sorted(unknown)}, which are no attributes of this graph")
+            unknown_names = sorted(map(str, unknown))
+            raise InputError(f"{where} of {name!r} names {unknown_names}, which are no attributes of this graph")
         for other, value in line.items():
-            table[at[name], at[other]] = value
+            table[at[name], at[other]] = number(value, f"{where} of {name!r} and {other!r}")
     return table
+
+
+def number(value: Any, where: str) -> float:
+    """A finite number of a table."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InputError(f"{where} must be a finite number, got {short(value)}")
+    return float(value)

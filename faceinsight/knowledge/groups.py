@@ -11,7 +11,9 @@ from faceinsight.knowledge.schema import Group, Schema
 __all__ = ["group_labels", "group_rows"]
 
 
-def group_labels(schema: Schema, labels: Tensor) -> dict[str, Int64[Tensor, " face"]]:
+def group_labels(
+    schema: Schema, labels: Tensor, *, undefined: int | float | None = None
+) -> dict[str, Int64[Tensor, " face"]]:
     """For each group of the schema, each face's label as a position among the group's labels.
 
     ``-1`` where it has none: no label is true, none is decided by the defined attributes, or (on labels that break
@@ -19,6 +21,7 @@ def group_labels(schema: Schema, labels: Tensor) -> dict[str, Int64[Tensor, " fa
 
     Args:
         labels: ``[face, attr]``, three-valued or boolean; see :meth:`Schema.check_labels`.
+        undefined: the value of undefined labels, as there.
 
     >>> schema = Schema.load("celeba")
     >>> labels = torch.zeros(2, 40, dtype=torch.int8)
@@ -26,13 +29,13 @@ def group_labels(schema: Schema, labels: Tensor) -> dict[str, Int64[Tensor, " fa
     >>> group_labels(schema, labels)["gender"].tolist(), list(schema.groups["gender"].labels)
     ([1, -1], ['Male', 'Female'])
     """
-    labels = schema.check_labels(labels)
+    labels = schema.check_labels(labels, undefined=undefined)
     return {name: _positions(group, schema, labels) for name, group in schema.groups.items()}
 
 
-def group_rows(schema: Schema, labels: Tensor) -> list[dict[str, str | None]]:
+def group_rows(schema: Schema, labels: Tensor, *, undefined: int | float | None = None) -> list[dict[str, str | None]]:
     """The same in words, one mapping a face: group -> label, or None where the face has none."""
-    positions = group_labels(schema, labels)
+    positions = group_labels(schema, labels, undefined=undefined)
     words = {name: [*group.labels, None] for name, group in schema.groups.items()}  # position -1 is the None
     return [{name: words[name][int(positions[name][face])] for name in words} for face in range(len(labels))]
 

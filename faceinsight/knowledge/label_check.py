@@ -10,7 +10,7 @@ from math import nan
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int8, Int64
+from jaxtyping import Bool, Int8, Int64, Shaped
 from torch import Tensor
 
 from faceinsight.knowledge.components import Component, ComponentTooLargeError, UnsatisfiableError
@@ -104,6 +104,7 @@ def check_labels(
     files: Sequence[str] | None = None,
     by: Mapping[str, Slices] | None = None,
     examples: int = 3,
+    undefined: int | float | None = None,
 ) -> LabelCheck:
     """Hold labels against rules.
 
@@ -112,9 +113,14 @@ def check_labels(
         files: the faces' names, for the examples; their positions by default.
         by: what to tell the faces apart by -> part -> its faces: splits, or what :func:`slices_by` gives.
         examples: names to keep for each rule, the first faces that break it.
+        undefined: the value of undefined labels; see :meth:`Schema.check_labels`.
+
+    Raises:
+        InputError: labels of 0 and 1, or other values.
     """
-    labels = rules.schema.check_labels(labels).cpu()
-    verdicts, defined, changes = rules.verdicts(labels), (labels != 0).sum(1), fewest_changes(rules, labels)
+    labels = rules.schema.check_labels(labels, undefined=undefined).cpu()
+    verdicts, defined = rules.verdicts(labels, undefined=0), (labels != 0).sum(1)
+    changes = fewest_changes(rules, labels, undefined=0)
     named = [(verdicts[:, rule] < 0).nonzero()[:examples, 0].tolist() for rule in range(len(rules))]
     return _counted(
         verdicts,
@@ -131,15 +137,21 @@ def check_labels(
     )
 
 
-def fewest_changes(rules: RuleSet, labels: Int8[Tensor, "face attr"]) -> Int64[Tensor, " face"] | None:
+def fewest_changes(
+    rules: RuleSet, labels: Shaped[Tensor, "face attr"], *, undefined: int | float | None = None
+) -> Int64[Tensor, " face"] | None:
     """For each face, in how many defined labels it differs from the nearest face that satisfies the rules.
 
     None where there is no such face, or the rules join too many attributes to look at every one.
 
+    Args:
+        labels, undefined: see :meth:`Schema.check_labels`.
+
     >>> rules = RuleSet.parse(["a -> b", "a -> c"], Schema.from_names("abc"))
-    >>> fewest_changes(rules, torch.tensor([[1, -1, -1], [1, 0, -1], [-1, -1, 1]], dtype=torch.int8)).tolist()
+    >>> fewest_changes(rules, torch.tensor([[1, -1, -1], [1, 0, -1], [-1, -1, 1]])).tolist()
     [1, 1, 0]
     """
+    labels = rules.schema.check_labels(labels, undefined=undefined)
     try:
         components = rules.components
     except (UnsatisfiableError, ComponentTooLargeError):
@@ -148,9 +160,14 @@ def fewest_changes(rules: RuleSet, labels: Int8[Tensor, "face attr"]) -> Int64[T
     return torch.stack(apart).sum(0) if apart else torch.zeros(len(labels), dtype=torch.int64)
 
 
-def slices_by(schema: Schema, labels: Int8[Tensor, "face attr"], name: str) -> dict[str, Bool[Tensor, " face"]]:
+def slices_by(
+    schema: Schema, labels: Shaped[Tensor, "face attr"], name: str, *, undefined: int | float | None = None
+) -> dict[str, Bool[Tensor, " face"]]:
     """The faces told apart by a group of the schema (each of its labels, and none) or by an attribute (yes, no,
     undefined); parts without faces are left out.
+
+    Args:
+        labels, undefined: see :meth:`Schema.check_labels`.
 
     Raises:
         UnknownAttributeError: neither has this name; the nearest ones are offered.
@@ -160,8 +177,9 @@ def slices_by(schema: Schema, labels: Int8[Tensor, "face attr"], name: str) -> d
     >>> {part: int(mask.sum()) for part, mask in slices_by(schema, faces, "gender").items()}
     {'Female': 3}
     """
+    labels = schema.check_labels(labels, undefined=undefined)
     if name in schema.groups:
-        positions = group_labels(schema, labels)[name]
+        positions = group_labels(schema, labels, undefined=0)[name]
         parts = {label: positions == place for place, label in enumerate(schema.groups[name].labels)}
         parts[f"no {name}"] = positions < 0
     elif name in schema:

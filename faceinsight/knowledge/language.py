@@ -20,6 +20,7 @@ from functools import cache
 
 from lark import Lark, Token, Tree, UnexpectedInput
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.formula import And, AtLeastOne, AtMostOne, Atom, ExactlyOne, Formula, Iff, Implies, Not, Or
 from faceinsight.knowledge.schema import Schema
 
@@ -72,11 +73,14 @@ TERMINALS = {
     "_NEWLINE": "the end of the rule",
 }
 
+#: How deep a formula may be nested; choice of this library: what people write has ten levels at most.
+MAX_DEPTH = 64
+
 #: Signs that other languages write, and ours.
 FOREIGN = {"=": "'->' or '<->'", "&": "'and'", "|": "'or'", "~": "'not'", "!": "'not'", "¬": "'not'", "→": "'->'"}
 
 
-class RuleSyntaxError(ValueError):
+class RuleSyntaxError(InputError):
     """A text that is no rule; the message shows the line and points at the place.
 
     Attributes:
@@ -143,7 +147,7 @@ def parse_rules(text: str, schema: Schema) -> list[Formula]:
         tree = _parser().parse(f"{text}\n")
     except UnexpectedInput:
         raise _syntax_error(text) from None
-    tokens = [token for token in tree.scan_values(lambda _: True) if isinstance(token, Token)]
+    tokens = _tokens(tree, text)
     names = [token for token in tokens if token.type in ("NAME", "QUOTED")]
     if unknown := [UnknownNameError(token, schema, text) for token in names if _plain(token) not in schema]:
         raise with_notes(unknown)
@@ -173,6 +177,22 @@ class _OpenLines:
             depth += (token.type == "LPAR") - (token.type == "RPAR")
             if token.type != "_NEWLINE" or depth <= 0:
                 yield token
+
+
+def _tokens(tree: Tree, text: str) -> list[Token]:
+    """The tokens in their order; formulas that are nested too deeply to be worked with are refused."""
+    tokens: list[Token] = []
+    waiting: list[tuple[Tree | Token, int]] = [(tree, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        if isinstance(node, Token):
+            tokens.append(node)
+            if depth > MAX_DEPTH:
+                problem = f"this formula is nested more than {MAX_DEPTH} deep; split the rule"
+                raise RuleSyntaxError(problem, text, node.line or 1, node.column or 1)
+        else:
+            waiting += [(child, depth + 1) for child in reversed(node.children)]
+    return tokens
 
 
 @cache

@@ -128,11 +128,12 @@ def lint(
     *,
     files: Sequence[str] | None = None,
     by: Mapping[str, Slices] | None = None,
+    undefined: int | float | None = None,
 ) -> LintReport:
     """Check ``rules`` against each other and, where given, against ``labels``.
 
     Args:
-        labels, files, by: see :func:`~faceinsight.knowledge.label_check.check_labels`.
+        labels, files, by, undefined: see :func:`~faceinsight.knowledge.label_check.check_labels`.
 
     >>> from faceinsight.knowledge.schema import Schema
     >>> schema = Schema.from_names(["Bald", "Bangs", "Smiling"])
@@ -141,7 +142,7 @@ def lint(
     duplicate (1,) 'not (Bald and Bangs)' says the same as 'Bald -> not Bangs'
     """
     findings = [finding for members in connected(rules.formulas) for finding in _component(rules, members)]
-    checked = None if labels is None else check_labels(rules, labels, files=files, by=by)
+    checked = None if labels is None else check_labels(rules, labels, files=files, by=by, undefined=undefined)
     return LintReport(rules, tuple(findings), checked)
 
 

@@ -31,6 +31,7 @@ from jaxtyping import Bool, Float
 from scipy import stats
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.mined_rules import LEVEL, MinedRule, MinedRules
 from faceinsight.knowledge.pair_counts import PairCounts, count_pairs
 from faceinsight.knowledge.rules import RuleSet, group_rules
@@ -49,6 +50,7 @@ def mine(
     lift: float = 1.1,
     alpha: float = 0.05,
     table: str | None = None,
+    undefined: int | float | None = None,
 ) -> MinedRules:
     """Propose the implications between two attributes that a label table keeps and chance does not explain.
 
@@ -65,9 +67,10 @@ def mine(
         lift: the least.
         alpha: the largest ``q``: at most this share of the candidates that pass the test is expected to be independent.
         table: what the labels are called in the rules' sources, best the file's name.
+        undefined: the value of undefined labels; see :meth:`Schema.check_labels`.
 
     Raises:
-        ValueError: a threshold is out of its range, labels or rules are not of this schema.
+        InputError: a threshold is out of its range, labels or rules are not of this schema.
         UnsatisfiableError, ComponentTooLargeError: of the rules known already.
 
     >>> import torch
@@ -77,7 +80,7 @@ def mine(
     (('Goatee -> Male',), 1.0, 1.33)
     """
     if not (0 <= confidence <= 1 and 0 <= support <= 1 and 0 <= alpha <= 1 and lift >= 0):
-        raise ValueError(
+        raise InputError(
             "confidence, support and alpha are shares from 0 to 1 and lift is not negative, "
             f"got {confidence=}, {support=}, {alpha=}, {lift=}"
         )
@@ -86,7 +89,7 @@ def mine(
         schema.check_names(rules.schema.names, "the rules")
         known += rules.rules
     implied = implications(RuleSet(schema, known))
-    tested = measured(count_pairs(schema.check_labels(labels)))
+    tested = measured(count_pairs(schema.check_labels(labels, undefined=undefined)))
     tested = tested[~implied[tested["left"], tested["right"]]].copy()
     tested["q"] = stats.false_discovery_control(tested["p"], method="by") if len(tested) else tested["p"]
     passed = tested[

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from faceinsight.knowledge.formula import Formula
+from faceinsight.knowledge.formula import Formula, counted_literals
 
 __all__ = ["good_order", "greedy_order"]
 
@@ -35,10 +35,12 @@ class RuleGraph:
     Args:
         members: for each rule its attributes, the last repeated to fill the row.
         rules_of: for each attribute its rules, the last repeated to fill the row.
+        counting: which rules only count their attributes, so that a counter is remembered and not who was counted.
     """
 
     members: NDArray[np.int64]
     rules_of: NDArray[np.int64]
+    counting: NDArray[np.bool_]
 
     @classmethod
     def of(cls, formulas: Sequence[Formula], names: Sequence[str]) -> "RuleGraph":
@@ -49,7 +51,11 @@ class RuleGraph:
         for rule, attributes in enumerate(members):
             for attribute in attributes:
                 rules_of[attribute].append(rule)
-        return cls(_filled(members), _filled(rules_of))
+        return cls(
+            _filled(members),
+            _filled(rules_of),
+            np.array([counted_literals(formula) is not None for formula in formulas]),
+        )
 
 
 def good_order(formulas: Sequence[Formula], names: Sequence[str]) -> tuple[str, ...]:
@@ -72,40 +78,65 @@ def good_order(formulas: Sequence[Formula], names: Sequence[str]) -> tuple[str, 
 
 def greedy_order(formulas: Sequence[Formula], names: Sequence[str]) -> list[str]:
     """Next comes the attribute that completes most formulas, then the one in most begun formulas, then in most."""
-    rules_of: dict[str, list[set[str]]] = {name: [] for name in names}
-    for formula in formulas:
-        members = set(formula.names)
-        for name in members & rules_of.keys():
-            rules_of[name].append(members)
+    rules_of: dict[str, list[int]] = {name: [] for name in names}
+    undecided = [len(formula.names) for formula in formulas]
+    whole = list(undecided)
+    for number, formula in enumerate(formulas):
+        for name in formula.names:
+            if name in rules_of:
+                rules_of[name].append(number)
     order: list[str] = []
-    begun: set[str] = set()
     left = dict.fromkeys(names)
 
     def worth(name: str) -> tuple[int, int, int]:
         mine = rules_of[name]
-        return sum(rule <= begun | {name} for rule in mine), sum(bool(rule & begun) for rule in mine), len(mine)
+        completed, begun = 0, 0
+        for rule in mine:
+            completed += undecided[rule] == 1
+            begun += undecided[rule] < whole[rule]
+        return completed, begun, len(mine)
 
     while left:
         order.append(max(left, key=worth))
-        begun.add(order[-1])
         del left[order[-1]]
+        for rule in rules_of[order[-1]]:
+            undecided[rule] -= 1
     return order
 
 
 def burdens(graph: RuleGraph, orders: NDArray[np.int64]) -> NDArray[np.float64]:
-    """For each order, 2 to the number of attributes to remember, summed over its cuts.
+    """For each order, 2 to the number of things to remember, summed over its cuts.
 
-    An attribute is remembered from where it is decided to where the last of its rules ends.
+    An attribute is remembered from where it is decided to where the last of its rules ends. A rule that only counts
+    needs one thing, its counter, from where it begins to where it ends.
 
     Args:
         orders: ``[order, attr]``, each row all attributes by number.
     """
     place = np.argsort(orders, axis=1)
-    ends = place[:, graph.members].max(-1)
-    until = ends[:, graph.rules_of].max(-1)
-    cuts = np.arange(orders.shape[1])
-    remembered = cuts + 1 - (until[:, :, None] <= cuts).sum(1)
-    return (2.0**remembered).sum(1)
+    standing = place[:, graph.members]
+    ends = standing.max(-1)
+    needed = np.where(graph.counting, -1, ends)[:, graph.rules_of].max(-1)
+    remembered = open_at_cuts(place, np.maximum(needed, place))
+    counters = open_at_cuts(standing.min(-1)[:, graph.counting], ends[:, graph.counting], orders.shape[1])
+    with np.errstate(over="ignore"):  # beyond 1,024 things any order is as bad as another
+        return (2.0 ** (remembered + counters)).sum(1)
+
+
+def open_at_cuts(begins: NDArray[np.int64], ends: NDArray[np.int64], cuts: int | None = None) -> NDArray[np.int64]:
+    """How many of some intervals are open after each place of an order: begun there or before, and not ended yet.
+
+    Args:
+        begins, ends: ``[order, interval]``, places.
+        cuts: places of the order; as many as intervals by default.
+    """
+    size = begins.shape[1] if cuts is None else cuts
+    rows = np.arange(len(begins))[:, None] * size
+    begun, ended = (
+        np.bincount((rows + places).ravel(), minlength=len(begins) * size).reshape(-1, size)
+        for places in (begins, ends)
+    )
+    return (begun - ended).cumsum(1)
 
 
 def _force(graph: RuleGraph, first: Sequence[int]) -> NDArray[np.int64]:

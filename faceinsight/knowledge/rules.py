@@ -17,11 +17,12 @@ import yaml
 from jaxtyping import Bool, Int8
 from torch import Tensor
 
-from faceinsight.files import plain_yaml, write_text
+from faceinsight.errors import InputError, named
+from faceinsight.files import plain_yaml, read_text, write_text
 from faceinsight.knowledge.components import Component, find_components, is_satisfiable
 from faceinsight.knowledge.formula import Formula, Not, columns
 from faceinsight.knowledge.language import RuleSyntaxError, UnknownNameError, parse_rules, with_notes
-from faceinsight.knowledge.schema import Group, Schema, catalog_names, read_catalog
+from faceinsight.knowledge.schema import Group, Schema, catalog_names, read_catalog, short
 
 if TYPE_CHECKING:
     from faceinsight.knowledge.lint import LintReport
@@ -60,7 +61,7 @@ class RuleSet:
 
     >>> schema = Schema.from_names(["Bald", "Bangs", "Smiling"])
     >>> rules = RuleSet.parse("Bald -> not Bangs", schema)
-    >>> rules.violations(torch.tensor([[1, 1, 1], [1, 0, 1], [-1, 1, 1]], dtype=torch.int8)).tolist()
+    >>> rules.violations(torch.tensor([[1, 1, 1], [1, 0, 1], [-1, -1, 1]], dtype=torch.int8)).tolist()
     [[True], [False], [False]]
     """
 
@@ -101,19 +102,27 @@ class RuleSet:
         """Each rule as a set of its own, made once: what is known about these sets is kept with them."""
         return tuple(RuleSet(self.schema, (rule,)) for rule in self.rules)
 
-    def verdicts(self, labels: Tensor) -> Int8[Tensor, "face rule"]:
-        """For each face and rule: 1 it holds, -1 it is broken, 0 the undefined labels leave it open."""
-        by_name = columns(self.schema, self.schema.check_labels(labels))
+    def verdicts(self, labels: Tensor, *, undefined: int | float | None = None) -> Int8[Tensor, "face rule"]:
+        """For each face and rule: 1 it holds, -1 it is broken, 0 the undefined labels leave it open.
+
+        Args:
+            labels, undefined: see :meth:`Schema.check_labels`.
+        """
+        by_name = columns(self.schema, self.schema.check_labels(labels, undefined=undefined))
         judged = [rule.formula.evaluate(by_name) for rule in self.rules]
         return torch.stack(judged, dim=1) if judged else labels.new_zeros(len(labels), 0, dtype=torch.int8)
 
-    def violations(self, labels: Tensor) -> Bool[Tensor, "face rule"]:
+    def violations(self, labels: Tensor, *, undefined: int | float | None = None) -> Bool[Tensor, "face rule"]:
         """Which rules each face breaks; a rule is broken only where the defined labels decide that it is.
 
         Args:
             labels: ``[face, attr]`` as :meth:`Schema.check_labels` takes them: 1, -1, 0 undefined, or booleans.
+            undefined: the value of undefined labels; needed where labels have zeros and ones and no -1.
+
+        Raises:
+            InputError: labels of 0 and 1, or other values.
         """
-        return self.verdicts(labels) < 0
+        return self.verdicts(labels, undefined=undefined) < 0
 
     def lint(
         self,
@@ -121,11 +130,12 @@ class RuleSet:
         *,
         files: Sequence[str] | None = None,
         by: Mapping[str, Mapping[str, Tensor]] | None = None,
+        undefined: int | float | None = None,
     ) -> "LintReport":
         """What is wrong with the rules, and with ``labels`` how often each is broken; see ``knowledge/lint.py``."""
         from faceinsight.knowledge.lint import lint
 
-        return lint(self, labels, files=files, by=by)
+        return lint(self, labels, files=files, by=by, undefined=undefined)
 
     def to_text(self) -> str:
         """One rule a line; :meth:`parse` reads it back (strengths and sources are in :meth:`to_dict`)."""
@@ -156,8 +166,15 @@ class RuleSet:
             RuleSyntaxError: with line, column and what was expected; in a list the entry is named too.
             UnknownNameError: names that the schema does not have: the first, and the others as its notes.
         """
+        return cls._parsed(text, schema, strength)
+
+    @classmethod
+    def _parsed(cls, text: Any, schema: Schema, strength: Strength) -> "RuleSet":
+        """As :meth:`parse`, of whatever a file holds."""
         if isinstance(text, str):
             return cls(schema, tuple(Rule(str(formula), formula, strength) for formula in parse_rules(text, schema)))
+        if not isinstance(text, Sequence):
+            raise InputError(f"{strength} rules are a text or a list, got {short(text)}")
         rules: list[Rule] = []
         unknown: list[UnknownNameError] = []
         for number, entry in enumerate(text, 1):
@@ -170,15 +187,15 @@ class RuleSet:
         return cls(schema, tuple(rules))
 
     @classmethod
-    def from_dict(
-        cls, data: Mapping[str, Any], schema: Schema, strength: Literal["logical", "all"] = "all"
-    ) -> "RuleSet":
+    def from_dict(cls, data: Any, schema: Schema, strength: Literal["logical", "all"] = "all") -> "RuleSet":
         """Build the rules from a catalog's ``rules`` or from :meth:`to_dict`, logical ones first."""
+        if not isinstance(data, Mapping):
+            raise InputError(f"'rules' are a mapping of 'logical' and 'statistical' to lists, got {short(data)}")
         if unknown := data.keys() - {"logical", "statistical"}:
-            raise ValueError(f"unknown rule strengths {sorted(unknown)}; rules are 'logical' or 'statistical'")
-        rules = cls.parse(data.get("logical") or (), schema).rules
+            raise InputError(f"unknown rule strengths {sorted(unknown)}; rules are 'logical' or 'statistical'")
+        rules = cls._parsed(data.get("logical") or (), schema, "logical").rules
         if strength == "all":
-            rules += cls.parse(data.get("statistical") or (), schema, "statistical").rules
+            rules += cls._parsed(data.get("statistical") or (), schema, "statistical").rules
         return cls(schema, rules)
 
     @classmethod
@@ -199,11 +216,20 @@ class RuleSet:
             strength: ``all`` adds the statistical rules.
             schema: the attributes; needed unless the file has its own, and then the rules are read over these.
         """
+        with named(name_or_path):
+            return cls._loaded(name_or_path, strength, schema)
+
+    @classmethod
+    def _loaded(
+        cls, name_or_path: str | os.PathLike[str], strength: Literal["logical", "all"], schema: Schema | None
+    ) -> "RuleSet":
+        """As :meth:`load`; errors need not name the file."""
         path = Path(name_or_path)
-        if str(name_or_path) not in catalog_names() and path.is_file():
-            data = plain_yaml(path.read_text("utf-8")) if path.suffix in (".yaml", ".yml") else path.read_text("utf-8")
+        if str(name_or_path) not in catalog_names() and path.exists():
+            text = read_text(path)
+            data = plain_yaml(text, path, as_text=True) if path.suffix in (".yaml", ".yml") else text
             if not isinstance(data, Mapping):  # rule text, or a YAML list of it
-                return cls.parse(data or (), _needed(schema, path))
+                return cls._parsed(data or (), _needed(schema, path), "logical")
             if "attributes" not in data:
                 return cls.from_dict(data.get("rules") or {}, _needed(schema, path), strength)
         catalog = read_catalog(str(name_or_path))
@@ -220,11 +246,14 @@ def group_rules(groups: Iterable[Group], schema: Schema) -> tuple[Rule, ...]:
     return tuple(rule for rule in RuleSet.parse(entries, schema) if is_satisfiable([Not(rule.formula)]))
 
 
-def _entry(entry: str | Mapping[str, str], number: int, schema: Schema, strength: Strength) -> list[Rule]:
+def _entry(entry: Any, number: int, schema: Schema, strength: Strength) -> list[Rule]:
     if isinstance(entry, str):
         entry = {"rule": entry}
-    if not isinstance(entry, Mapping) or "rule" not in entry or entry.keys() - {"rule", "source"}:
-        raise ValueError(f"{strength} rule {number}: an entry is a text, or has 'rule' and 'source'; got {entry!r}")
+    whole = isinstance(entry, Mapping) and {"rule"} <= entry.keys() <= {"rule", "source"}
+    if not whole or not all(isinstance(each, str) for each in entry.values()):
+        raise InputError(
+            f"{strength} rule {number}: an entry is a text, or has 'rule' and 'source'; got {short(entry)}"
+        )
     try:
         formulas = parse_rules(entry["rule"], schema)
     except RuleSyntaxError as error:
@@ -236,5 +265,5 @@ def _entry(entry: str | Mapping[str, str], number: int, schema: Schema, strength
 
 def _needed(schema: Schema | None, path: Path) -> Schema:
     if schema is None:
-        raise ValueError(f"{path} has rules but no attributes of its own; pass schema=")
+        raise InputError(f"{path} has rules but no attributes of its own; pass schema=")
     return schema

@@ -6,19 +6,21 @@ leak: a tensor's attribute axis is always read through a :class:`Schema`, which 
 
 import difflib
 import os
+import textwrap
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import torch
 import yaml
-from jaxtyping import Int8
+from jaxtyping import Int8, Shaped
 from torch import Tensor
 
-from faceinsight.files import plain_yaml, write_text
+from faceinsight.errors import InputError, named
+from faceinsight.files import plain_yaml, read_text, write_text
+from faceinsight.knowledge.labels import three_valued
 
 __all__ = [
     "Attribute",
@@ -33,10 +35,11 @@ __all__ = [
 GroupKind = Literal["exactly_one", "at_most_one", "ordinal"]
 
 #: Each catalog's keys; anything else in a file is a typing error and is named.
+GROUP_KEYS = {"kind", "labels", "years"}
 CATALOG_KEYS = {"name", "source", "rights", "attributes", "groups", "rules"}
 
 
-class UnknownAttributeError(KeyError):
+class UnknownAttributeError(InputError, KeyError):
     """A name that the schema does not have; the message offers the nearest ones."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
@@ -57,11 +60,19 @@ class Attribute:
         prompt: a phrase that follows "a person": "wearing eyeglasses", "with black hair", "who is smiling".
         questions: whole yes-or-no questions of its own, for an attribute that a template with its prompt asks badly;
             several are paraphrases of one another.
+
+    Raises:
+        InputError: a name that the rule language cannot write, or no prompt.
     """
 
     name: str
     prompt: str
     questions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_name(self.name, "an attribute")
+        if not all(each.strip() for each in (*self.questions, *(() if self.questions else (self.prompt,)))):
+            raise InputError(f"attribute {self.name!r} has an empty prompt; write what follows 'a person'")
 
 
 @dataclass(frozen=True)
@@ -81,13 +92,18 @@ class Group:
     years: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
-        kinds = ("exactly_one", "at_most_one", "ordinal")
+        for what, name in (
+            ("a group", self.name),
+            *((f"a label of group {self.name!r}", each) for each in self.labels),
+        ):
+            check_name(name, what)
+        kinds = get_args(GroupKind)
         if self.kind not in kinds:
-            raise ValueError(f"group {self.name!r}: kind must be one of {kinds}, got {self.kind!r}")
+            raise InputError(f"group {self.name!r}: kind must be one of {kinds}, got {self.kind!r}")
         if len(self.labels) < 2:
-            raise ValueError(f"group {self.name!r}: needs at least two labels, got {list(self.labels)}")
+            raise InputError(f"group {self.name!r}: needs at least two labels, got {list(self.labels)}")
         if self.years is not None and len(self.years) != len(self.labels):
-            raise ValueError(f"group {self.name!r}: {len(self.years)} year ranges for {len(self.labels)} labels")
+            raise InputError(f"group {self.name!r}: {len(self.years)} year ranges for {len(self.labels)} labels")
 
     @property
     def rule(self) -> str:
@@ -116,9 +132,20 @@ class Schema:
     def __post_init__(self) -> None:
         repeated = {name for name in self.names if self.names.count(name) > 1}
         if repeated:
-            raise ValueError(f"schema {self.name!r}: attributes named twice: {sorted(repeated)}")
+            raise InputError(f"schema {self.name!r}: attributes named twice: {sorted(repeated)}")
         if not self.attributes:
-            raise ValueError(f"schema {self.name!r}: needs at least one attribute")
+            raise InputError(f"schema {self.name!r}: needs at least one attribute")
+        if self.groups:
+            self._check_groups()
+
+    def _check_groups(self) -> None:
+        """Refuse groups over attributes that the schema does not have."""
+        from faceinsight.knowledge.language import parse_expression
+
+        for group in self.groups.values():
+            for label, expression in group.labels.items():
+                with named(f"schema {self.name!r}, group {group.name!r}, label {label!r}"):
+                    parse_expression(expression, self)
 
     def __len__(self) -> int:
         return len(self.attributes)
@@ -144,10 +171,10 @@ class Schema:
         (('Is this a person who is bald?',), ('Is it blurred?',))
 
         Raises:
-            ValueError: a template without a place for the prompt.
+            InputError: a template without a place for the prompt.
         """
         if wrong := [template for template in templates if "{prompt}" not in template]:
-            raise ValueError(f"a question asks for every attribute alike without '{{prompt}}' in it, got {wrong[0]!r}")
+            raise InputError(f"a question asks for every attribute alike without '{{prompt}}' in it, got {wrong[0]!r}")
         return tuple(
             each.questions or tuple(template.replace("{prompt}", each.prompt) for template in templates)
             for each in self.attributes
@@ -164,39 +191,43 @@ class Schema:
         except KeyError:
             raise UnknownAttributeError(name, self.names) from None
 
-    def check_labels(self, labels: Tensor) -> Int8[Tensor, "face attr"]:
-        """Return ``labels`` as int8 ``[face, attr]`` with values -1, 0, 1; booleans become -1 and 1.
+    def check_labels(
+        self, labels: Shaped[Tensor, "..."], *, undefined: int | float | None = None
+    ) -> Int8[Tensor, "face attr"]:
+        """Return ``labels`` as int8 ``[face, attr]``: 1 yes, -1 no, 0 undefined; booleans become 1 and -1.
+
+        This is the check at every door where labels come in; see :mod:`faceinsight.knowledge.labels`.
+
+        Args:
+            labels: ``[face, attr]`` in this schema's order.
+            undefined: the value of undefined labels, where they could be mistaken for 0 and 1; see
+                :func:`~faceinsight.knowledge.labels.three_valued`.
 
         Raises:
-            ValueError: the width is not the schema's, or a value is none of -1, 0, 1 (the first one is named).
+            InputError: the width is not the schema's, a value is none of -1, 0, 1, or labels are 0 and 1.
+
+        >>> import torch
+        >>> Schema.from_names(["Bald", "Bangs"]).check_labels(torch.tensor([[1, 0], [-1, 1]]), undefined=0).tolist()
+        [[1, 0], [-1, 1]]
         """
-        if labels.ndim != 2 or labels.shape[1] != len(self):
-            raise ValueError(
+        if isinstance(labels, Tensor) and (labels.ndim != 2 or labels.shape[1] != len(self)):
+            raise InputError(
                 f"labels must be [face, {len(self)}] for schema {self.name!r}, got {list(labels.shape)}; "
                 "select the columns by schema.names"
             )
-        if labels.dtype == torch.bool:
-            return labels.to(torch.int8) * 2 - 1
-        wrong = ~torch.isin(labels, torch.tensor([-1, 0, 1], dtype=labels.dtype, device=labels.device))
-        if wrong.any():
-            face, attr = wrong.nonzero()[0].tolist()
-            raise ValueError(
-                f"label values must be 1 (yes), -1 (no) or 0 (undefined), got {labels[face, attr].item()} "
-                f"for {self.names[attr]!r} of face {face}; map 0/1 labels with `labels * 2 - 1`"
-            )
-        return labels.to(torch.int8)
+        return three_valued(labels, undefined=undefined, names=self.names)
 
     def check_names(self, names: Sequence[str], whose: str) -> None:
         """Refuse other attributes than this schema's, in its order; ``whose`` they are begins the message.
 
         Raises:
-            ValueError: the names differ, or their order.
+            InputError: the names differ, or their order.
         """
         if tuple(names) == self.names:
             return
         apart = sorted({*names} ^ {*self.names})
         how = f"only one of them has {', '.join(map(repr, apart[:5]))}" if apart else "the order is another"
-        raise ValueError(
+        raise InputError(
             f"{whose}: other attributes than those of the schema {self.name!r} ({how}); make both from one schema"
             f"{'' if apart else ', for a graph by graph.reorder(schema.names)'}"
         )
@@ -220,16 +251,25 @@ class Schema:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Schema":
-        """Build a schema from catalog data (see ``faceinsight/knowledge/catalog``)."""
-        attributes = tuple(attribute_from(str(name), told) for name, told in data["attributes"].items())
-        groups = {}
-        for name, entry in (data.get("groups") or {}).items():
-            labels = entry["labels"]
-            if not isinstance(labels, Mapping):  # a plain list: each label is an attribute of that name
-                labels = {label: quoted(label) for label in labels}
-            years = tuple((first, last) for first, last in entry["years"]) if "years" in entry else None
-            groups[name] = Group(name=name, kind=entry["kind"], labels=dict(labels), years=years)
-        return cls(name=str(data["name"]), attributes=attributes, groups=groups)
+        """Build a schema from catalog data (see ``faceinsight/knowledge/catalog``).
+
+        Raises:
+            InputError: a key is missing, a name or prompt is no text, or a group speaks of unknown attributes.
+        """
+        if not isinstance(data, Mapping) or not {"name", "attributes"} <= data.keys():
+            raise InputError("a catalog needs the keys 'name' and 'attributes'")
+        told = data["attributes"]
+        if not isinstance(told, Mapping) or not told:
+            raise InputError(f"'attributes' must be a mapping, a line 'NAME: PROMPT' for each, got {short(told)}")
+        check_name(data["name"], "a schema")
+        groups = data.get("groups") or {}
+        if not isinstance(groups, Mapping):
+            raise InputError(f"'groups' must be a mapping of names to kind and labels, got {short(groups)}")
+        return cls(
+            name=data["name"],
+            attributes=tuple(attribute_from(name, each) for name, each in told.items()),
+            groups={name: group_from(name, each) for name, each in groups.items()},
+        )
 
     @classmethod
     def from_names(cls, names: Iterable[str], name: str = "custom") -> "Schema":
@@ -239,17 +279,72 @@ class Schema:
 
     @classmethod
     def load(cls, name_or_path: str) -> "Schema":
-        """Load a catalog of this library by name, or a YAML file of the same layout by path."""
-        return cls.from_dict(read_catalog(name_or_path))
+        """Load a catalog of this library by name, or a YAML file of the same layout by path.
+
+        Names stay as they are written: ``Yes``, ``20_29`` and ``010`` need no quotes.
+
+        Raises:
+            FileNotFoundError: no catalog of that name and no such file.
+            InputError: the file is not a catalog; what is wrong is named.
+        """
+        catalog = read_catalog(name_or_path)
+        with named(name_or_path):
+            return cls.from_dict(catalog)
 
 
-def attribute_from(name: str, told: Any) -> Attribute:
+def attribute_from(name: Any, told: Any) -> Attribute:
     """An attribute as a catalog tells it: by its prompt alone, or by a prompt and questions of its own."""
+    check_name(name, "an attribute")
     if not isinstance(told, Mapping):
-        return Attribute(name, str(told))
+        told = {"prompt": told}
     if "prompt" not in told or not isinstance(told.get("questions", []), list) or told.keys() - {"prompt", "questions"}:
-        raise ValueError(f"attribute {name!r} needs a 'prompt' and may have a list of 'questions', got {dict(told)}")
-    return Attribute(name, str(told["prompt"]), tuple(map(str, told.get("questions", ()))))
+        raise InputError(f"attribute {name!r} needs a 'prompt' and may have a list of 'questions', got {short(told)}")
+    questions = told.get("questions", [])
+    if wrong := [each for each in (told["prompt"], *questions) if not isinstance(each, str)]:
+        raise InputError(f"attribute {name!r}: a prompt is text, got {short(wrong[0])}; quote it")
+    return Attribute(name, told["prompt"], tuple(questions))
+
+
+def group_from(name: Any, told: Any) -> Group:
+    """A group as a catalog tells it: its kind, its labels, and for ages the years of each."""
+    check_name(name, "a group")
+    if not isinstance(told, Mapping) or not {"kind", "labels"} <= told.keys() or told.keys() - GROUP_KEYS:
+        raise InputError(f"group {name!r} needs 'kind' and 'labels', and may have 'years', got {short(told)}")
+    kind, labels = told["kind"], told["labels"]
+    if kind not in get_args(GroupKind):
+        raise InputError(f"group {name!r}: kind must be one of {get_args(GroupKind)}, got {short(kind)}")
+    if isinstance(labels, list):  # each label is an attribute of that name
+        for label in labels:
+            check_name(label, f"a label of group {name!r}")
+        if len(set(labels)) < len(labels):
+            raise InputError(f"group {name!r}: a label is named twice in {short(labels)}")
+        labels = {label: quoted(label) for label in labels}
+    if not isinstance(labels, Mapping) or not all(isinstance(each, str) for each in labels.values()):
+        raise InputError(f"group {name!r}: labels are a list of attributes, or label: expression, got {short(labels)}")
+    try:
+        years = tuple((int(first), int(last)) for first, last in told["years"]) if "years" in told else None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"group {name!r}: years are pairs of numbers, got {short(told['years'])}") from error
+    return Group(name=name, kind=kind, labels=dict(labels), years=years)
+
+
+def check_name(name: Any, what: str) -> None:
+    """Refuse a name that YAML has made something else of, or that the rule language cannot write.
+
+    Raises:
+        InputError: no text, nothing, blanks at an end, a double quote, a line end or another control character.
+    """
+    if not isinstance(name, str):
+        raise InputError(f"{what} is called {name!r}, which is {type(name).__name__} and no text; quote it")
+    if not name.strip() or name != name.strip():
+        raise InputError(f"{what} is called {name!r}: a name is not empty and has no blanks at its ends")
+    if '"' in name or any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name):
+        raise InputError(f"{what} is called {name!r}: a name has no double quotes, line ends or control characters")
+
+
+def short(value: Any) -> str:
+    """A value in an error, cut off where it is long."""
+    return textwrap.shorten(repr(value), 120, placeholder=" ...")
 
 
 def quoted(name: str) -> str:
@@ -273,20 +368,20 @@ def read_catalog(name_or_path: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no catalog of that name and no such file.
-        ValueError: the file is not a catalog; the wrong or missing key is named.
+        InputError: the file is not a catalog; the wrong or missing key is named.
     """
     if name_or_path in catalog_names():
         text = (resources.files("faceinsight.knowledge") / "catalog" / f"{name_or_path}.yaml").read_text("utf-8")
-    elif Path(name_or_path).is_file():
-        text = Path(name_or_path).read_text("utf-8")
+    elif os.path.exists(name_or_path):
+        text = read_text(name_or_path)
     else:
         raise FileNotFoundError(
             f"no catalog named {name_or_path!r} and no such file; "
             f"catalogs of this library: {', '.join(catalog_names())}"
         )
-    data = plain_yaml(text)
+    data = plain_yaml(text, name_or_path, as_text=True)
     if not isinstance(data, dict) or not {"name", "attributes"} <= data.keys():
-        raise ValueError(f"{name_or_path}: a catalog needs the keys 'name' and 'attributes'")
+        raise InputError(f"{name_or_path}: a catalog needs the keys 'name' and 'attributes'")
     if unknown := data.keys() - CATALOG_KEYS:
-        raise ValueError(f"{name_or_path}: unknown keys {sorted(unknown)}; a catalog has {sorted(CATALOG_KEYS)}")
+        raise InputError(f"{name_or_path}: unknown keys {sorted(unknown)}; a catalog has {sorted(CATALOG_KEYS)}")
     return data

@@ -5,9 +5,11 @@ Sources:
 """
 
 import torch
-from jaxtyping import Bool, Float, Float64, Int8
+from jaxtyping import Bool, Float, Float64, Shaped
 from torch import Tensor
 from torch.nn import functional as F
+
+from faceinsight.knowledge.labels import three_valued
 
 __all__ = ["log_likelihood", "platt_scaling", "soft_logit"]
 
@@ -19,7 +21,10 @@ EDGE = 0.02
 
 
 def platt_scaling(
-    scores: Float64[Tensor, "face attr"], labels: Int8[Tensor, "face attr"]
+    scores: Float64[Tensor, "face attr"],
+    labels: Shaped[Tensor, "face attr"],
+    *,
+    undefined: int | float | None = None,
 ) -> tuple[Float64[Tensor, " attr"], Float64[Tensor, " attr"]]:
     """Slope and offset of each attribute, so that ``sigmoid(slope * score + offset)`` is its probability.
 
@@ -31,7 +36,8 @@ def platt_scaling(
 
     Args:
         scores: out of sample, on the 0/1 scale.
-        labels: 1, -1 and 0 (undefined).
+        labels: 1, -1 and 0 (undefined), or booleans.
+        undefined: the value of undefined labels; see :func:`~faceinsight.knowledge.labels.three_valued`.
 
     >>> scores = torch.tensor([[0.1], [0.2], [0.8], [0.7], [0.3], [0.9]], dtype=torch.float64)
     >>> labels = torch.tensor([[-1], [-1], [1], [1], [1], [-1]], dtype=torch.int8)
@@ -39,6 +45,7 @@ def platt_scaling(
     >>> (torch.sigmoid(slope * scores + offset).mean() - 0.5).abs() < 1e-6
     tensor(True)
     """
+    labels = three_valued(labels, undefined=undefined)
     defined = (labels != 0).to(scores)
     yes, no = (labels == 1).sum(0).to(scores), (labels == -1).sum(0).to(scores)
     faces = (yes + no).clamp(min=1)
@@ -98,14 +105,17 @@ def _most_likely(
     return slope, level
 
 
-def log_likelihood(scores: Float64[Tensor, "face attr"], labels: Int8[Tensor, "face attr"]) -> float:
+def log_likelihood(
+    scores: Float64[Tensor, "face attr"], labels: Shaped[Tensor, "face attr"], *, undefined: int | float | None = None
+) -> float:
     """Return the mean log-likelihood of the defined labels under the scores, calibrated by :func:`platt_scaling`.
 
     >>> scores, labels = torch.tensor([[0.2], [0.8]]).double(), torch.tensor([[-1], [1]], dtype=torch.int8)
     >>> log_likelihood(scores, labels) > log_likelihood(1 - scores, labels)
     True
     """
-    slope, offset = platt_scaling(scores, labels)
+    labels = three_valued(labels, undefined=undefined)
+    slope, offset = platt_scaling(scores, labels, undefined=0)
     defined = labels != 0
     loss = F.binary_cross_entropy_with_logits(slope * scores + offset, (labels == 1).to(scores), reduction="none")
     return -float((loss * defined).sum() / defined.sum().clamp(min=1))

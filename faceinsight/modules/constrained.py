@@ -12,7 +12,7 @@ Sources:
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int8, Shaped
 from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 from torch.nn import functional as F
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from faceinsight.errors import InputError
 from faceinsight.knowledge.components import UnsatisfiableError, minimal_conflict
 from faceinsight.knowledge.formula import Atom, Formula, Not
+from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.modules.log_space import bernoulli_entropy, literal_log_probs
 from faceinsight.modules.rule_tables import RuleTables, check_logits, refuse_nan, rule_tables
@@ -60,7 +61,8 @@ class ConstrainedBernoulli(Distribution):
         logits: ``[..., attr]``, one for each attribute of the rules' schema. Those beyond a million, infinite ones too,
             are taken as a million: certain.
         rules: what holds of every face.
-        evidence: ``[..., attr]``, what is known of each face: 1 yes, -1 no, 0 unknown; see :meth:`condition`.
+        evidence: ``[..., attr]``, what is known of each face: 1 yes, -1 no, 0 unknown, or booleans where all
+            is known; see :meth:`condition`.
         validate_args: check the logits (no NaN) and the values given to :meth:`log_prob` (0 or 1).
 
     Raises:
@@ -87,11 +89,13 @@ class ConstrainedBernoulli(Distribution):
         *,
         logits: Float[Tensor, "*batch attr"],
         rules: RuleSet,
-        evidence: Int8[Tensor, "*#batch attr"] | None = None,
+        evidence: Shaped[Tensor, "*#batch attr"] | None = None,
         validate_args: bool | None = None,
     ) -> None:
         self.logits, self.rules = check_logits(logits, rules), rules
-        self.evidence = None if evidence is None else evidence.to(logits.device).expand(logits.shape)
+        if evidence is not None:
+            evidence = three_valued(evidence, undefined=0, names=rules.schema.names).to(logits.device)
+        self.evidence = None if evidence is None else evidence.expand(logits.shape)
         super().__init__(self.logits.shape[:-1], self.logits.shape[-1:], validate_args=False)
         # torch's own check of the constraint names no attribute, and fails on an empty batch
         self._validate_args = type(self)._validate_args if validate_args is None else validate_args

@@ -24,11 +24,12 @@ from typing import ClassVar
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Float64, Int8
+from jaxtyping import Bool, Float, Float64, Shaped
 from torch import Tensor, nn
 
 from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
+from faceinsight.knowledge.labels import three_valued
 from faceinsight.modules.calibration import log_likelihood
 
 with warnings.catch_warnings():  # its own use of what torch deprecates is nothing that a user could mend
@@ -65,18 +66,25 @@ class ScoreModel:
     noise: Float64[Tensor, "observed"]
 
 
-def fit_score_model(scores: Float64[Tensor, "face observed"], labels: Int8[Tensor, "face observed"]) -> ScoreModel:
+def fit_score_model(
+    scores: Float64[Tensor, "face observed"],
+    labels: Shaped[Tensor, "face observed"],
+    *,
+    undefined: int | float | None = None,
+) -> ScoreModel:
     """Fit slope, intercept and noise of each attribute over the faces where it is defined.
 
     Args:
         scores: out of sample, such as leave-one-out scores.
-        labels: 1, -1 and 0 (undefined).
+        labels: 1, -1 and 0 (undefined), or booleans.
+        undefined: the value of undefined labels; see :func:`~faceinsight.knowledge.labels.three_valued`.
 
     >>> labels = torch.tensor([[1], [1], [-1], [-1]], dtype=torch.int8)
     >>> model = fit_score_model(torch.tensor([[0.75], [0.5], [0.0], [0.25]], dtype=torch.float64), labels)
     >>> model.slope.item(), model.intercept.item()
     (0.5, 0.125)
     """
+    labels = three_valued(labels, undefined=undefined)
     defined, truth = (labels != 0).to(scores), (labels == 1).to(scores)
     faces = defined.sum(0).clamp(min=1)
     label_mean, score_mean = (truth * defined).sum(0) / faces, (scores * defined).sum(0) / faces
@@ -167,22 +175,26 @@ class CooccurrenceGain(nn.Module):
         self.graph, self.trained, self.amounts = graph, trained, list(amounts)
         self.observed = [*(graph.names if observed is None else observed)]
         self.asked = [*(self.observed if asked is None else asked)]
-        for name, tensor in {
-            "mean": graph.mean,
-            "covariance": graph.covariance,
-            "_from": graph.places(self.observed),
-            "_to": graph.places(self.asked),
-            # the observed attribute that each asked one is; -1 for one that is not observed
-            "_at": torch.tensor([self.observed.index(name) if name in self.observed else -1 for name in self.asked]),
-        }.items():
-            self.register_buffer(name, tensor, persistent=False)
-        # as long as nothing is fitted, scores are taken for estimates of the labels, with noise of their variance
-        self.register_buffer("slope", torch.ones(len(self.observed), dtype=torch.float64))
-        self.register_buffer("intercept", torch.zeros(len(self.observed), dtype=torch.float64))
-        self.register_buffer("noise", self.covariance.diagonal()[self._from] + JITTER)
-        self.register_buffer("amount", torch.ones((), dtype=torch.float64))
+        with torch.device("cpu"):  # a checkpoint's sizes are looked at on torch's meta device; a graph has numbers
+            for name, tensor in {
+                "mean": graph.mean,
+                "covariance": graph.covariance,
+                "_from": graph.places(self.observed),
+                "_to": graph.places(self.asked),
+                # the observed attribute that each asked one is; -1 for one that is not observed
+                "_at": torch.tensor(
+                    [self.observed.index(name) if name in self.observed else -1 for name in self.asked]
+                ),
+            }.items():
+                self.register_buffer(name, tensor, persistent=False)
+            # as long as nothing is fitted, scores are taken for estimates of the labels, with noise of their variance
+            self.register_buffer("slope", torch.ones(len(self.observed), dtype=torch.float64))
+            self.register_buffer("intercept", torch.zeros(len(self.observed), dtype=torch.float64))
+            self.register_buffer("noise", self.covariance.diagonal()[self._from] + JITTER)
+            self.register_buffer("amount", torch.ones((), dtype=torch.float64))
         self.convolution = SimpleConv(aggr="sum")
-        self.weight = nn.Parameter(self.gain().float()) if trained else None
+        with torch.device("cpu"):
+            self.weight = nn.Parameter(self.gain().float()) if trained else None
 
     @property
     def told(self) -> Bool[Tensor, "asked"]:
@@ -228,8 +240,19 @@ class CooccurrenceGain(nn.Module):
         return self.mean[self._to].to(scores) + heard.reshape(*scores.shape[:-1], asked)
 
     @torch.no_grad()
-    def fit(self, scores: Float[Tensor, "face observed"], labels: Int8[Tensor, "face observed"]) -> dict[float, float]:
+    def fit(
+        self,
+        scores: Float[Tensor, "face observed"],
+        labels: Shaped[Tensor, "face observed"],
+        *,
+        undefined: int | float | None = None,
+    ) -> dict[float, float]:
         """Fit slope and noise to leave-one-out scores, and choose how much of the graph is taken.
+
+        Args:
+            scores: leave-one-out scores.
+            labels: 1, -1 and 0 (undefined), or booleans.
+            undefined: the value of undefined labels; see :func:`~faceinsight.knowledge.labels.three_valued`.
 
         Returns:
             the mean log-likelihood of the defined labels by amount; the amount with the greatest is taken.
@@ -241,13 +264,14 @@ class CooccurrenceGain(nn.Module):
             raise InputError(
                 f"fit the gain before asking for other attributes; it does not ask for {sorted(missing)[:5]}"
             )
-        model = fit_score_model(scores.double(), labels)
+        labels = three_valued(labels, undefined=undefined, names=self.observed)
+        model = fit_score_model(scores.double(), labels, undefined=0)
         for name in ("slope", "intercept", "noise"):
             getattr(self, name).copy_(getattr(model, name))
         kept = torch.tensor([self.asked.index(name) for name in self.observed])[model.slope.cpu() > 0]
         truth = labels[:, model.slope > 0]
         choices = {
-            amount: log_likelihood(self._estimate(scores.double(), self.gain(amount))[:, kept], truth)
+            amount: log_likelihood(self._estimate(scores.double(), self.gain(amount))[:, kept], truth, undefined=0)
             for amount in self.amounts
         }
         self.amount.fill_(max(choices, key=lambda amount: choices[amount]))

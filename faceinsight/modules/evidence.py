@@ -19,11 +19,12 @@ from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int8, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinsight.errors import InputError
+from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.calibration import platt_scaling, soft_logit
 from faceinsight.modules.cooccurrence import CooccurrenceGain
@@ -86,7 +87,11 @@ class RidgeFit:
 
 
 def ridge(
-    inputs: Float[Tensor, "face feature"], labels: Int8[Tensor, "face attr"], penalties: Sequence[float]
+    inputs: Float[Tensor, "face feature"],
+    labels: Shaped[Tensor, "face attr"],
+    penalties: Sequence[float],
+    *,
+    undefined: int | float | None = None,
 ) -> RidgeFit:
     """Minimise ``|y - X w - b|^2 + penalty |w|^2``, y 1 for yes and 0 for no, each attribute over its defined labels.
 
@@ -97,8 +102,9 @@ def ridge(
 
     Args:
         inputs: standardised features; give float64.
-        labels: 1, -1 and 0 (undefined).
+        labels: 1, -1 and 0 (undefined), or booleans.
         penalties: to choose from; above 0. They are tried from the middle one on, as long as the error gets smaller.
+        undefined: the value of undefined labels; see :func:`~faceinsight.knowledge.labels.three_valued`.
 
     Raises:
         InputError: no penalty, or one that is not above 0; or features that are not finite.
@@ -113,6 +119,7 @@ def ridge(
         raise InputError(f"penalties must be above 0, at least one of them, got {list(penalties)}")
     if not torch.isfinite(inputs).all():
         raise InputError("the features hold values that are not finite; check the encoder that made them")
+    labels = three_valued(labels, undefined=undefined)
     defined = labels != 0
     targets = (labels == 1).to(inputs)
     share = torch.where(defined.any(0), (targets * defined).sum(0) / defined.sum(0).clamp(min=1), 0.5)
@@ -340,16 +347,25 @@ class Evidence(nn.Module):
 
     @torch.no_grad()
     def fit(
-        self, inputs: Float[Tensor, "face feature"], labels: Int8[Tensor, "face attr"]
+        self,
+        inputs: Float[Tensor, "face feature"],
+        labels: Shaped[Tensor, "face attr"],
+        *,
+        undefined: int | float | None = None,
     ) -> Float[Tensor, "face observed"]:
         """Fit ridge, gain and calibration on the training faces, and return their leave-one-out scores.
 
         The features are centred and scaled by these faces alone, see :func:`feature_scale`. The scores are those
         before gain and calibration: give them to :meth:`logits`. Computed in float64.
 
+        Args:
+            inputs: features of the training faces.
+            labels: 1, -1 and 0 (undefined), or booleans.
+            undefined: the value of undefined labels; see :func:`~faceinsight.knowledge.labels.three_valued`.
+
         Raises:
-            InputError: fewer than two faces, another number of features, labels of another number of attributes or
-                without a single one that is defined, or features that are not finite.
+            InputError: labels of 0 and 1, fewer than two faces, another number of features, labels of another number of
+                attributes or without a single one that is defined, or features that are not finite.
         """
         total = sum(self.widths)
         if len(inputs) < 2 or inputs.shape[1] != total or labels.shape != (len(inputs), len(self.names)):
@@ -358,17 +374,18 @@ class Evidence(nn.Module):
                 f"got features {list(inputs.shape)} and labels {list(labels.shape)}; "
                 f"num_features must add up to {inputs.shape[1]} if the encoder is the right one"
             )
+        labels = three_valued(labels, undefined=undefined, names=self.names)
         if not labels.any():
             raise InputError(f"none of the {len(inputs):,} faces has a defined label; evidence needs labelled faces")
         wide = inputs.to(torch.float64, copy=True)
         centre, scale = wide.mean(0), feature_scale(wide.std(0, correction=0), self.widths)
         wide.sub_(centre).mul_(scale)
-        fit = ridge(wide, labels, [each * total for each in self.penalties])
+        fit = ridge(wide, labels, [each * total for each in self.penalties], undefined=0)
         scores = fit.left_out
         if self.gain is not None:
-            self.gain.fit(scores, labels)
+            self.gain.fit(scores, labels, undefined=0)
             scores = self.gain(scores)[:, [self.gain.asked.index(name) for name in self.names]]
-        slope, offset = platt_scaling(scores, labels)
+        slope, offset = platt_scaling(scores, labels, undefined=0)
         for name, tensor in {
             "centre": centre,
             "scale": scale,
@@ -383,7 +400,9 @@ class Evidence(nn.Module):
 
     def scores(self, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch observed"]:
         """The regressions' scores on the 0/1 scale, before gain and calibration."""
-        return F.linear((inputs - self.centre) * self.scale, self.weight, self.bias)
+        wide = torch.promote_types(inputs.dtype, torch.float32)  # also of a model in half precision
+        centre, scale, weight, bias = (each.to(wide) for each in (self.centre, self.scale, self.weight, self.bias))
+        return F.linear((inputs.to(wide) - centre) * scale, weight, bias)
 
     def logits(self, scores: Float[Tensor, "batch observed"]) -> Float[Tensor, "batch asked"]:
         """Scores, fitted or left out, through gain and calibration.

@@ -101,7 +101,7 @@ class FaceParser(nn.Module):
         """Logits of every part at every pixel, from RGB images in [0, 1].
 
         Raises:
-            ValueError: images of another size, number of channels or kind of number.
+            InputError: images of another size, number of channels or kind of number, or outside [0, 1].
         """
         check_images(images, self.image_size)
         normalised = ((images - self.mean) / self.std).to(next(self.network.parameters()).dtype)

@@ -5,7 +5,7 @@ The parts are those of :mod:`faceinsight.knowledge.face_parts` unless a parser o
 
 import torch
 from einops import einsum, rearrange, reduce
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,21 +19,28 @@ PLACE_FEATURES: tuple[str, ...] = ("size", "x", "y", "spread_x", "spread_y", "pr
 
 
 def parsing_of_masks(
-    masks: UInt8[Tensor, "batch height width"], num_regions: int = len(FACE_PARTS)
+    masks: Shaped[Tensor, "batch height width"], num_regions: int = len(FACE_PARTS)
 ) -> Float[Tensor, "batch region height width"]:
     """Class ids as the probabilities of a parser that is sure.
 
     Raises:
-        ValueError: a class id that is none of the regions.
+        InputError: no class ids ``[batch, height, width]``, or one that is none of the regions.
 
     >>> parsing_of_masks(torch.tensor([[[0, 2]]], dtype=torch.uint8), num_regions=3).flatten(1).tolist()
     [[1.0, 0.0, 0.0, 0.0, 0.0, 1.0]]
     """
-    looked_at = masks.numel() and not masks.is_meta  # on torch's meta device there are no numbers to look at
-    if looked_at and (highest := int(masks.max())) >= num_regions:
+    if masks.ndim != 3 or masks.is_floating_point() or masks.dtype == torch.bool:
         raise InputError(
-            f"masks hold the class id {highest}, but there are {num_regions} classes, 0 to {num_regions - 1}"
+            f"masks hold class ids as whole numbers [batch, height, width], got {list(masks.shape)} of {masks.dtype}"
         )
+    looked_at = masks.numel() and not masks.is_meta  # on torch's meta device there are no numbers to look at
+    if looked_at:
+        low, high = (int(each) for each in masks.aminmax())
+        if low < 0 or high >= num_regions:
+            wrong = low if low < 0 else high
+            raise InputError(
+                f"masks hold the class id {wrong}, but there are {num_regions} classes, 0 to {num_regions - 1}"
+            )
     regions = torch.arange(num_regions, device=masks.device, dtype=torch.uint8)
     return (masks[:, None] == rearrange(regions, "region -> region 1 1")).to(torch.get_default_dtype())
 

@@ -22,6 +22,7 @@ from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
 from faceinsight.errors import InputError
+from faceinsight.knowledge.pixels import check_range
 from faceinsight.modules.weights import load_part, load_weights, save_weights
 
 __all__ = ["ImageEncoder"]
@@ -101,7 +102,7 @@ class ImageEncoder(nn.Module):
         """Encode RGB images in [0, 1], in row-major order of the grid.
 
         Raises:
-            ValueError: images of another size, number of channels or kind of number.
+            InputError: images of another size, number of channels or kind of number, or outside [0, 1].
         """
         check_images(images, self.image_size)
         normalised = ((images - self.mean) / self.std).to(next(self.trunk.parameters()).dtype)
@@ -197,5 +198,4 @@ def check_images(images: Tensor, image_size: int) -> None:
             f"images must be {image_size} x {image_size} px, got {images.shape[2]} x {images.shape[3]}; "
             f"resize them, or build the encoder with another image_size"
         )
-    if not images.is_floating_point():
-        raise InputError(f"images must be floating point in [0, 1], got {images.dtype}; divide bytes by 255")
+    check_range(images)

@@ -22,12 +22,13 @@ from contextlib import suppress
 from typing import Literal, get_args
 
 import torch
-from jaxtyping import Bool, Float, Int8
+from jaxtyping import Bool, Float, Int8, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinsight.errors import InputError
 from faceinsight.knowledge.components import ComponentTooLargeError
+from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.modules.fuzzy import FuzzyKind, fuzzy_loss
 from faceinsight.modules.log_space import BARRIER
@@ -35,6 +36,7 @@ from faceinsight.modules.rule_tables import check_logits, rule_tables
 
 __all__ = ["LogicalConstraint", "broken_components", "conditional_loss", "rule_costs", "semantic_loss"]
 
+Labels = Int8[Tensor, "*batch attr"]
 LogicalKind = Literal["semantic", "conditional", "product", "goedel", "lukasiewicz"]
 
 
@@ -53,7 +55,11 @@ def semantic_loss(logits: Float[Tensor, "*batch attr"], rules: RuleSet) -> Float
 
 
 def conditional_loss(
-    logits: Float[Tensor, "*batch attr"], labels: Int8[Tensor, "*batch attr"], rules: RuleSet
+    logits: Float[Tensor, "*batch attr"],
+    labels: Shaped[Tensor, "*batch attr"],
+    rules: RuleSet,
+    *,
+    undefined: int | float | None = None,
 ) -> Float[Tensor, "*batch"]:
     """``-log p(labels | rules)`` for each face, in nats, summed over its attributes.
 
@@ -61,8 +67,16 @@ def conditional_loss(
     the labels themselves break a component's rules there is no such probability: choice of this library, that component
     of that face gets plain BCE over its defined labels, and :func:`broken_components` counts it. Attributes in no
     rule get BCE always, so without rules this is BCE summed over the defined labels.
+
+    Args:
+        labels: 1 yes, -1 no, 0 undefined; or booleans.
+        undefined: the value of undefined labels; needed where a batch has zeros and ones and no -1, see
+            :func:`~faceinsight.knowledge.labels.three_valued`.
+
+    Raises:
+        InputError: labels of 0 and 1, or other values.
     """
-    logits = check_logits(logits, rules)
+    logits, labels = check_logits(logits, rules), checked(labels, rules, undefined)
     tables = rule_tables(rules, logits)
     entropy = _binary_cross_entropy(logits, labels)
     total = entropy.index_select(-1, tables.free).sum(-1)
@@ -74,12 +88,23 @@ def conditional_loss(
     return total
 
 
-def broken_components(labels: Int8[Tensor, "*batch attr"], rules: RuleSet) -> Bool[Tensor, "*batch component"]:
+def checked(labels: Shaped[Tensor, "*batch attr"], rules: RuleSet, undefined: int | float | None) -> Labels:
+    """The labels of a batch as int8; see :func:`~faceinsight.knowledge.labels.three_valued`."""
+    return three_valued(labels, undefined=undefined, names=rules.schema.names, columns=False)
+
+
+def broken_components(
+    labels: Shaped[Tensor, "*batch attr"], rules: RuleSet, *, undefined: int | float | None = None
+) -> Bool[Tensor, "*batch component"]:
     """Where no face that satisfies the component's rules has these labels, so that they have no conditional loss.
 
     ``broken_components(...).any(-1).sum()`` is the number of faces that fall back to BCE in part. This is sharper than
     ``rules.violations``: undefined labels count as broken when *no* way to fill them in satisfies the rules.
+
+    Args:
+        labels, undefined: as for :func:`conditional_loss`.
     """
+    labels = checked(labels, rules, undefined)
     tables = rule_tables(rules, labels)
     broken = [component.contradicted(labels) for component in tables]
     return torch.stack(broken, -1) if broken else labels.new_zeros(*labels.shape[:-1], 0, dtype=torch.bool)
@@ -136,24 +161,42 @@ class LogicalConstraint(nn.Module):
             rules.components  # noqa: B018
 
     def forward(
-        self, logits: Float[Tensor, "batch attr"], labels: Int8[Tensor, "batch attr"] | None = None
+        self,
+        logits: Float[Tensor, "batch attr"],
+        labels: Shaped[Tensor, "batch attr"] | None = None,
+        *,
+        undefined: int | float | None = None,
     ) -> Float[Tensor, ""]:
-        total, count = self.sum_and_count(logits, labels)
+        """The mean over the faces that count.
+
+        Args:
+            labels, undefined: as for :func:`conditional_loss`; checked with every kind, read by ``conditional`` alone.
+
+        Raises:
+            InputError: labels of 0 and 1, or other values.
+        """
+        total, count = self.sum_and_count(logits, labels, undefined=undefined)
         return total / count.clamp(min=1)
 
     def sum_and_count(
-        self, logits: Float[Tensor, "batch attr"], labels: Int8[Tensor, "batch attr"] | None = None
+        self,
+        logits: Float[Tensor, "batch attr"],
+        labels: Shaped[Tensor, "batch attr"] | None = None,
+        *,
+        undefined: int | float | None = None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """The loss summed over the faces that count, and their number: with several processes, add each up and divide.
 
         Every face with a defined label counts for ``conditional``, every face for the other kinds.
         """
+        if labels is not None:
+            labels = checked(labels, self.rules, undefined)
         if self.kind == "conditional":
             if labels is None:
                 raise InputError(
                     "LogicalConstraint(kind='conditional') needs labels: call it as constraint(logits, labels)"
                 )
-            loss = conditional_loss(logits, labels, self.rules)
+            loss = conditional_loss(logits, labels, self.rules, undefined=0)
             return loss.sum(), (labels != 0).any(-1).sum().to(loss)
         if self.kind == "semantic":
             loss = semantic_loss(logits, self.rules)

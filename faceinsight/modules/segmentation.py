@@ -26,7 +26,7 @@ __all__ = ["MapTokens", "RegionTokens", "SegmentationEncoder"]
 
 Images = Float[Tensor, "batch channel height width"]
 Masks = UInt8[Tensor, "batch height width"]
-Parsing = Float[Tensor, "batch region height width"]
+Parsing = Float[Tensor, "batch region rows columns"]
 
 
 class RegionTokens(nn.Module):
@@ -141,7 +141,7 @@ class MapTokens(nn.Module):
         return {"route": "map", "weights": fingerprint(encoder), "preprocessing": encoder.preprocessing}
 
 
-def resized(images: Images, size: int | None) -> Images:
+def resized(images: Images, size: int | None) -> Float[Tensor, "batch channel _ _"]:
     """The images as squares of ``size`` pixels, as they are where no size is given or they have it."""
     if size is None or images.shape[-2:] == (size, size):
         return images
@@ -187,11 +187,13 @@ class SegmentationEncoder(nn.Module):
         return self.route.frozen and (self.parser is None or isinstance(self.parser, Frozen))
 
     def parse(self, images: Images | None, masks: Masks | None = None) -> Parsing:
-        """Probabilities of the parts at every pixel: the parser's, or those of the stored masks if there is no parser.
+        """Probabilities of the parts at every pixel: the parser's, at its own size, or those of the stored masks if
+        there is no parser.
 
         They are float32 or wider, also of a parser in half precision, which cannot count an image's pixels.
 
         Raises:
+            InputError: masks that are no class ids, or not one for each image.
             ValueError: neither a parser nor masks, or a parser without images.
         """
         if self.parser is None:
@@ -200,6 +202,8 @@ class SegmentationEncoder(nn.Module):
                     "no parsing map: this segmentation encoder has no parser, so each batch needs masks "
                     "(class ids [batch, height, width]); read them with the data set, or give a parser"
                 )
+            if images is not None and len(images) != len(masks):
+                raise InputError(f"{len(masks)} masks for {len(images)} images; give one for each")
             return parsing_of_masks(masks, self.route.num_regions)
         if images is None:
             raise InputError("the parser reads images, got None; cached features go to `forward` directly")
@@ -228,8 +232,8 @@ class SegmentationEncoder(nn.Module):
         """The trained step: what :meth:`encode` gave, to tokens."""
         return self.route(features)
 
-    def class_map(self, images: Images | None, masks: Masks | None = None) -> Masks:
-        """The most probable part at every pixel, as class ids."""
+    def class_map(self, images: Images | None, masks: Masks | None = None) -> UInt8[Tensor, "batch rows columns"]:
+        """The most probable part at every pixel, as class ids, at the parser's own size."""
         with torch.no_grad():
             return self.parse(images, masks).max(dim=1).indices.to(torch.uint8)
 

@@ -101,7 +101,7 @@ class VisionTower(nn.Module):
         """Encode RGB images in [0, 1], in row-major order of the grid.
 
         Raises:
-            ValueError: images of another size, number of channels or kind of number.
+            InputError: images of another size, number of channels or kind of number, or outside [0, 1].
         """
         check_images(images, self.image_size)
         states = self._states((images - self.mean) / self.std)

@@ -6,7 +6,7 @@ paths for experiment files too: ``image_encoder: {class_path: faceinsight.tiny.i
 
 >>> encoder = image_encoder()
 >>> type(encoder).__name__, encoder.preprocessing["image_size"]
-('Frozen', 96)
+('Frozen', 150)
 """
 
 import json

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from faceinsight.data.celeba import CelebA
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
+from tests.data.conftest import write
 
 ATTRIBUTES, PARTITION, IDENTITY = "list_attr_celeba.txt", "list_eval_partition.txt", "identity_CelebA.txt"
 
@@ -43,7 +45,7 @@ def test_a_missing_column_is_named_beside_the_unknown_ones(root: Path) -> None:
 
 def test_everything_missing_is_named_at_once(tmp_path: Path) -> None:
     message = (
-        r"lacks list_attr_celeba.txt, list_eval_partition.txt, identity_CelebA.txt, img_align_celeba. "
+        r"lacks list_attr_celeba.txt, list_eval_partition.txt, img_align_celeba. "
         r"CelebA is given out at https://mmlab"
     )
     with pytest.raises(FileNotFoundError, match=message):
@@ -114,8 +116,8 @@ def test_masks_are_found_or_named(root: Path, schema: Schema) -> None:
     ("file", "old", "new", "message"),
     [
         (ATTRIBUTES, "01.png  1", "01.png  2", "Bald of 01.png is 2; labels are 1, -1 or 0"),
-        (ATTRIBUTES, "01.png  1 -1", "01.png  1 yes", "Bangs of 01.png is yes; labels are 1, -1 or 0"),
-        (ATTRIBUTES, "12.png -1 -1  1\n", "12.png -1 -1", "Smiling of 12.png is nan; labels are"),
+        (ATTRIBUTES, "01.png  1 -1", "01.png  1 yes", "Bangs of 01.png is .yes.; labels are 1, -1 or 0"),
+        (ATTRIBUTES, "12.png -1 -1  1\n", "12.png -1 -1", "Smiling of 12.png is ''; labels are"),
         (ATTRIBUTES, "12.png -1 -1  1\n", "", "11 rows, but its first line says 12; get the file again"),
         (ATTRIBUTES, "02.png  1", "02.png  1 1", "Expected 4 fields in line 4, saw 5"),
         (ATTRIBUTES, "01.png  1", "01.png  1 1", "each line has a file name and 3 values, got 4"),
@@ -168,3 +170,58 @@ def test_the_real_sample_is_read(celeba_root: Path) -> None:
         assert words[0] == table.files[row]
         named = dict(zip(lines[1].split(), map(int, words[1:]), strict=True))
         assert [named[name] for name in table.schema.names] == table.labels[row].tolist()
+
+
+def as_csv(path: Path, header: str, skip: int = 0) -> None:
+    """Turn a list into the CSV that Kaggle's copy has."""
+    lines = [",".join(line.split()) for line in path.read_text().splitlines()[skip:]]
+    write(path.with_suffix(".csv"), [header, *lines])
+    path.unlink()
+
+
+def test_kaggles_copy_is_read_without_identities_and_says_so(root: Path, schema: Schema) -> None:
+    wanted = CelebA(root=root, schema=schema).table()
+    as_csv(root / "list_attr_celeba.txt", "image_id," + ",".join(schema.names), skip=2)
+    as_csv(root / "list_eval_partition.txt", "image_id,partition")
+    (root / "identity_CelebA.txt").unlink()
+    (root / "img_align_celeba").rename(root / "images")
+    (root / "img_align_celeba").mkdir()
+    (root / "images").rename(root / "img_align_celeba" / "img_align_celeba")
+    source = CelebA(root=root, schema=schema)
+    with pytest.warns(UserWarning, match="no identity_CelebA.txt"):
+        table = source.table()
+    assert (table.files, table.split) == (wanted.files, wanted.split)
+    assert torch.equal(table.labels, wanted.labels)
+    assert table.identity.tolist() == list(range(12))
+    assert (table.root / table.files[0]).is_file()
+    assert any("its own identity" in note for note in source.notes())
+
+
+def test_torchvisions_folder_is_looked_into(root: Path, schema: Schema) -> None:
+    wanted = CelebA(root=root, schema=schema).table()
+    (root.parent / "torch").mkdir()
+    root.rename(root.parent / "torch" / "celeba")
+    table = CelebA(root=root.parent / "torch", schema=schema).table()
+    assert (table.files, table.identity.tolist()) == (wanted.files, wanted.identity.tolist())
+
+
+@pytest.mark.parametrize("folder", ["img_align_celeba", "img_align_celeba_png"])
+def test_copies_of_the_images_in_another_format_are_found(folder: str, root: Path, schema: Schema) -> None:
+    for name in ("list_attr_celeba.txt", "list_eval_partition.txt", "identity_CelebA.txt"):
+        (root / name).write_text((root / name).read_text().replace(".png", ".jpg"))
+    if folder != "img_align_celeba":
+        (root / "img_align_celeba").rename(root / folder)
+    source = CelebA(root=root, schema=schema)
+    table = source.table()
+    assert table.files[:2] == ("01.png", "02.png")
+    assert table.identity.tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 7, 7]
+    assert any("another format" in note for note in source.notes())
+
+
+def test_labels_of_0_and_1_are_refused_or_said(root: Path, schema: Schema) -> None:
+    path = root / "list_attr_celeba.txt"
+    path.write_text(path.read_text().replace("-1", " 0"))
+    with pytest.raises(InputError, match=r"list_attr_celeba\.txt: the labels are 0 and 1"):
+        CelebA(root=root, schema=schema).table()
+    assert CelebA(root=root, schema=schema, undefined=0).table().labels.min() == 0
+    assert CelebA(root=root, schema=schema, undefined=-1).table().labels.unique().tolist() == [-1, 1]

@@ -130,7 +130,7 @@ def test_a_list_read_in_pieces_is_the_same_list(root: Path, monkeypatch: pytest.
     assert (pieces.files, pieces.split) == (whole.files, whole.split)
     path = root / "MAAD_Face.csv"
     path.write_text(path.read_text().replace("-1", "0"))
-    with pytest.raises(ValueError, match="the labels are 0 and 1, but 0 means undefined here"):
+    with pytest.raises(ValueError, match="are 0 and 1, but 0 means undefined here"):
         MAADFace(root=root, schema=wanted).table()
 
 

@@ -1,5 +1,6 @@
 """A table of faces says what is wrong with it before anything is trained."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import torch
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.data.table import FaceTable
+from faceinsight.data.utkface import UTKFace
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
 SCHEMA = Schema.from_names(["Bald", "Bangs"])
@@ -96,3 +99,11 @@ def test_batches_are_joined_in_order_and_moved_whole() -> None:
     assert joined.features["image"].flatten().tolist() == [0, 1, 7, 8]
     assert joined.images is None
     assert joined.masks is None
+
+
+def test_file_names_that_are_not_utf_8_are_refused_and_named(tmp_path: Path) -> None:
+    for name in (b"26_1_2_ren\xe9.jpg", b"26_1_2_line\nend.jpg"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"")
+        with pytest.raises(InputError, match=r"the file name .* rename it"):
+            UTKFace(root=tmp_path).table()
+        (tmp_path / os.fsdecode(name)).unlink()

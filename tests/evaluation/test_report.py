@@ -115,8 +115,9 @@ def test_the_notes_name_faces_ceiling_power_gaps_and_failures(report: Report) ->
     assert f"accuracy {100 * sorted(powers)[1]:.2f}, mAP " in lines[2]
     assert lines[3] == "* Holm-corrected p < 0.05 among 3 comparisons of that metric."
     assert lines[4] == ("99 resamples are too few for so many comparisons: the smallest possible corrected p is 0.060.")
-    assert lines[5] == "Constant among the test labels, so in no ranking metric: Constant."
-    assert lines[6:] == [
+    assert lines[5].startswith("One seed: ")
+    assert lines[6] == "Constant among the test labels, so in no ranking metric: Constant."
+    assert lines[7:] == [
         "+ graph_row, seed 1, failed: ValueError: 3 faces | 50 % of Bald_faces",
         "full - logic, seed 0, failed: ValueError: 3 faces | 50 % of Bald_faces",
         "full - logic, seed 1, failed: ValueError: 3 faces | 50 % of Bald_faces",
@@ -196,3 +197,27 @@ def test_a_single_identity_is_said_and_loses_no_table() -> None:
 def test_an_unknown_metric_cannot_be_compared() -> None:
     with pytest.raises(ValueError, match="cannot compare 'speed'; the metrics are accuracy, balanced_accuracy"):
         Report((), compared=("accuracy", "speed"))
+
+
+@pytest.mark.parametrize(("seeds", "trained", "star"), [(1, True, False), (2, True, True), (1, False, True)])
+def test_a_star_needs_two_seeds_where_something_was_trained(seeds: int, trained: bool, star: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = (torch.rand(200, 3, generator=generator) < 0.4).to(torch.int8) * 2 - 1
+    right, wrong = 0.5 + 0.4 * labels, 0.5 - 0.4 * labels
+    runs = {"full": dict.fromkeys(range(seeds), right), "worse": dict.fromkeys(range(seeds), wrong)}
+    bootstrap = paired_bootstrap(runs, labels, {"worse": "full"}, resamples=200)
+    rows = tuple(
+        VariantResult(
+            name=name,
+            reference=reference,
+            seeds=tuple(range(seeds)),
+            estimates=bootstrap.estimates[name],
+            comparisons=bootstrap.comparisons_of(name),
+        )
+        for name, reference in (("full", None), ("worse", "full"))
+    )
+    report = Report(rows, bootstrap, compared=("accuracy",), trained=trained)
+    assert bootstrap.comparisons_of("worse")["accuracy"].significant
+    (_, cells), *_ = comparisons_sheet(report).rows
+    assert cells[-1].endswith("*") is star
+    assert any(line.startswith("One seed: ") for line in notes(report)) is (seeds == 1 and trained)

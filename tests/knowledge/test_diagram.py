@@ -159,3 +159,33 @@ def test_conjunctions_inside_each_other_are_taken_apart():
     assert diagram is not None
     assert diagram.count() == 1
     assert accepts(diagram, {"a": True, "b": True, "c": False})
+
+
+@pytest.mark.parametrize("text", ["at_most_one({})", "exactly_one({})", "at_least_one({})", "not at_most_one({})"])
+def test_a_rule_that_counts_many_attributes_has_a_diagram_that_grows_linearly_with_them(text: str):
+    for size in (5, 400):
+        schema = Schema.from_names([f"a{number}" for number in range(size)])
+        (rule,) = parse_rules(text.format(", ".join(schema.names)), schema)
+        order = good_order([rule], schema.names)
+        diagram = compiled([rule], order, max_nodes=3 * size)
+        assert diagram is not None
+        one_at_most = size + 1
+        wanted = {
+            "at_most": one_at_most,
+            "exactly": size,
+            "at_least": 2**size - 1,
+            "not at_most": 2**size - one_at_most,
+        }
+        assert diagram.count() == wanted[text.partition("_one")[0]]
+
+
+def test_a_counting_rule_among_others_is_decided_as_looking_at_every_face_decides_it():
+    names = [f"a{number}" for number in range(10)]
+    schema = Schema.from_names(names)
+    text = f"at_most_one({', '.join(names)})\nat_least_one(a0, not a1, a2)\nnot exactly_one(a3, not a4, a5)\na6 -> a7"
+    rules = parse_rules(text, schema)
+    (component,) = find_components(rules, schema)
+    faces = torch.tensor(list(product([-1, 1], repeat=10)), dtype=torch.int8)
+    by_name = dict(zip(names, faces.unbind(1), strict=True))
+    kept = torch.stack([rule.evaluate(by_name) > 0 for rule in rules]).all(0)
+    assert torch.equal(component.models, faces[kept] > 0)

@@ -465,3 +465,27 @@ def test_the_graph_of_all_celeba_shows_priors_more_than_dependence(celeba_root: 
     lift = LabelGraph.from_labels(labels, schema, edges="lift").edges_frame()
     assert not {"No_Beard", "Young", "Mouth_Slightly_Open"} & set(lift["source"])
     assert set(lift.query("target == 'Goatee'").nlargest(3, "lift")["source"]) == {"Bald", "Mustache", "Sideburns"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[A, B, C]", "[A, B, No]", "quote it"),
+        ("[A, B, C]", "[A, B, B]", "named twice"),
+        ("[A, B, C]", "A", "must be a list"),
+        ("A: {A: 0.8, B: 0.2}", "A: {A: 0.8, B: .nan}", "finite number"),
+        ("A: {A: 0.8, B: 0.2}", "A: {A: 0.8, B: yes}", "finite number"),
+        ("A: {A: 0.8, B: 0.2}", "A: many", "finite number"),
+        ("threshold:", "treshold:", "settings"),
+        ("threshold: 0.4", "threshold: high", "settings"),
+        ("threshold: 0.4", "threshold: 4", "settings"),
+        ("faceinsight_graph: 1", "faceinsight_graph: 1\nfaceinsight_graph: 1", "second time"),
+    ],
+)
+def test_graph_files_with_other_values_are_refused_with_their_file(old: str, new: str, message: str, tmp_path: Path):
+    path = tmp_path / "graph.yaml"
+    by_hand().save(path)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=rf"graph\.yaml.*{message}"):
+        LabelGraph.load(path)

@@ -24,8 +24,8 @@ def test_a_group_is_read_as_the_position_of_its_one_true_label():
 
 def test_undefined_labels_leave_a_group_open_unless_one_label_is_sure():
     labels = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=torch.int8)
-    assert group_labels(SCHEMA, labels)["hair"].tolist() == [0, -1, -1]
-    assert group_labels(SCHEMA, labels)["gender"].tolist() == [-1, 0, -1]
+    assert group_labels(SCHEMA, labels, undefined=0)["hair"].tolist() == [0, -1, -1]
+    assert group_labels(SCHEMA, labels, undefined=0)["gender"].tolist() == [-1, 0, -1]
 
 
 def test_labels_that_break_the_group_have_no_label():
@@ -34,7 +34,8 @@ def test_labels_that_break_the_group_have_no_label():
 
 def test_the_same_in_words():
     labels = torch.tensor([[1, 1, -1], [0, -1, -1]], dtype=torch.int8)
-    assert group_rows(SCHEMA, labels) == [{"gender": "Male", "hair": "red"}, {"gender": None, "hair": None}]
+    words = group_rows(SCHEMA, labels, undefined=0)
+    assert words == [{"gender": "Male", "hair": "red"}, {"gender": None, "hair": None}]
 
 
 def test_booleans_are_read_too():

@@ -59,7 +59,7 @@ def test_a_face_that_no_filling_in_can_save_is_inconsistent_though_it_breaks_no_
     rules = RuleSet.parse("a -> b\nb -> c", SCHEMA)
     labels = torch.zeros(3, len(SCHEMA), dtype=torch.int8)
     labels[0, 0], labels[0, 2], labels[1, 0] = 1, -1, 1
-    check = check_labels(rules, labels)
+    check = check_labels(rules, labels, undefined=0)
     assert (check.faces, check.faces_broken, check.faces_inconsistent) == (2, 0, 1)
     assert (check.exact_match_ceiling, check.accuracy_ceiling) == (0.5, 1 - 1 / 3)
 

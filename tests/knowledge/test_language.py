@@ -6,6 +6,7 @@ import random
 import pytest
 import torch
 
+from faceinsight.knowledge.components import find_components
 from faceinsight.knowledge.formula import (
     And,
     AtLeastOne,
@@ -222,3 +223,27 @@ def test_every_unknown_name_is_told_the_first_as_the_error_and_the_others_as_its
     assert note.startswith(
         "line 2, column 26: schema 'custom' has no attribute 'Bang'; did you mean 'Bangs' or 'Bald'?"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 250 + "Bald" + " or Bangs)" * 250,
+        "not " * 250 + "Bald",
+        "Bald -> " * 250 + "Bald",
+        "Bald <-> " * 250 + "Bald",
+    ],
+)
+def test_formulas_nested_too_deeply_are_refused_at_their_place(text: str):
+    with pytest.raises(RuleSyntaxError, match="nested more than 64 deep") as caught:
+        parse_rules(f"Bald\n{text}", Schema.from_names(["Bald", "Bangs"]))
+    assert caught.value.line == 2
+
+
+def test_formulas_nested_as_deeply_as_is_taken_can_be_worked_with():
+    schema = Schema.from_names(["Bald", "Bangs"])
+    (rule,) = parse_rules("not (Bald and " * 30 + "Bangs" + ")" * 30, schema)
+    assert parse_rules(str(rule), schema) == [rule]
+    assert find_components([rule], schema)[0].count == 3
+    long = " or ".join(["Bald"] * 1000)
+    assert len(parse_rules(long, schema)) == 1

@@ -91,7 +91,8 @@ def test_shares_are_told_apart_by_part_of_the_faces():
     rules = RuleSet.parse("a -> not b\nc -> d", SCHEMA)
     labels = torch.tensor([[1, 1, 1, 1], [1, 1, 1, -1], [1, -1, -1, 0], [0, 0, 1, -1]], dtype=torch.int8)
     first = torch.tensor([True, True, False, False])
-    report = rules.lint(labels, files=["w.jpg", "x.jpg", "y.jpg", "z.jpg"], by={"half": {"1st": first, "2nd": ~first}})
+    parts = {"half": {"1st": first, "2nd": ~first}}
+    report = rules.lint(labels, files=["w.jpg", "x.jpg", "y.jpg", "z.jpg"], by=parts, undefined=0)
     frame = report.by_frame("half")
     assert frame.to_dict("list") == {"1st": [1.0, 0.5, 1.0], "2nd": [0.0, 0.5, 0.5]}
     assert frame.index.tolist() == ["a -> not b", "c -> d", "at least one"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.components import UnsatisfiableError
 from faceinsight.knowledge.language import RuleSyntaxError, UnknownNameError
 from faceinsight.knowledge.rules import Rule, RuleSet
@@ -28,8 +29,8 @@ def test_a_face_breaks_a_rule_that_its_labels_make_false():
 def test_a_rule_with_an_undefined_attribute_is_not_judged_unless_the_rest_decides_it():
     rules = RuleSet.parse("Bald -> not Bangs", SCHEMA)
     labels = faces([1, 0, 0, 0], [0, 1, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 0])
-    assert rules.verdicts(labels).tolist() == [[0], [0], [1], [0]]
-    assert not rules.violations(labels).any()
+    assert rules.verdicts(labels, undefined=0).tolist() == [[0], [0], [1], [0]]
+    assert not rules.violations(labels, undefined=0).any()
 
 
 def test_booleans_are_labels_too():
@@ -181,3 +182,24 @@ def test_unknown_names_of_all_entries_of_a_list_are_told_together():
     first, second = caught.value.__notes__
     assert first.startswith("logical rule 3, line 1, column 1: schema 'custom' has no attribute 'Bang'")
     assert second.startswith("logical rule 3, line 1, column 10: schema 'custom' has no attribute 'Mael'; did you mean")
+
+
+def test_rules_files_are_read_as_text_and_errors_name_the_file(tmp_path: Path):
+    schema = Schema.from_names(["Yes", "20_29", "Bald"])
+    path = tmp_path / "rules.yaml"
+    path.write_text("\ufeffrules:\n  logical:\n    - Yes\n    - 20_29 -> not Bald\n    - {rule: Bald, source: 1990}\n")
+    rules = RuleSet.load(path, schema=schema)
+    assert rules.texts == ("Yes", "20_29 -> not Bald", "Bald")
+    assert rules.rules[2].source == "1990"
+    for text, message in {
+        "rules: [Bald]": "'rules' are a mapping",
+        "rules: {logical: {a: b}}": "are a text or a list",
+        "rules: {logical: [[Bald]]}": "an entry is a text",
+        "rules: {logical: [{rule: [Bald]}]}": "an entry is a text",
+        "rules: {logical: [~]}": "line 1: '~' is nothing",
+        "rules: {logical: [Bold]}": "logical rule 1, line 1, column 1: .* 'Bold'",
+        "rules: {logical: []}\nrules: {}": "'rules' stands a second time",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(InputError, match=rf"rules\.yaml.*{message}"):
+            RuleSet.load(path, schema=schema)

@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import (
     Attribute,
     Group,
@@ -43,7 +44,7 @@ def test_boolean_labels_become_one_and_minus_one():
 
 def test_a_label_value_that_is_none_of_the_three_is_named():
     schema = Schema.from_names(["a", "b"])
-    with pytest.raises(ValueError, match=r"got 2 for 'b' of face 1; map 0/1 labels with `labels \* 2 - 1`"):
+    with pytest.raises(ValueError, match="got 2 for 'b' of face 1"):
         schema.check_labels(torch.tensor([[1, 0], [-1, 2]]))
 
 
@@ -154,3 +155,73 @@ def test_questions_that_ask_nothing_are_refused() -> None:
             ValueError, match="attribute 'Bald' needs a 'prompt' and may have a list of 'questions', got"
         ):
             Schema.from_dict({"name": "one", "attributes": {"Bald": told}})
+
+
+def catalog(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_names_stay_as_they_are_written(tmp_path: Path) -> None:
+    names = ["Yes", "No", "on", "20_29", "30_39", "010", "2024-05-01", "1e3", "5_o_Clock_Shadow", "0-2", "East Asian"]
+    text = "name: 1990\nattributes:\n" + "".join(f"  {name}: who is {name}\n" for name in names)
+    text += "groups:\n  off:\n    kind: ordinal\n    labels: [20_29, 30_39]\n    years: [[20, 29], [30, 39]]\n"
+    schema = Schema.load(catalog(tmp_path, text))
+    assert (list(schema.names), schema.name, schema.prompts[0]) == (names, "1990", "who is Yes")
+    assert schema.groups["off"] == Group("off", "ordinal", {"20_29": "20_29", "30_39": "30_39"}, ((20, 29), (30, 39)))
+    schema.save(tmp_path / "again.yaml")
+    assert Schema.load(str(tmp_path / "again.yaml")) == schema
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nattributes: null", r"mine\.yaml, line 2: 'null' is nothing in YAML; quote it"),
+        ("name: x\nattributes:", r"mine\.yaml: 'attributes' must be a mapping"),
+        ("name: x\nattributes: [a, b]", "'attributes' must be a mapping"),
+        ("name: x\nattributes: {}", "'attributes' must be a mapping"),
+        ("name: x\nattributes:\n  a: b\n  a: c", "line 4: 'a' stands a second time"),
+        ("name: x\nattributes:\n  null: b", "line 3: 'null' is nothing"),
+        ("name: x\nattributes:\n  a: ~", "line 3: '~' is nothing"),
+        ("name: x\nattributes:\n  a:", "mine.yaml: attribute 'a' has an empty prompt"),
+        ("name: x\nattributes:\n  a: {prompt: p, questions: ['']}", "'a' has an empty prompt"),
+        ("name: x\nattributes:\n  a: {prompt: [p]}", "a prompt is text"),
+        ("name: x\nattributes:\n  'a\"b': c", "no double quotes"),
+        ('name: x\nattributes:\n  "a\\nb": c', "line ends"),
+        ("name: x\nattributes:\n  ' a': c", "blanks at its ends"),
+        ("name: x\nattributes:\n  '': c", "not empty"),
+        ("name: x\nattributes: {a: b}\ngroups: [g]", "'groups' must be a mapping"),
+        ("name: x\nattributes: {a: b}\ngroups: {g: [a]}", "group 'g' needs 'kind' and 'labels'"),
+        ("name: x\nattributes: {a: b}\ngroups: {g: {kind: ordinal, labels: [a, c]}}", "group 'g', label 'c': .* 'c'"),
+        ("name: x\nattributes: {a: b}\ngroups: {g: {kind: ordinal, labels: {a: a, n: not (a}}}", "label 'n'"),
+        ("name: x\nattributes: {a: b}\ngroups: {g: {kind: some, labels: {a: a, n: not a}}}", "kind must be one of"),
+        ("name: x\nattributes: {a: b}\ngroups: {g: {kind: ordinal, labels: [a, a]}}", "named twice"),
+        ("name: x\nattributes: {a: b, c: d}\ngroups: {g: {kind: ordinal, labels: [a, c], yeers: 1}}", "needs 'kind'"),
+        ("name: x\nattributes: {a: b, c: d}\ngroups: {g: {kind: ordinal, labels: [a, c], years: [1, 2]}}", "years are"),
+        ("name: [x]\nattributes: {a: b}", "quote it"),
+    ],
+)
+def test_catalogs_that_say_something_else_are_refused_with_file_and_key(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        Schema.load(catalog(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", [True, 2029, None, 1.5])
+def test_names_that_yaml_has_made_something_else_of_are_refused(name: object) -> None:
+    with pytest.raises(InputError, match="quote it"):
+        Schema.from_dict({"name": "x", "attributes": {name: "who"}})
+    with pytest.raises(InputError, match="quote it"):
+        Schema.from_dict({"name": "x", "attributes": {"a": name}})
+
+
+def test_a_folder_or_a_pipe_is_no_catalog(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a folder"):
+        Schema.load(str(tmp_path))
+
+
+def test_an_unknown_attribute_is_a_mistake_of_input_and_a_missing_key() -> None:
+    assert issubclass(UnknownAttributeError, InputError)
+    assert issubclass(UnknownAttributeError, KeyError)

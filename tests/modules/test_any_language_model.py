@@ -216,9 +216,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused_by_name(tmp_path: Path) -> No
         LanguageModel.from_pretrained(folder)
     tensors.pop("model.layers.1.mlp.up_proj.weight")
     save_file(tensors, path, {"format": "pt"})
-    with pytest.raises(
-        ValueError, match=r"lacks 1 of the weights of a LlamaForCausalLM \(model.layers.1.mlp.up_proj.w"
-    ):
+    with pytest.raises(ValueError, match=r"asks for 32,672 weights, but the files hold 31,136"):
         LanguageModel.from_pretrained(folder)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "part-2.safetensors"}}))
     with pytest.raises(FileNotFoundError, match=r"lacks part-2.safetensors, which model.safetensors.index.json names"):

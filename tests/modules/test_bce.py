@@ -20,7 +20,7 @@ def test_the_mean_runs_over_defined_labels_only() -> None:
 
 def test_an_undefined_label_has_no_gradient() -> None:
     logits = torch.zeros(1, 2, requires_grad=True)
-    masked_bce(logits, torch.tensor([[0, 1]], dtype=torch.int8)).backward()
+    masked_bce(logits, torch.tensor([[0, 1]], dtype=torch.int8), undefined=0).backward()
     assert logits.grad is not None
     assert logits.grad.tolist() == [[0.0, -0.5]]
 

@@ -60,7 +60,7 @@ def test_nothing_within_the_bound_is_more_likely(faces: int, noise: float, scale
     """Labels that can be parted among them, scores far from 0 and scores that say nothing."""
     scores, labels = drawn(faces, noise)
     scores = scores * scale + shift
-    slope, offset = platt_scaling(scores, labels)
+    slope, offset = platt_scaling(scores, labels, undefined=0)
     for number, (score, _, targets) in enumerate(one_by_one(scores, labels)):
         centre, deviation = score.mean(), max(score.std(), 1e-9)
         least = LEAST_SLOPE / (targets.mean() * (1 - targets.mean()))

@@ -127,13 +127,13 @@ def test_what_never_varies_gets_its_share_and_no_weights() -> None:
     inputs, labels = drawn(25, 4)
     labels[:, 1], labels[:, 2] = 1, 0
     labels[0, 1] = 0
-    fit = ridge(inputs, labels, [0.7])
+    fit = ridge(inputs, labels, [0.7], undefined=0)
     assert fit.bias[1:].tolist() == [1, 0.5]
     assert not fit.weight[1:].any()
     assert fit.left_out[:, 1:].unique(dim=0).tolist() == [[1, 0.5]]
     torch.testing.assert_close(fit.left_out[:, :1], refitted(inputs, labels[:, :1], 0.7), atol=1e-9, rtol=0)
     labels[:, 0], labels[3, 0] = 0, 1  # a single face
-    alone = ridge(inputs, labels, [0.7])
+    alone = ridge(inputs, labels, [0.7], undefined=0)
     assert (alone.bias[0], alone.weight.any()) == (1, False)
 
 

@@ -119,12 +119,12 @@ def test_labels_that_no_filling_in_can_save_are_broken_though_no_single_rule_is(
 def test_a_face_without_labels_costs_nothing_and_does_not_count():
     logits = some_logits(3).requires_grad_()
     labels = torch.tensor([[0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 0]], dtype=torch.int8)
-    losses = conditional_loss(logits, labels, RULES)
+    losses = conditional_loss(logits, labels, RULES, undefined=0)
     assert losses[0] == losses[2] == 0
     constraint = LogicalConstraint(rules=RULES, kind="conditional")
-    total, count = constraint.sum_and_count(logits, labels)
+    total, count = constraint.sum_and_count(logits, labels, undefined=0)
     assert count == 1
-    assert constraint(logits, labels) == total == losses[1]
+    assert constraint(logits, labels, undefined=0) == total == losses[1]
     nothing = constraint(logits, torch.zeros_like(labels))
     assert nothing == 0
     nothing.backward()
@@ -146,7 +146,8 @@ def test_one_group_gives_softmax_cross_entropy():
     expected = F.cross_entropy(logits, target, reduction="none")
     torch.testing.assert_close(conditional_loss(logits, labels, rules), expected, rtol=1e-5, atol=1e-6)
     only_the_one = labels.clamp(min=0)  # the others follow from the rule
-    torch.testing.assert_close(conditional_loss(logits, only_the_one, rules), expected, rtol=1e-5, atol=1e-6)
+    found = conditional_loss(logits, only_the_one, rules, undefined=0)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_are_right():

@@ -163,3 +163,20 @@ def test_a_source_that_is_missing_is_named() -> None:
         SegmentationEncoder(parser=None, route=route).encode(None, None, None, random_masks())
     with pytest.raises(ValueError, match=r"^the parser knows 11 parts, the route wants 19; make them equal$"):
         SegmentationEncoder(parser=FaceParser(image_size=64, classes=11), route=route)
+
+
+def test_a_parser_with_a_size_of_its_own_gets_images_of_that_size() -> None:
+    class Sized(Stub):
+        image_size = 32
+
+        def forward(self, images: Tensor) -> Tensor:
+            assert images.shape[-2:] == (32, 32)
+            return super().forward(images)
+
+    masks, images = random_masks(), torch.rand(2, 3, 48, 48)
+    route = build_route("region")
+    tokens = torch.rand(2, 4, route.image_dim)
+    smaller, plain = (
+        SegmentationEncoder(parser=kind(masks), route=route).encode(images, tokens, (2, 2)) for kind in (Sized, Stub)
+    )
+    torch.testing.assert_close(smaller, plain, atol=1e-4, rtol=0)

@@ -127,6 +127,6 @@ def answer_scores(questions: Sequence[Question], logits: np.ndarray) -> dict[str
         right = np.where(score == 0, 0.5, (score > 0) == truth)
         accuracy = float(right.mean()) if rows else float("nan")
         labels = torch.from_numpy(np.where(truth, 1, -1).astype(np.int8))[:, None]
-        area = float(auroc(torch.from_numpy(score)[:, None].sigmoid(), labels)) if rows else float("nan")
+        area = float(auroc(torch.from_numpy(score)[:, None].sigmoid(), labels, undefined=0)) if rows else float("nan")
         found[why] = {"count": len(rows), "accuracy": accuracy, "auroc": area}
     return found

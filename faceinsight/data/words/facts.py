@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from faceinsight.data.words.phrases import concept_of
+from faceinsight.errors import InputError
 from faceinsight.knowledge.clauses import Clause, prime_implicates
 from faceinsight.knowledge.formula import Atom, Formula, Not
 from faceinsight.knowledge.language import parse_expression
@@ -58,7 +59,7 @@ class SchemaWords:
         """The facts that attribute values amount to; attributes that are not given stay unknown.
 
         Raises:
-            ValueError: two attributes that say the same say opposite things, as ``Male`` and ``Female`` may.
+            InputError: two attributes that say the same say opposite things, as ``Male`` and ``Female`` may.
 
         >>> from faceinsight.knowledge.rules import RuleSet
         >>> words = SchemaWords.of(RuleSet.load("celeba"))
@@ -69,7 +70,7 @@ class SchemaWords:
         for name, value in attributes.items():
             concept, positive = self.concepts[name]
             if found.setdefault(concept, value == positive) != (value == positive):
-                raise ValueError(f"{name} = {value} contradicts another attribute that speaks of {concept!r} too")
+                raise InputError(f"{name} = {value} contradicts another attribute that speaks of {concept!r} too")
         return found
 
     def implied(self, told: Facts) -> dict[str, bool]:

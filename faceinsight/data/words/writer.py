@@ -12,6 +12,7 @@ from random import Random
 from faceinsight.data.words.draft import Draft, Text
 from faceinsight.data.words.facts import Population
 from faceinsight.data.words.kinds import KINDS
+from faceinsight.errors import InputError
 
 __all__ = ["FaceWriter"]
 
@@ -25,7 +26,7 @@ class FaceWriter:
         kinds: of text, of those in :mod:`faceinsight.data.words.kinds`; all by default.
 
     Raises:
-        ValueError: no faces to write about, or an unknown kind of text.
+        InputError: no faces to write about, or an unknown kind of text.
 
     >>> from faceinsight.knowledge.rules import RuleSet
     >>> from faceinsight.data.words.facts import SchemaWords
@@ -41,9 +42,9 @@ class FaceWriter:
     ) -> None:
         if not populations or not all(population.faces for population in populations):
             sizes = [len(population.faces) for population in populations]
-            raise ValueError(f"every population needs faces to write about, got populations of {sizes} faces")
+            raise InputError(f"every population needs faces to write about, got populations of {sizes} faces")
         if not kinds or not KINDS.keys() >= {*kinds}:
-            raise ValueError(f"kinds of text must be some of {', '.join(KINDS)}; got {', '.join(kinds) or 'none'}")
+            raise InputError(f"kinds of text must be some of {', '.join(KINDS)}; got {', '.join(kinds) or 'none'}")
         self.populations, self.seed, self.kinds = tuple(populations), seed, tuple(kinds)
 
     def __call__(self, index: int) -> Text:

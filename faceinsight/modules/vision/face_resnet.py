@@ -123,7 +123,8 @@ class FaceResNet(nn.Module):
 
         At 150 px they have sides of 72, 35, 17, 8, 4 and 2.
         """
-        normalised = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        normalised = ((images - self.mean) / self.std).to(self.first.weight.dtype)
+        normalised = normalised.contiguous(memory_format=torch.channels_last)
         found = {2: F.relu(self.first(normalised))}
         here = F.max_pool2d(found[2], kernel_size=3, stride=2)
         for number, stage in enumerate(self.stages):
