@@ -194,6 +194,8 @@ def read_directory(folder: Path, kind: str) -> SavedModel:
         }
         knowledge = {name: read(place(folder, name)) for name, read in readers.items() if name in config["files"]}
         tensors = {name: load_file(place(folder, name)) for name in (TRAINED, FROZEN) if name in config["files"]}
+        if RULES in knowledge and config["model"].get("rules") is None:
+            raise InputError(f"{CONFIG} drops the rules that {RULES} holds")
         return SavedModel(config["model"], knowledge, tensors)
     except (LookupError, TypeError, ValueError, yaml.YAMLError, SafetensorError) as error:
         raise InputError(f"{folder} cannot be read: {error}") from error
