@@ -31,7 +31,7 @@ from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.decoder import decode
 from faceinsight.modules.image_encoder import ImageEncoder
-from faceinsight.modules.shield import bounds_along, shield
+from faceinsight.modules.logic.shield import bounds_along, shield
 
 #: The encoder whose weights ``--trunk`` takes: the ResNet of experiments/constraints_celeba.yaml.
 TRUNK = {"name": "resnet18", "image_size": 96, "options": {"channels": [32, 64, 128, 256], "stem_width": 32}}

@@ -26,15 +26,15 @@ from torch.nn import functional as F
 
 from benchmarks.tables import shown
 from benchmarks.timing import interleaved
-from faceinsight.knowledge.clauses import prime_implicates
-from faceinsight.knowledge.components import MAX_MODELS, ComponentTooLargeError, find_components
+from faceinsight.knowledge.logic.clauses import prime_implicates
+from faceinsight.knowledge.logic.components import MAX_MODELS, ComponentTooLargeError, find_components
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.constrained import ConstrainedBernoulli
-from faceinsight.modules.enumeration import EnumeratedComponent
-from faceinsight.modules.layered import LayeredComponent
+from faceinsight.modules.logic.enumeration import EnumeratedComponent
+from faceinsight.modules.logic.layered import LayeredComponent
+from faceinsight.modules.logic.shield import ShieldLayer
 from faceinsight.modules.logical import semantic_loss
-from faceinsight.modules.shield import ShieldLayer
 
 #: CelebA's rules as users of these tools have written them, the statistical ones among them: 927 models.
 STRICT = """

@@ -27,7 +27,7 @@ from benchmarks.timing import interleaved
 from faceinsight.ablation.work import started_with
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model import FaceInsight
+from faceinsight.models.face_insight import FaceInsight
 from faceinsight.modules import (
     AttributeQuery,
     Frozen,

@@ -29,7 +29,7 @@ from benchmarks.shapes import COUNTED_ONLY, SHAPES, flops_of, language_model, pe
 from benchmarks.tables import reported
 from benchmarks.timing import interleaved
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model import FaceInsight
+from faceinsight.models.face_insight import FaceInsight
 from faceinsight.modules import (
     AttributeQuery,
     Frozen,

@@ -18,7 +18,7 @@ from rich.console import Console
 
 import faceinsight as fi
 from faceinsight.data.images import Crop
-from faceinsight.data.joined import labels_by_name
+from faceinsight.data.sources.joined import labels_by_name
 from faceinsight.files import replacing
 from faceinsight.metrics import auroc
 

@@ -28,6 +28,20 @@ def test_the_readmes_make_targets_exist() -> None:
     assert {"ablation", "test"} <= named <= targets
 
 
-@pytest.mark.parametrize("folder", ["knowledge", "modules", "data", "tiny", "evaluation", "ablation"])
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "knowledge",
+        "modules",
+        "data",
+        "metrics",
+        "tiny",
+        "models",
+        "training",
+        "evaluation",
+        "ablation",
+        "cli",
+    ],
+)
 def test_contributing_names_every_room(folder: str) -> None:
     assert f"{folder}/" in (REPOSITORY / "CONTRIBUTING.md").read_text()

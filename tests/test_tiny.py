@@ -23,14 +23,14 @@ from torch import Tensor
 
 import faceinsight as fi
 from faceinsight import tiny
-from faceinsight.configure import built
-from faceinsight.controls import TokenClassifier
-from faceinsight.data.fairface import list_name, read_list
+from faceinsight.data.sources.fairface import list_name, read_list
 from faceinsight.data.synthetic.population import face
 from faceinsight.data.synthetic.renderer import render
 from faceinsight.knowledge.face_parts import FACE_PARTS
 from faceinsight.knowledge.groups import group_rows
+from faceinsight.models.controls import TokenClassifier
 from faceinsight.modules.frozen import Frozen, fingerprint
+from faceinsight.training.configure import built
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDERS = ("image_encoder", "face_parser", "language_model", "model")

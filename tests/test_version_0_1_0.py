@@ -13,9 +13,9 @@ from rich.console import Console
 import faceinsight as fi
 from faceinsight.ablation import ablate, read_ablation
 from faceinsight.ablation.plan import planned_runs
-from faceinsight.configure import built
-from faceinsight.controls import TokenClassifier
 from faceinsight.evaluation.predictions import read_predictions
+from faceinsight.models.controls import TokenClassifier
+from faceinsight.training.configure import built
 
 WRITTEN = Path(__file__).parent / "fixtures" / "version_0_1_0"
 

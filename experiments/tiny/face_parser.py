@@ -24,14 +24,14 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from experiments.tiny.randomised import Randomisation, RandomisedFaces
 from experiments.tiny.tables import group_table, repeated, with_mean
 from experiments.tiny.training import circumstances, described, filled, fitted, hash_of_faces, publish_part, work_folder
-from faceinsight.configure import silence_tips
 from faceinsight.data import Augmentation, CelebAMask, FaceDataModule, SynthFaces
 from faceinsight.data.images import Crop
 from faceinsight.data.synthetic.renderer import VERSION
 from faceinsight.knowledge.face_parts import FACE_PARTS
 from faceinsight.modules import FaceParser, FaceResNet
 from faceinsight.modules.weights import save_weights
-from faceinsight.system import ParserSystem
+from faceinsight.training.configure import silence_tips
+from faceinsight.training.systems import ParserSystem
 
 FILE = "face_parser.safetensors"
 

@@ -39,13 +39,13 @@ from experiments.tiny.training import (
     work_folder,
 )
 from faceinsight import RuleSet
-from faceinsight.callbacks import CacheFeatures
-from faceinsight.configure import silence_tips
-from faceinsight.controls import TokenClassifier
 from faceinsight.data import Augmentation, FaceDataModule, FairFace, JoinedFaces, SynthFaces
+from faceinsight.models.controls import TokenClassifier
 from faceinsight.modules import FaceResNet, Frozen, HybridEncoder, LogicalConstraint
 from faceinsight.modules.weights import save_weights
-from faceinsight.system import AttributeSystem
+from faceinsight.training.callbacks import CacheFeatures
+from faceinsight.training.configure import silence_tips
+from faceinsight.training.systems import AttributeSystem
 
 AUGMENT = Augmentation(flip=0.5, shift=0.04, brightness=0.1, contrast=0.2, rotation=6.0, scale=0.08)
 INTERPOLATION = "bicubic"

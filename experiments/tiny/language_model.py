@@ -37,11 +37,11 @@ from experiments.tiny.words.scores import (
     read,
     read_ngrams,
 )
-from faceinsight.configure import silence_tips
 from faceinsight.data.words import FaceWriter, Population, Text
-from faceinsight.modules.answers import next_token_sum_and_count
+from faceinsight.modules.language.answers import next_token_sum_and_count
 from faceinsight.modules.language_model import LanguageModel
-from faceinsight.system import TrainingSystem
+from faceinsight.training.configure import silence_tips
+from faceinsight.training.systems import TrainingSystem
 
 #: Before the number of a held-out text, so that it is none of the training's.
 HELD_TEXTS = 10**9

@@ -39,8 +39,6 @@ from experiments.tiny.training import (
     work_folder,
 )
 from faceinsight import FaceInsight, RuleSet, tiny
-from faceinsight.callbacks import CacheFeatures, FrozenCheck
-from faceinsight.configure import silence_tips
 from faceinsight.data import FaceDataModule, training_graph
 from faceinsight.modules import (
     AttributeQuery,
@@ -53,8 +51,10 @@ from faceinsight.modules import (
     SharedHead,
     TextEncoder,
 )
-from faceinsight.modules.face_regions import PLACE_FEATURES
 from faceinsight.modules.frozen import fingerprint
+from faceinsight.modules.vision.face_regions import PLACE_FEATURES
+from faceinsight.training.callbacks import CacheFeatures, FrozenCheck
+from faceinsight.training.configure import silence_tips
 
 CARD = """---
 license: cc-by-4.0

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from experiments.tiny.tables import Scores, defined, with_mean
 from faceinsight.data import CelebA, FaceDataModule, FairFace, UTKFace
-from faceinsight.data.joined import labels_by_name
+from faceinsight.data.sources.joined import labels_by_name
+from faceinsight.data.sources.utkface import age_in_years
 from faceinsight.data.table import FaceSource, FaceTable
-from faceinsight.data.utkface import age_in_years
-from faceinsight.evaluation.groups import group_metrics
 from faceinsight.knowledge.groups import group_labels
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.metrics import auroc
+from faceinsight.metrics.groups import group_metrics
 from faceinsight.modules.constrained import ConstrainedBernoulli
 
 __all__ = ["photographs"]
@@ -49,7 +49,7 @@ def photographs(
 
     Args:
         network: gives ``.logits`` in the order of the rules' schema.
-        pictures: how it takes them, as :attr:`~faceinsight.model.FaceModel.picture_options` says.
+        pictures: how it takes them, as :attr:`~faceinsight.models.face_insight.FaceModel.picture_options` says.
         fairface: the folder; it is also where the majority's and chance's labels are from.
         utkface: the folder, if it is there.
         celeba: the same.

@@ -17,9 +17,9 @@ from jsonargparse import auto_cli
 from experiments.tiny import face_parser, image_encoder, language_model
 from experiments.tiny.training import publish
 from faceinsight import tiny
-from faceinsight.configure import silence_tips
 from faceinsight.modules import FaceResNet
 from faceinsight.modules.weights import save_weights
+from faceinsight.training.configure import silence_tips
 
 ENCODER, PARSER, WORDS = image_encoder.Settings(), face_parser.Settings(), language_model.Settings()
 

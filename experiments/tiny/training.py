@@ -20,11 +20,11 @@ from lightning.pytorch.callbacks import RichProgressBar, Timer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from faceinsight.callbacks import GradientCheck
-from faceinsight.configure import expected_warnings
 from faceinsight.data import FaceDataModule
 from faceinsight.files import write_text
-from faceinsight.resume import WholeCheckpoints, newest, saved_every_epoch
+from faceinsight.training.callbacks import GradientCheck
+from faceinsight.training.configure import expected_warnings
+from faceinsight.training.resume import WholeCheckpoints, newest, saved_every_epoch
 
 __all__ = [
     "Card",

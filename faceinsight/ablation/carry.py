@@ -15,11 +15,11 @@ from faceinsight.ablation.plan import AblationFile, PlanError, Run, needed, plan
 from faceinsight.ablation.run import RESULT, forget_error, read_result
 from faceinsight.ablation.summary import summarise
 from faceinsight.ablation.work import Event, carry_out_all, carry_out_in_processes
-from faceinsight.configure import built_data, expected_warnings, silence_tips
 from faceinsight.errors import did_you_mean
-from faceinsight.evaluation.heat_map import save_attributes
-from faceinsight.evaluation.plot import save_plot
-from faceinsight.evaluation.report import Report, print_report, write_report
+from faceinsight.evaluation.report.heat_map import save_attributes
+from faceinsight.evaluation.report.plot import save_plot
+from faceinsight.evaluation.report.writing import Report, print_report, write_report
+from faceinsight.training.configure import built_data, expected_warnings, silence_tips
 
 __all__ = ["ablate"]
 

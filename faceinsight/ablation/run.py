@@ -30,17 +30,17 @@ from lightning.pytorch.loggers import CSVLogger
 
 from faceinsight.ablation.contents import Contents, package_hash
 from faceinsight.ablation.plan import Run
-from faceinsight.callbacks import StepProgress, parts_table
-from faceinsight.configure import built
 from faceinsight.data.table import FaceTable
-from faceinsight.decoding import undecoded
 from faceinsight.errors import InputError
 from faceinsight.evaluation.labelled import LabelledFaces, write_faces
 from faceinsight.evaluation.predictions import Predictions, write_predictions
 from faceinsight.files import replacing, write_text
-from faceinsight.model import FaceModel
-from faceinsight.resume import WholeCheckpoints, newest, saved_every_epoch
-from faceinsight.system import AttributeSystem
+from faceinsight.models.decoded import undecoded
+from faceinsight.models.face_insight import FaceModel
+from faceinsight.training.callbacks import StepProgress, parts_table
+from faceinsight.training.configure import built
+from faceinsight.training.resume import WholeCheckpoints, newest, saved_every_epoch
+from faceinsight.training.systems import AttributeSystem
 
 __all__ = ["RunResult", "carry_out", "forget_error", "package_of", "read_error", "read_result"]
 

@@ -11,8 +11,8 @@ from faceinsight.ablation.plan import AblationFile, Run, Variant
 from faceinsight.ablation.run import RESULT, RunResult, package_of, read_result
 from faceinsight.evaluation.labelled import LabelledFaces, read_faces
 from faceinsight.evaluation.predictions import read_predictions
-from faceinsight.evaluation.report import Report, VariantResult
-from faceinsight.evaluation.statistics import Bootstrap, paired_bootstrap
+from faceinsight.evaluation.report.writing import Report, VariantResult
+from faceinsight.evaluation.statistics.bootstrap import Bootstrap, paired_bootstrap
 
 __all__ = ["summarise"]
 

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from faceinsight.ablation.plan import Run
 from faceinsight.ablation.run import carry_out, read_error, read_result
-from faceinsight.configure import expected_warnings, silence_tips
+from faceinsight.training.configure import expected_warnings, silence_tips
 
 __all__ = ["Event", "carry_out_all", "carry_out_in_processes", "expected_warnings", "silence_tips"]
 

@@ -16,11 +16,11 @@ from torch.utils.data.distributed import DistributedSampler
 
 from faceinsight.data.augment import Augmentation, augment
 from faceinsight.data.batch import FaceBatch
-from faceinsight.data.check import constant_attributes
 from faceinsight.data.dataset import FaceDataset, FaceReader, without_broken
-from faceinsight.data.face_texts import FaceTexts
 from faceinsight.data.images import Crop
+from faceinsight.data.inspection.check import constant_attributes
 from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.data.words.face_texts import FaceTexts
 from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
@@ -38,7 +38,7 @@ class FaceDataModule(lightning.LightningDataModule):
     process with that batch size would take. Each process augments its own with its own random numbers.
 
     Args:
-        source: where the faces come from, e.g. :class:`~faceinsight.data.celeba.CelebA`.
+        source: where the faces come from, e.g. :class:`~faceinsight.data.sources.celeba.CelebA`.
         image_size: side of the square pictures in pixels.
         batch_size: faces in a batch of one process, as everywhere in Lightning. The last, smaller batch of a training
             epoch is dropped; in tests it is kept.
@@ -52,7 +52,7 @@ class FaceDataModule(lightning.LightningDataModule):
             faces; then results of several seeds tell how much depends on which faces were labelled.
         crop: which part of each picture; the centred square by default.
         interpolation: the filter by which pictures are resized. A model's own size, crop and filter are its
-            :attr:`~faceinsight.model.FaceModel.picture_options`.
+            :attr:`~faceinsight.models.face_insight.FaceModel.picture_options`.
         texts: writes what a network is to learn to say of each training face; None for no text.
         memory_mb: room for decoded pictures in MiB.
         seed: of order and augmentation; None takes torch's own (``seed_everything``).

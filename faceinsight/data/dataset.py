@@ -19,9 +19,9 @@ from torch.utils.data import Dataset
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.data.face_box import Edges
-from faceinsight.data.face_texts import FaceTexts
 from faceinsight.data.images import BrokenImageError, Crop, path_within, read_image, read_mask
 from faceinsight.data.table import FaceTable
+from faceinsight.data.words.face_texts import FaceTexts
 from faceinsight.errors import InputError
 from faceinsight.files import plain_file
 

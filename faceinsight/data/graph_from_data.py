@@ -11,9 +11,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from faceinsight.data.check import constant_attributes
 from faceinsight.data.datamodule import FaceDataModule, constant_warning
-from faceinsight.data.label_files import read_labels
+from faceinsight.data.inspection.check import constant_attributes
+from faceinsight.data.sources.label_files import read_labels
 from faceinsight.data.synthetic.population import ATTRIBUTES, face
 from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
@@ -63,7 +63,8 @@ def table_graph(
     """The label graph of a label table, for which no pictures are needed: for a co-occurrence gain.
 
     Args:
-        labels: CelebA's list, a file laid out like it, or a CSV, see :func:`faceinsight.data.label_files.read_labels`.
+        labels: CelebA's list, a file laid out like it, or a CSV, see
+            :func:`faceinsight.data.sources.label_files.read_labels`.
         schema: its attributes are counted.
         exclude: faces that are left out of the counts, whatever their split: those that a model is tested on.
         threshold: see :meth:`LabelGraph.from_labels`, as for ``reweight``, ``normalise`` and ``edges``.

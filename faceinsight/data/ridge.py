@@ -69,7 +69,7 @@ def pixel_ridge(
 ) -> nn.Linear:
     """Ridge regression on the training faces' pixels, with the penalty that errs least on the validation faces.
 
-    A configuration names this by class path, for :class:`faceinsight.controls.RidgeClassifier`.
+    A configuration names this by class path, for :class:`faceinsight.models.controls.RidgeClassifier`.
 
     Args:
         data: whose training labels are learnt; its reader's pictures are averaged down.

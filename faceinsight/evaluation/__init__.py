@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
-    from faceinsight.evaluation.evaluate import evaluate_training_free
-    from faceinsight.evaluation.groups import group_metrics
-    from faceinsight.evaluation.heat_map import plot_attributes, save_attributes
-    from faceinsight.evaluation.per_attribute import AttributeComparison
-    from faceinsight.evaluation.plot import plot_report, save_plot
     from faceinsight.evaluation.predictions import Predictions, read_predictions, write_predictions
+    from faceinsight.evaluation.protocols.evaluate import evaluate_training_free
     from faceinsight.evaluation.readings import blank_images, blank_logits
-    from faceinsight.evaluation.report import Report, VariantResult, print_report, to_frame, write_report
-    from faceinsight.evaluation.statistics import Bootstrap, Comparison, Estimate, holm, paired_bootstrap
-    from faceinsight.parsing import parse_choice, parse_yes_no
+    from faceinsight.evaluation.report.heat_map import plot_attributes, save_attributes
+    from faceinsight.evaluation.report.plot import plot_report, save_plot
+    from faceinsight.evaluation.report.writing import Report, VariantResult, print_report, to_frame, write_report
+    from faceinsight.evaluation.statistics.bootstrap import Bootstrap, Comparison, Estimate, holm, paired_bootstrap
+    from faceinsight.evaluation.statistics.per_attribute import AttributeComparison
+    from faceinsight.metrics.groups import group_metrics
+    from faceinsight.modules.language.parsing import parse_choice, parse_yes_no
 
 __all__ = [
     "AttributeComparison",
@@ -46,7 +46,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "AttributeComparison": "faceinsight.evaluation.per_attribute",
+        "AttributeComparison": "faceinsight.evaluation.statistics.per_attribute",
         "Bootstrap": "faceinsight.evaluation.statistics",
         "Comparison": "faceinsight.evaluation.statistics",
         "Estimate": "faceinsight.evaluation.statistics",
@@ -55,18 +55,18 @@ __getattr__, __dir__ = lazy(
         "VariantResult": "faceinsight.evaluation.report",
         "blank_images": "faceinsight.evaluation.readings",
         "blank_logits": "faceinsight.evaluation.readings",
-        "evaluate_training_free": "faceinsight.evaluation.evaluate",
-        "group_metrics": "faceinsight.evaluation.groups",
+        "evaluate_training_free": "faceinsight.evaluation.protocols.evaluate",
+        "group_metrics": "faceinsight.metrics.groups",
         "holm": "faceinsight.evaluation.statistics",
         "paired_bootstrap": "faceinsight.evaluation.statistics",
-        "parse_choice": "faceinsight.parsing",
-        "parse_yes_no": "faceinsight.parsing",
-        "plot_attributes": "faceinsight.evaluation.heat_map",
-        "plot_report": "faceinsight.evaluation.plot",
+        "parse_choice": "faceinsight.modules.language.parsing",
+        "parse_yes_no": "faceinsight.modules.language.parsing",
+        "plot_attributes": "faceinsight.evaluation.report.heat_map",
+        "plot_report": "faceinsight.evaluation.report.plot",
         "print_report": "faceinsight.evaluation.report",
         "read_predictions": "faceinsight.evaluation.predictions",
-        "save_attributes": "faceinsight.evaluation.heat_map",
-        "save_plot": "faceinsight.evaluation.plot",
+        "save_attributes": "faceinsight.evaluation.report.heat_map",
+        "save_plot": "faceinsight.evaluation.report.plot",
         "to_frame": "faceinsight.evaluation.report",
         "write_predictions": "faceinsight.evaluation.predictions",
         "write_report": "faceinsight.evaluation.report",

@@ -21,9 +21,9 @@ from faceinsight.data.feature_store import key_of
 from faceinsight.data.table import FaceTable
 from faceinsight.errors import InputError
 from faceinsight.files import write_text
-from faceinsight.model import FaceInsight
+from faceinsight.models.face_insight import FaceInsight
+from faceinsight.models.speaking import answers
 from faceinsight.modules.frozen import fingerprint
-from faceinsight.speaking import answers
 
 __all__ = ["Readings", "asked", "blank_images", "blank_logits", "read_faces"]
 

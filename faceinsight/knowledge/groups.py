@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from faceinsight.knowledge.formula import columns
-from faceinsight.knowledge.language import parse_expression
+from faceinsight.knowledge.logic.formula import columns
+from faceinsight.knowledge.logic.language import parse_expression
 from faceinsight.knowledge.schema import Group, Schema
 
 __all__ = ["group_labels", "group_rows"]

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from faceinsight.errors import InputError, named
 from faceinsight.files import plain_yaml, read_text, write_text
-from faceinsight.knowledge.components import Component, find_components, is_satisfiable
-from faceinsight.knowledge.formula import Formula, Not, columns
-from faceinsight.knowledge.language import RuleSyntaxError, UnknownNameError, parse_rules, with_notes
+from faceinsight.knowledge.logic.components import Component, find_components, is_satisfiable
+from faceinsight.knowledge.logic.formula import Formula, Not, columns
+from faceinsight.knowledge.logic.language import RuleSyntaxError, UnknownNameError, parse_rules, with_notes
 from faceinsight.knowledge.schema import Group, Schema, catalog_names, read_catalog, short
 
 if TYPE_CHECKING:
-    from faceinsight.knowledge.lint import LintReport
+    from faceinsight.knowledge.lint.findings import LintReport
 
 __all__ = ["Rule", "RuleSet", "Strength", "group_rules"]
 
@@ -132,8 +132,10 @@ class RuleSet:
         by: Mapping[str, Mapping[str, Tensor]] | None = None,
         undefined: int | float | None = None,
     ) -> "LintReport":
-        """What is wrong with the rules, and with ``labels`` how often each is broken; see ``knowledge/lint.py``."""
-        from faceinsight.knowledge.lint import lint
+        """What is wrong with the rules, and with ``labels`` how often each is broken; see
+        ``knowledge/lint/findings.py``.
+        """
+        from faceinsight.knowledge.lint.findings import lint
 
         return lint(self, labels, files=files, by=by, undefined=undefined)
 
@@ -155,7 +157,7 @@ class RuleSet:
 
     @classmethod
     def parse(cls, text: RuleText, schema: Schema, strength: Strength = "logical") -> "RuleSet":
-        """Read rules in the rule language (see ``knowledge/language.py``).
+        """Read rules in the rule language (see ``knowledge/logic/language.py``).
 
         Args:
             text: one rule a line, or a list of such texts or of mappings with ``rule`` and ``source``.

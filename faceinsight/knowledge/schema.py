@@ -140,7 +140,7 @@ class Schema:
 
     def _check_groups(self) -> None:
         """Refuse groups over attributes that the schema does not have."""
-        from faceinsight.knowledge.language import parse_expression
+        from faceinsight.knowledge.logic.language import parse_expression
 
         for group in self.groups.values():
             for label, expression in group.labels.items():

@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from faceinsight.modules.correlation import CorrelationConstraint
     from faceinsight.modules.decoder import ConsistentDecoder
     from faceinsight.modules.evidence import Evidence, Gate
-    from faceinsight.modules.face_parser import FaceParser
     from faceinsight.modules.frozen import Frozen
-    from faceinsight.modules.hybrid_encoder import HybridEncoder
     from faceinsight.modules.image_encoder import ImageEncoder
+    from faceinsight.modules.language.lora import LoRA
     from faceinsight.modules.language_model import LanguageModel
+    from faceinsight.modules.logic.shield import ShieldLayer
     from faceinsight.modules.logical import LogicalConstraint
-    from faceinsight.modules.lora import LoRA
     from faceinsight.modules.projector import Projector
     from faceinsight.modules.segmentation import MapTokens, RegionTokens, SegmentationEncoder
-    from faceinsight.modules.shield import ShieldLayer
     from faceinsight.modules.text_encoder import LearnedText, TextEncoder
+    from faceinsight.modules.vision.face_parser import FaceParser
     from faceinsight.modules.vision.face_resnet import FaceResNet
-    from faceinsight.modules.vision_tower import VisionTower
+    from faceinsight.modules.vision.hybrid_encoder import HybridEncoder
+    from faceinsight.modules.vision.vision_tower import VisionTower
 
 __all__ = [
     "AttributeQuery",
@@ -58,23 +58,23 @@ __getattr__, __dir__ = lazy(
         "CooccurrenceGain": "faceinsight.modules.cooccurrence",
         "CorrelationConstraint": "faceinsight.modules.correlation",
         "Evidence": "faceinsight.modules.evidence",
-        "FaceParser": "faceinsight.modules.face_parser",
+        "FaceParser": "faceinsight.modules.vision.face_parser",
         "FaceResNet": "faceinsight.modules.vision.face_resnet",
         "Frozen": "faceinsight.modules.frozen",
         "Gate": "faceinsight.modules.evidence",
-        "HybridEncoder": "faceinsight.modules.hybrid_encoder",
+        "HybridEncoder": "faceinsight.modules.vision.hybrid_encoder",
         "ImageEncoder": "faceinsight.modules.image_encoder",
         "LanguageModel": "faceinsight.modules.language_model",
         "LearnedText": "faceinsight.modules.text_encoder",
-        "LoRA": "faceinsight.modules.lora",
+        "LoRA": "faceinsight.modules.language.lora",
         "LogicalConstraint": "faceinsight.modules.logical",
         "MapTokens": "faceinsight.modules.segmentation",
         "Projector": "faceinsight.modules.projector",
         "RegionTokens": "faceinsight.modules.segmentation",
         "SegmentationEncoder": "faceinsight.modules.segmentation",
         "SharedHead": "faceinsight.modules.attribute_query",
-        "ShieldLayer": "faceinsight.modules.shield",
+        "ShieldLayer": "faceinsight.modules.logic.shield",
         "TextEncoder": "faceinsight.modules.text_encoder",
-        "VisionTower": "faceinsight.modules.vision_tower",
+        "VisionTower": "faceinsight.modules.vision.vision_tower",
     },
 )

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from faceinsight.errors import InputError
-from faceinsight.modules.log_space import wide_linear
+from faceinsight.modules.logic.log_space import wide_linear
 
 __all__ = [
     "AttributeQuery",

@@ -18,12 +18,12 @@ from torch.distributions import Distribution, constraints, register_kl
 from torch.nn import functional as F
 
 from faceinsight.errors import InputError
-from faceinsight.knowledge.components import UnsatisfiableError, minimal_conflict
-from faceinsight.knowledge.formula import Atom, Formula, Not
 from faceinsight.knowledge.labels import three_valued
+from faceinsight.knowledge.logic.components import UnsatisfiableError, minimal_conflict
+from faceinsight.knowledge.logic.formula import Atom, Formula, Not
 from faceinsight.knowledge.rules import RuleSet
-from faceinsight.modules.log_space import bernoulli_entropy, literal_log_probs
-from faceinsight.modules.rule_tables import RuleTables, check_logits, refuse_nan, rule_tables
+from faceinsight.modules.logic.log_space import bernoulli_entropy, literal_log_probs
+from faceinsight.modules.logic.rule_tables import RuleTables, check_logits, refuse_nan, rule_tables
 
 __all__ = ["Consistent", "ConstrainedBernoulli"]
 

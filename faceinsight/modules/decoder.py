@@ -5,8 +5,8 @@ out is calibrated if what went in was, and still ranks faces. Where the most pro
 than one half of that probability would, the logit is moved just across 0.
 
 Source: exact inference in the conditioned distribution (:mod:`faceinsight.modules.constrained`); that the logits are
-those of the marginals is a choice of this library. Compare :mod:`faceinsight.modules.shield`, which changes attributes
-along an ordering.
+those of the marginals is a choice of this library. Compare :mod:`faceinsight.modules.logic.shield`, which changes
+attributes along an ordering.
 """
 
 from typing import Literal, get_args
@@ -19,8 +19,8 @@ from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.constrained import ConstrainedBernoulli
-from faceinsight.modules.rule_tables import refuse_nan, rule_tables
-from faceinsight.modules.shield import MARGIN
+from faceinsight.modules.logic.rule_tables import refuse_nan, rule_tables
+from faceinsight.modules.logic.shield import MARGIN
 
 __all__ = ["ConsistentDecoder", "decode"]
 
@@ -45,7 +45,7 @@ def decode(
         gradient: what reaches the logits in training: the derivative of the ``marginals``, or every logit's own
             unchanged (``straight_through``).
 
-    Infinite logits are certain, see :func:`~faceinsight.modules.rule_tables.check_logits`.
+    Infinite logits are certain, see :func:`~faceinsight.modules.logic.rule_tables.check_logits`.
 
     Raises:
         InputError: logits of the wrong width, or NaN.

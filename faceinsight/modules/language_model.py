@@ -4,7 +4,8 @@ Source: FaceInsight (https://arxiv.org/abs/2504.15624) keeps most of a LLaVA-1.5
 needs of a language model is here: the embedding of text, one forward pass under an explicit attention pattern, and
 two rows of its head. To read attributes, the full vocabulary logits are never built.
 
-Which families read blind segments in one pass exactly as separate prompts: :mod:`faceinsight.modules.one_pass_check`.
+Which families read blind segments in one pass exactly as separate prompts:
+:mod:`faceinsight.modules.language.one_pass_check`.
 """
 
 import os
@@ -26,13 +27,13 @@ from transformers import (
 )
 
 from faceinsight.errors import InputError
-from faceinsight.modules.attention import attention_masks, check_layers, unstable_length
-from faceinsight.modules.generation import as_argument
-from faceinsight.modules.log_space import wide_linear
-from faceinsight.modules.one_pass_check import check_one_pass
-from faceinsight.modules.pretrained import commit_of, load_pretrained, load_tokenizer
-from faceinsight.modules.recompute import layers_of, recomputed
-from faceinsight.modules.tokens import answer_tokens, tokens_round_image
+from faceinsight.modules.language.attention import attention_masks, check_layers, unstable_length
+from faceinsight.modules.language.generation import as_argument
+from faceinsight.modules.language.one_pass_check import check_one_pass
+from faceinsight.modules.language.pretrained import commit_of, load_pretrained, load_tokenizer
+from faceinsight.modules.language.recompute import layers_of, recomputed
+from faceinsight.modules.language.tokens import answer_tokens, tokens_round_image
+from faceinsight.modules.logic.log_space import wide_linear
 
 __all__ = ["LanguageModel", "byte_tokenizer"]
 
@@ -175,8 +176,8 @@ class LanguageModel(nn.Module):
             options: passed to transformers' ``AutoModelForCausalLM.from_pretrained``, e.g. ``device_map``.
 
         Raises:
-            FileNotFoundError, ValueError: as :func:`~faceinsight.modules.pretrained.load_pretrained`; the checkpoint
-                has no tokenizer; or, as the constructor, a family that cannot be masked exactly.
+            FileNotFoundError, ValueError: as :func:`~faceinsight.modules.language.pretrained.load_pretrained`; the
+                checkpoint has no tokenizer; or, as the constructor, a family that cannot be masked exactly.
         """
         given = {"dtype": dtype, "attn_implementation": attn_implementation}
         options |= {name: value for name, value in given.items() if value is not None}
@@ -277,7 +278,8 @@ class LanguageModel(nn.Module):
     def checkpoint_layers(self, on: bool = True) -> None:
         """From now on keep only each layer's input for the backward pass, frozen or not: less memory, more time.
 
-        Choice of this library: see :mod:`faceinsight.modules.recompute` for why transformers' own switch is not used.
+        Choice of this library: see :mod:`faceinsight.modules.language.recompute` for why transformers' own switch is
+        not used.
 
         Raises:
             ValueError: the family has no layers for it.
@@ -339,7 +341,7 @@ class LanguageModel(nn.Module):
     def answer_tokens(
         self, ending: str = "", yes: Sequence[str] = YES, no: Sequence[str] = NO
     ) -> tuple[list[int], list[int]]:
-        """The tokens of yes and of no after a prompt, see :func:`~faceinsight.modules.tokens.answer_tokens`."""
+        """The tokens of yes and of no after a prompt, see :func:`~faceinsight.modules.language.tokens.answer_tokens`."""
         key = (ending, tuple(yes), tuple(no))
         if key not in self._answers:
             self._answers[key] = (answer_tokens(self.tokenizer, yes, ending), answer_tokens(self.tokenizer, no, ending))

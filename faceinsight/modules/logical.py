@@ -14,8 +14,8 @@ Mind the sign: the conditional loss *subtracts* the very term that the semantic 
 independent probabilities themselves to obey the rules; the conditional one leaves that to the conditioning.
 
 Three more kinds, ``product``, ``goedel`` and ``lukasiewicz``, are fuzzy penalties for comparison, added to BCE as the
-semantic loss is (:mod:`faceinsight.modules.fuzzy`). The exact losses depend on what the rules say, the fuzzy ones also
-on how they are written.
+semantic loss is (:mod:`faceinsight.modules.logic.fuzzy`). The exact losses depend on what the rules say, the fuzzy ones
+also on how they are written.
 """
 
 from contextlib import suppress
@@ -27,12 +27,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinsight.errors import InputError
-from faceinsight.knowledge.components import ComponentTooLargeError
 from faceinsight.knowledge.labels import three_valued
+from faceinsight.knowledge.logic.components import ComponentTooLargeError
 from faceinsight.knowledge.rules import RuleSet
-from faceinsight.modules.fuzzy import FuzzyKind, fuzzy_loss
-from faceinsight.modules.log_space import BARRIER
-from faceinsight.modules.rule_tables import check_logits, rule_tables
+from faceinsight.modules.logic.fuzzy import FuzzyKind, fuzzy_loss
+from faceinsight.modules.logic.log_space import BARRIER
+from faceinsight.modules.logic.rule_tables import check_logits, rule_tables
 
 __all__ = ["LogicalConstraint", "broken_components", "conditional_loss", "rule_costs", "semantic_loss"]
 
@@ -128,11 +128,11 @@ def rule_costs(logits: Float[Tensor, "*batch attr"], rules: RuleSet) -> Float[Te
 
 class LogicalConstraint(nn.Module):
     """The rules as a loss: the mean over faces of :func:`semantic_loss`, :func:`conditional_loss` or
-    :func:`~faceinsight.modules.fuzzy.fuzzy_loss`.
+    :func:`~faceinsight.modules.logic.fuzzy.fuzzy_loss`.
 
     It has no weights; its tables follow the logits' device. Infinite logits are certain
-    (:func:`~faceinsight.modules.rule_tables.check_logits`); NaN in the logits is NaN in the loss, for the training loop
-    to refuse.
+    (:func:`~faceinsight.modules.logic.rule_tables.check_logits`); NaN in the logits is NaN in the loss, for the
+    training loop to refuse.
 
     Args:
         rules: what holds of every face.

@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from faceinsight.errors import InputError
 from faceinsight.knowledge.face_parts import FACE_PARTS, PALETTE
-from faceinsight.modules.face_regions import PLACE_FEATURES, colour_parsing, parsing_of_masks, pool_regions
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.modules.projector import Projector
+from faceinsight.modules.vision.face_regions import PLACE_FEATURES, colour_parsing, parsing_of_masks, pool_regions
 
 __all__ = ["MapTokens", "RegionTokens", "SegmentationEncoder"]
 
@@ -45,7 +45,7 @@ class RegionTokens(nn.Module):
     #: the frozen step has no weights of its own
     frozen = True
 
-    #: where no part is absent, their token has no gradient; see :class:`faceinsight.callbacks.GradientCheck`
+    #: where no part is absent, their token has no gradient; see :class:`faceinsight.training.callbacks.GradientCheck`
     may_lack_gradient = ("absent",)
 
     def __init__(
@@ -71,7 +71,7 @@ class RegionTokens(nn.Module):
     def encode(
         self, parsing: Parsing, image_tokens: Float[Tensor, "batch patch dim"] | None, grid: tuple[int, int] | None
     ) -> Float[Tensor, "batch region feature"]:
-        """The frozen step: :func:`~faceinsight.modules.face_regions.pool_regions`."""
+        """The frozen step: :func:`~faceinsight.modules.vision.face_regions.pool_regions`."""
         if image_tokens is None or grid is None:
             raise InputError("the route 'region' pools image tokens: give image_tokens and their grid (rows, columns)")
         return pool_regions(image_tokens, grid, parsing, self.absent_below)
@@ -153,8 +153,8 @@ class SegmentationEncoder(nn.Module):
 
     Args:
         parser: images to logits ``[batch, region, height, width]``: a (usually frozen)
-            :class:`~faceinsight.modules.face_parser.FaceParser`, which gets the images at its own ``image_size``, or
-            any other network in the same classes. ``None``: every face comes with its stored mask.
+            :class:`~faceinsight.modules.vision.face_parser.FaceParser`, which gets the images at its own
+            ``image_size``, or any other network in the same classes. ``None``: every face comes with its stored mask.
         route: :class:`RegionTokens` or :class:`MapTokens`.
 
     >>> segmentation = SegmentationEncoder(parser=None, route=RegionTokens(image_dim=8, embed_dim=16))

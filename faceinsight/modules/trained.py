@@ -21,7 +21,7 @@ def freeze_all_but(network: nn.Module, names: Sequence[str]) -> nn.Module:
     """Put every part that is not named into :class:`Frozen`, in place, and return the network.
 
     Parts of a network with a frozen language model are ``projector``, ``segmentation.route``, ``correlation``,
-    ``query`` (the soft prompts), ``head`` and, in :class:`~faceinsight.modules.lora.LoRA`, ``language_model``.
+    ``query`` (the soft prompts), ``head`` and, in :class:`~faceinsight.modules.language.lora.LoRA`, ``language_model``.
 
     Args:
         names: the parts that train. One that is not built (None) may be named, so that a variant without it needs no

@@ -30,7 +30,7 @@ from matplotlib.colors import LogNorm
 
 from faceinsight import ConstrainedBernoulli, LabelGraph, RuleSet, Schema
 from faceinsight.data import SynthFaces
-from faceinsight.data.sheet import sheet_of
+from faceinsight.data.inspection.sheet import sheet_of
 
 # %% [markdown]
 # ## Named attributes

@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 
 from faceinsight import ConstrainedBernoulli, RuleSet, Schema
-from faceinsight.knowledge.language import RuleSyntaxError
+from faceinsight.knowledge.logic.language import RuleSyntaxError
 from faceinsight.modules import ConsistentDecoder, ShieldLayer
 
 # %% [markdown]

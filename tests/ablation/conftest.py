@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from faceinsight.data.synthfaces import SynthFaces
+from faceinsight.data.sources.synthfaces import SynthFaces
 
 FACES = {"count": 60, "image_size": 32, "seed": 0, "workers": 1, "progress": False}
 

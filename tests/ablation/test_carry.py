@@ -17,10 +17,10 @@ from transformers.utils import logging as transformers_logging
 from faceinsight.ablation import ablate, work
 from faceinsight.ablation.plan import planned_runs, read_ablation
 from faceinsight.ablation.run import read_result
-from faceinsight.controls import TokenClassifier
-from faceinsight.data.synthfaces import SynthFaces
+from faceinsight.data.sources.synthfaces import SynthFaces
 from faceinsight.evaluation.predictions import read_predictions
 from faceinsight.knowledge.schema import Schema
+from faceinsight.models.controls import TokenClassifier
 from tests.ablation.conftest import FACES
 
 pytestmark = pytest.mark.filterwarnings(
@@ -105,7 +105,7 @@ def test_ctrl_c_while_a_network_trains_is_an_interrupt_like_any_other(
 
     path = file()
     handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr("faceinsight.system.AttributeSystem.training_step", pressed)
+    monkeypatch.setattr("faceinsight.training.systems.AttributeSystem.training_step", pressed)
     report = run(path, seeds=[0])
     assert {row.status for row in report.variants} == {"missing"}
     assert signal.getsignal(signal.SIGINT) is handler

@@ -119,7 +119,9 @@ def waiting_at(moment: Moment, reached: Path, go: Path, path: Path, output: Path
 def begun(function: Callable[..., object], *arguments: object, **named: object) -> ForkServerProcess:
     """A function in a process of its own; all of them come from one server that has imported everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["faceinsight.ablation", "faceinsight.system", "faceinsight.model"])
+    context.set_forkserver_preload(
+        ["faceinsight.ablation", "faceinsight.training.systems", "faceinsight.models.face_insight"]
+    )
     process = context.Process(target=function, args=arguments, kwargs=named, daemon=True)
     process.start()
     return process

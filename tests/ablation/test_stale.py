@@ -14,7 +14,7 @@ from rich.console import Console
 from faceinsight.ablation import PlanError, ablate, run
 from faceinsight.ablation.plan import planned_runs, read_ablation
 from faceinsight.ablation.run import read_result
-from faceinsight.data.celeba import CelebA
+from faceinsight.data.sources.celeba import CelebA
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:constant on the .* training faces",  # so few faces cannot show everything
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 NETWORK = """
-from faceinsight.controls import PriorClassifier
+from faceinsight.models.controls import PriorClassifier
 from own_numbers import SHIFT
 
 class Shifted(PriorClassifier):
@@ -56,9 +56,9 @@ def path(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "trainer": {"accelerator": "cpu", "enable_progress_bar": False, "num_sanity_val_steps": 0},
             "data": data,
             "model": part(
-                "faceinsight.system.AttributeSystem",
+                "faceinsight.training.systems.AttributeSystem",
                 rules=part("faceinsight.RuleSet.load", name_or_path=str(tmp_path / "rules.txt"), schema=schema),
-                network=part("faceinsight.controls.PriorClassifier", schema=schema, prior=prior),
+                network=part("faceinsight.models.controls.PriorClassifier", schema=schema, prior=prior),
             ),
         },
         "variants": {

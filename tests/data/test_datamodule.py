@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from faceinsight.data.augment import Augmentation
 from faceinsight.data.batch import FaceBatch
-from faceinsight.data.celeba import CelebA
 from faceinsight.data.datamodule import FaceDataModule
+from faceinsight.data.sources.celeba import CelebA
 from faceinsight.data.table import FaceTable
 from faceinsight.knowledge.schema import Schema
 

@@ -9,9 +9,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from faceinsight.data.batch import FaceBatch
-from faceinsight.data.celeba import CelebA
 from faceinsight.data.dataset import FaceDataset, FaceReader, broken_files, without_broken
 from faceinsight.data.images import BrokenImageError
+from faceinsight.data.sources.celeba import CelebA
 from faceinsight.data.table import FaceTable
 from faceinsight.knowledge.schema import Schema
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from faceinsight.data.celeba import CelebA
 from faceinsight.data.datamodule import FaceDataModule
 from faceinsight.data.graph_from_data import drawn_graph, label_prior, table_graph, training_graph
+from faceinsight.data.sources.celeba import CelebA
 from faceinsight.data.synthetic.population import ATTRIBUTES, face
 from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph

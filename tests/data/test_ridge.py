@@ -9,9 +9,9 @@ from PIL import Image
 from sklearn.linear_model import Ridge
 from torch import Tensor, nn
 
-from faceinsight.data.celeba import CelebA
 from faceinsight.data.datamodule import FaceDataModule
 from faceinsight.data.ridge import pixel_ridge, pixels, ridge, token_ridge
+from faceinsight.data.sources.celeba import CelebA
 from faceinsight.knowledge.schema import Schema
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.data.sources.utkface import UTKFace
 from faceinsight.data.table import FaceTable
-from faceinsight.data.utkface import UTKFace
 from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 

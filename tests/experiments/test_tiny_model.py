@@ -15,10 +15,10 @@ from experiments.tiny.model import composed
 from experiments.tiny.photographs import photographs
 from experiments.tiny.words.corpus import trained_tokenizer
 from faceinsight import FaceInsight, LabelGraph, RuleSet, tiny
-from faceinsight.evidence_fit import fit_evidence
 from faceinsight.modules import CorrelationConstraint, FaceParser, Frozen, HybridEncoder, ImageEncoder
 from faceinsight.modules.weights import save_weights
-from faceinsight.system import AttributeSystem
+from faceinsight.training.evidence_fit import fit_evidence
+from faceinsight.training.systems import AttributeSystem
 
 pytestmark = pytest.mark.filterwarnings("ignore:constant on the .* training faces")  # so few of them
 

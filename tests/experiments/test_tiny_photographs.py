@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from experiments.tiny.photographs import chance, decided, expected_years, labelled_years, majority, photographs
 from experiments.tiny.tables import group_table, tables_of
 from faceinsight.data import UTKFace
-from faceinsight.data.utkface import age_in_years
+from faceinsight.data.sources.utkface import age_in_years
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model import FaceInsightOutput
+from faceinsight.models.face_insight import FaceInsightOutput
 from faceinsight.modules.constrained import ConstrainedBernoulli
 
 RULES = RuleSet.load("tiny")

@@ -15,11 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from faceinsight.controls import TokenClassifier
 from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model_directory import sha256
+from faceinsight.models.controls import TokenClassifier
+from faceinsight.models.saving.directory import sha256
 from faceinsight.modules.image_encoder import ImageEncoder
 from faceinsight.modules.language_model import LanguageModel
 from tests.modules.checkpoints import write_language_model

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from faceinsight.data.images import image_batch, read_image
-from faceinsight.data.label_files import read_labels
+from faceinsight.data.sources.label_files import read_labels
 from faceinsight.data.table import FaceTable
 from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph

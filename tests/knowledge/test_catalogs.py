@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from faceinsight.knowledge.groups import group_labels
-from faceinsight.knowledge.language import parse_expression
+from faceinsight.knowledge.logic.language import parse_expression
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema, catalog_names, read_catalog
 from tests.knowledge.strict_rules import STRICT

@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 from faceinsight import metrics
-from faceinsight.data.check import constant_attributes
-from faceinsight.data.face_texts import FaceTexts
 from faceinsight.data.graph_from_data import positive_share
+from faceinsight.data.inspection.check import constant_attributes
 from faceinsight.data.ridge import ridge
 from faceinsight.data.table import FaceTable
+from faceinsight.data.words.face_texts import FaceTexts
 from faceinsight.errors import InputError
-from faceinsight.evaluation.groups import group_metrics
 from faceinsight.evaluation.statistics import paired_bootstrap
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.groups import group_labels, group_rows
-from faceinsight.knowledge.label_check import check_labels, fewest_changes, slices_by
 from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.lint import lint
-from faceinsight.knowledge.mining import mine
+from faceinsight.knowledge.lint.label_check import check_labels, fewest_changes, slices_by
+from faceinsight.knowledge.lint.mining import mine
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
+from faceinsight.metrics.groups import group_metrics
 from faceinsight.modules.bce import bce_sum_and_count, masked_bce
 from faceinsight.modules.calibration import log_likelihood, platt_scaling
 from faceinsight.modules.constrained import ConstrainedBernoulli

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from faceinsight.errors import InputError
-from faceinsight.knowledge.components import UnsatisfiableError
-from faceinsight.knowledge.language import RuleSyntaxError, UnknownNameError
+from faceinsight.knowledge.logic.components import UnsatisfiableError
+from faceinsight.knowledge.logic.language import RuleSyntaxError, UnknownNameError
 from faceinsight.knowledge.rules import Rule, RuleSet
 from faceinsight.knowledge.schema import Schema
 

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from faceinsight.modules.attention import attention_masks, unstable_length
 from faceinsight.modules.attribute_query import AttributeQuery, Form
+from faceinsight.modules.language.attention import attention_masks, unstable_length
+from faceinsight.modules.language.one_pass_check import MEASURED, one_pass_error
 from faceinsight.modules.language_model import LanguageModel
-from faceinsight.modules.one_pass_check import MEASURED, one_pass_error
 from tests.modules.checkpoints import (
     COMMIT,
     FAMILIES,

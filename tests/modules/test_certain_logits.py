@@ -10,12 +10,12 @@ from torch import Tensor
 from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.model import FaceInsightOutput
+from faceinsight.models.face_insight import FaceInsightOutput
 from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules.decoder import ConsistentDecoder
+from faceinsight.modules.logic.rule_tables import LARGEST
+from faceinsight.modules.logic.shield import ShieldLayer
 from faceinsight.modules.logical import LogicalConstraint, conditional_loss, rule_costs, semantic_loss
-from faceinsight.modules.rule_tables import LARGEST
-from faceinsight.modules.shield import ShieldLayer
 
 SCHEMA = Schema.from_names(["Bald", "Bangs", "Old", "Young"])
 RULES = RuleSet.parse("Bald -> not Bangs\nat_most_one(Old, Young)", SCHEMA)

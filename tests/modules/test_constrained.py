@@ -11,15 +11,15 @@ from torch.autograd import gradcheck
 from torch.distributions import Bernoulli, Independent, OneHotCategorical, kl_divergence
 from torch.nn import functional as F
 
-from faceinsight.knowledge.components import UnsatisfiableError
+from faceinsight.knowledge.logic.components import UnsatisfiableError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.modules import rule_tables as tables_module
 from faceinsight.modules.constrained import ConstrainedBernoulli
-from faceinsight.modules.enumeration import EnumeratedComponent
-from faceinsight.modules.layered import LayeredComponent
-from faceinsight.modules.log_space import log_sum_exp
-from faceinsight.modules.rule_tables import rule_tables
+from faceinsight.modules.logic import rule_tables as tables_module
+from faceinsight.modules.logic.enumeration import EnumeratedComponent
+from faceinsight.modules.logic.layered import LayeredComponent
+from faceinsight.modules.logic.log_space import log_sum_exp
+from faceinsight.modules.logic.rule_tables import rule_tables
 
 SCHEMA = Schema.from_names(["a", "b", "c", "d", "e", "f"])
 

@@ -8,12 +8,12 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.nn import functional as F
 
-from faceinsight.knowledge.components import UnsatisfiableError
+from faceinsight.knowledge.logic.components import UnsatisfiableError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules.decoder import ConsistentDecoder, decode
-from faceinsight.modules.shield import ShieldLayer
+from faceinsight.modules.logic.shield import ShieldLayer
 
 SCHEMA = Schema.from_names(["a", "b", "c", "d", "e"])
 RULES = RuleSet.parse("exactly_one(a, b, c)\nc -> d", SCHEMA)

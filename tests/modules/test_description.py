@@ -62,7 +62,7 @@ PARTS: dict[str, Any] = {
 
 def test_every_part_of_the_library_is_looked_at() -> None:
     no_parts = {"ConsistentDecoder", "LogicalConstraint", "ShieldLayer"}
-    on_checkpoints = {"LoRA", "VisionTower"}  # tests/modules/test_lora.py, tests/test_from_llava.py
+    on_checkpoints = {"LoRA", "VisionTower"}  # tests/modules/language/test_lora.py, tests/models/test_from_llava.py
     assert set(modules.__all__) - PARTS.keys() == no_parts | on_checkpoints
 
 

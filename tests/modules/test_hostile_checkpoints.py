@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 import faceinsight as fi
 from faceinsight.errors import InputError
+from faceinsight.modules.language.multimodal import conversation
 from faceinsight.modules.language_model import LanguageModel
-from faceinsight.modules.multimodal import conversation
 from tests.modules.checkpoints import write_language_model, write_llava
 
 TEXT_ONLY = (

@@ -11,11 +11,11 @@ from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from faceinsight.knowledge import rules as rules_module
-from faceinsight.knowledge.components import ComponentTooLargeError, UnsatisfiableError, find_components
+from faceinsight.knowledge.logic.components import ComponentTooLargeError, UnsatisfiableError, find_components
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.constrained import ConstrainedBernoulli
-from faceinsight.modules.fuzzy import fuzzy_loss
+from faceinsight.modules.logic.fuzzy import fuzzy_loss
 from faceinsight.modules.logical import (
     LogicalConstraint,
     broken_components,

@@ -5,11 +5,11 @@ import torch
 from torch import Tensor, nn
 
 from faceinsight.knowledge.face_parts import PALETTE, part_id
-from faceinsight.modules.face_parser import FaceParser
-from faceinsight.modules.face_regions import colour_parsing, parsing_of_masks
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.image_encoder import ImageEncoder
 from faceinsight.modules.segmentation import MapTokens, RegionTokens, SegmentationEncoder
+from faceinsight.modules.vision.face_parser import FaceParser
+from faceinsight.modules.vision.face_regions import colour_parsing, parsing_of_masks
 
 SKIN, HAT = part_id("skin"), part_id("hat")
 

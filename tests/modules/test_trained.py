@@ -9,7 +9,7 @@ from faceinsight.modules.cooccurrence import CooccurrenceGain
 from faceinsight.modules.evidence import Evidence
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.trained import freeze_all_but, part_names
-from tests.test_checkpoint import SCHEMA, encoder, full, graph, language_model, no_llm
+from tests.models.saving.test_checkpoint import SCHEMA, encoder, full, graph, language_model, no_llm
 
 
 def trained_parts(network: Any) -> set[str]:

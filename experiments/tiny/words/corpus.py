@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from faceinsight.modules.answers import UNCOUNTED
+from faceinsight.modules.language.answers import UNCOUNTED
 
 #: Each is one token, so that an answer can be read from two rows of the head.
 ANSWERS = ("yes", "no", "Yes", "No", " yes", " no")

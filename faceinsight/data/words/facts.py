@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from faceinsight.data.words.phrases import concept_of
 from faceinsight.errors import InputError
-from faceinsight.knowledge.clauses import Clause, prime_implicates
-from faceinsight.knowledge.formula import Atom, Formula, Not
-from faceinsight.knowledge.language import parse_expression
+from faceinsight.knowledge.logic.clauses import Clause, prime_implicates
+from faceinsight.knowledge.logic.formula import Atom, Formula, Not
+from faceinsight.knowledge.logic.language import parse_expression
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Group, Schema
 
@@ -39,7 +39,7 @@ class SchemaWords:
     Args:
         concepts: for each attribute, its concept and whether the attribute says that it is true.
         choices: the groups whose labels are concepts.
-        clauses: what always holds; see :mod:`faceinsight.knowledge.clauses`.
+        clauses: what always holds; see :mod:`faceinsight.knowledge.logic.clauses`.
     """
 
     concepts: Mapping[str, tuple[str, bool]]

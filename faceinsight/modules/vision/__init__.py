@@ -1,1 +1,1 @@
-"""Encoders of face photographs that are not timm's."""
+"""Trunks of vision networks, face parsers and face regions."""

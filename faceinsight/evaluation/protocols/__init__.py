@@ -1,0 +1,1 @@
+"""Ways to measure a model, each with its own questions."""

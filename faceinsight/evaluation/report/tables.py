@@ -1,0 +1,165 @@
+"""An ablation's report as sheets to read (scores, differences) and the notes that belong to them.
+
+The sheets show per cent and points, to two digits. Variants that failed or have not run yet stand in their place and
+say so.
+"""
+
+import math
+from statistics import median
+
+from faceinsight.evaluation.report.discoveries import attribute_facts
+from faceinsight.evaluation.report.results import Report, VariantResult
+from faceinsight.evaluation.report.sheet import Sheet
+from faceinsight.evaluation.statistics.bootstrap import Bootstrap, Comparison
+from faceinsight.evaluation.statistics.resampling import ALPHA
+
+__all__ = ["METRIC_TITLES", "SHARE_TITLES", "comparisons_sheet", "first_line", "notes", "scores_sheet"]
+
+#: How each metric is called in a sheet, and which way is better.
+METRIC_TITLES = {
+    "accuracy": "accuracy ↑",
+    "balanced_accuracy": "balanced ↑",
+    "average_precision": "mAP ↑",
+    "auroc": "AUROC ↑",
+    "violation_rate": "violations ↓",
+    "logical_accuracy": "logical ↑",
+    "exact_match": "exact ↑",
+    "contradicting_accuracy": "contradicting ↑",
+}
+
+#: The same for numbers without an interval.
+SHARE_TITLES = {
+    "calibration_error": "ECE ↓",
+    "brier": "Brier ↓",
+    "refused": "refused",
+    "unclear": "unclear",
+}
+
+
+def scores_sheet(report: Report) -> Sheet:
+    """Every variant's scores in per cent."""
+    titles = [METRIC_TITLES[name] for name in report.measured] + [SHARE_TITLES[name] for name in report.shares]
+    header = ("variant", *(("seeds",) * report.trained), *titles, *(("trained",) * report.trained), "seconds")
+    rows = []
+    for variant in report.variants:
+        scores = [
+            percent(variant.estimates[name].value) if name in variant.estimates else "–" for name in report.measured
+        ]
+        scores += [percent(variant.shares.get(name, math.nan)) for name in report.shares]
+        seeds, trained = ((each,) * report.trained for each in (seeds_cell(variant), count(variant.parameters)))
+        seconds = "–" if variant.seconds is None else f"{variant.seconds:,.0f}"
+        rows.append((variant.group, (variant.name, *seeds, *scores, *trained, seconds)))
+    return Sheet("Scores in %", header, tuple(rows))
+
+
+def comparisons_sheet(report: Report) -> Sheet:
+    """Every variant's difference from its reference in points, with interval and Holm-corrected p."""
+    shown = [name for name in report.compared if name in report.measured]
+    header = ["variant", "against"]
+    for name in shown:
+        header += [METRIC_TITLES[name], "p"]
+    rows = []
+    for variant in report.variants:
+        if variant.reference is None:
+            continue
+        cells = [variant.name, variant.reference]
+        for name in shown:
+            cells += difference_cells(variant.comparisons.get(name), trained=report.trained)
+        rows.append((variant.group, tuple(cells)))
+    return Sheet("Differences in points [95 % interval], Holm-corrected p", tuple(header), tuple(rows))
+
+
+def notes(report: Report) -> list[str]:
+    """What a reader must know beside the sheets: the ceiling, the test's power, what is left out, what failed."""
+    lines = [] if report.bootstrap is None else facts(report, report.bootstrap)
+    lines += report.remarks
+    if report.constant:
+        lines.append(f"Constant among the test labels, so in no ranking metric: {', '.join(report.constant)}.")
+    for variant in report.variants:
+        lines += [f"{variant.name}, seed {seed}, failed: {first_line(text)}" for seed, text in variant.errors.items()]
+        if variant.waiting:
+            lines.append(f"{variant.name}: not run yet for seed {', '.join(map(str, variant.waiting))}.")
+    return lines
+
+
+def facts(report: Report, bootstrap: Bootstrap) -> list[str]:
+    """The notes about the test faces and the bootstrap."""
+    identities = f" of {bootstrap.clusters:,} identities" if bootstrap.clusters != bootstrap.faces else ""
+    if bootstrap.clusters == 1:
+        identities = " of one identity, so faces were resampled and nothing is said about other people"
+    lines = [f"{bootstrap.faces:,} test faces{identities}; {bootstrap.resamples:,} paired resamples of them."]
+    if bootstrap.label_violation_rate is not None:
+        rate = percent(bootstrap.label_violation_rate)
+        lines.append(
+            f"The labels themselves break a logical rule on {rate} % of the faces; a perfect copy of them would too."
+        )
+    powers = []
+    for name in report.compared:
+        if known := [each.comparisons[name].detectable for each in report.variants if name in each.comparisons]:
+            powers.append(f"{METRIC_TITLES[name][:-2]} {percent(median(known))}")
+    if powers:
+        lines.append(
+            f"Smallest difference that one test on these faces finds four times in five (median, points): "
+            f"{', '.join(powers)}."
+        )
+        family = sum(name.comparisons != {} for name in report.variants)
+        lines.append(f"* Holm-corrected p < {ALPHA} among {family} comparisons of that metric.")
+    if powers and bootstrap.smallest_p >= ALPHA:
+        lines.append(
+            f"{bootstrap.resamples:,} resamples are too few for so many comparisons: the smallest possible corrected p "
+            f"is {bootstrap.smallest_p:.3f}."
+        )
+    if report.trained and any(len(each.seeds) == 1 for each in report.variants):
+        lines.append(
+            "One seed: its intervals are over test faces, and how much another training would differ is not in "
+            "them; such a row has no star. Run two seeds or more."
+        )
+    return lines + attribute_facts(bootstrap.attributes)
+
+
+def percent(share: float) -> str:
+    """A share in per cent, or a dash where there is none.
+
+    >>> percent(0.8421), percent(float("nan"))
+    ('84.21', '–')
+    """
+    return "–" if share != share else f"{100 * share:.2f}"
+
+
+def count(number: int | None) -> str:
+    """A number of parameters, short.
+
+    >>> count(1_234_567), count(12_300), count(0), count(None)
+    ('1.23 M', '12.3 k', '0', '–')
+    """
+    if number is None:
+        return "–"
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)
+
+
+def seeds_cell(variant: VariantResult) -> str:
+    """How many runs stand behind a row: "3", "2 of 3", "failed" or "not run"."""
+    if not variant.seeds:
+        return "failed" if variant.errors else "not run"
+    planned = len(variant.seeds) + len(variant.errors) + len(variant.waiting)
+    return str(planned) if planned == len(variant.seeds) else f"{len(variant.seeds)} of {planned}"
+
+
+def difference_cells(comparison: Comparison | None, *, trained: bool) -> list[str]:
+    """A difference with its interval, and its corrected p with a star where :meth:`Comparison.starred` says so."""
+    if comparison is None or comparison.difference != comparison.difference:
+        return ["–", "–"]
+    value, low, high = (f"{100 * each:+.2f}" for each in (comparison.difference, comparison.low, comparison.high))
+    return [f"{value} [{low}, {high}]", f"{comparison.p_holm:.3f}{'*' if comparison.starred(trained=trained) else ' '}"]
+
+
+def first_line(text: str) -> str:
+    r"""An error's first line with text in it.
+
+    >>> first_line("ValueError: 3 faces\nTraceback ...")
+    'ValueError: 3 faces'
+    """
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no message")

@@ -1,0 +1,1 @@
+"""The rule language, its formulas, and what follows from them."""

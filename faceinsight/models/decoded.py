@@ -1,0 +1,85 @@
+"""A network whose logits pass through a decoder at the output: predictions that keep the rules, whatever was learnt."""
+
+from dataclasses import replace
+from typing import Any, Literal
+
+from torch import nn
+
+from faceinsight.errors import InputError
+from faceinsight.knowledge.schema import Schema
+from faceinsight.models.face_insight import FaceInsightOutput, Features, Images, Masks
+
+__all__ = ["DecodedOutput", "undecoded"]
+
+
+def undecoded(network: nn.Module) -> nn.Module:
+    """Return the network inside any decoders, whose parts are named and trained: a decoder has no weights."""
+    while isinstance(network, DecodedOutput):
+        network = network.network
+    return network
+
+
+class DecodedOutput(nn.Module):
+    """Any network of this library with a decoder after it; it stands wherever the network itself stood.
+
+    Args:
+        network: gives ``.logits`` and has a ``.schema``, as :class:`~faceinsight.models.face_insight.FaceInsight` and
+            the controls.
+        decoder: logits ``[batch, attr]`` to logits, with a ``.schema``, such as
+            :class:`~faceinsight.modules.logic.shield.ShieldLayer`.
+        when: ``evaluation``: the network trains as without a decoder; ``always``: the loss sees what the decoder made.
+
+    Raises:
+        ValueError: network and decoder have different attributes.
+    """
+
+    network: Any  # a FaceInsight or one of the controls
+    decoder: Any
+
+    def __init__(
+        self, *, network: nn.Module, decoder: nn.Module, when: Literal["evaluation", "always"] = "evaluation"
+    ) -> None:
+        super().__init__()
+        self.network, self.decoder, self.when = network, decoder, when
+        if (given := self.decoder.schema.names) != self.schema.names:
+            raise InputError(
+                f"the decoder is for the {len(given)} attributes of {self.decoder.schema.name!r}, the network gives "
+                f"the {len(self.schema)} of {self.schema.name!r}; build the decoder's rules over the network's schema"
+            )
+
+    @property
+    def schema(self) -> Schema:
+        """The order of the logits."""
+        return self.network.schema
+
+    @property
+    def encoder(self) -> Any:
+        """The network's own encoder, if it has one."""
+        return self.network.encoder
+
+    def encode(self, images: Images, masks: Masks | None = None) -> Features:
+        """As the network does."""
+        return self.network.encode(images, masks)
+
+    @property
+    def evidence(self) -> Any:
+        """The network's own evidence, if it has any."""
+        return getattr(self.network, "evidence", None)
+
+    def forward(
+        self,
+        images: Images | None = None,
+        *,
+        masks: Masks | None = None,
+        features: Features | None = None,
+        **options: Any,
+    ) -> FaceInsightOutput:
+        """What the network gives, its logits decoded: their sigmoid is the probability, with no rules left to keep.
+
+        Args:
+            options: what the network takes besides, such as the evidence's ``scores``.
+        """
+        output = self.network(images, masks=masks, features=features, **options)
+        if self.training and self.when == "evaluation":
+            return output
+        return replace(output, logits=self.decoder(output.logits), rules=None)

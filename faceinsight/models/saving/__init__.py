@@ -1,0 +1,1 @@
+"""A model in a directory, and on the Hugging Face hub."""

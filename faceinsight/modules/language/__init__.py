@@ -1,0 +1,1 @@
+"""What a language model needs: checkpoints, prompts, masks, generated text."""

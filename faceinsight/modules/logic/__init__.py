@@ -1,0 +1,1 @@
+"""Exact sums over the faces that rules allow, and the fuzzy losses beside them."""
