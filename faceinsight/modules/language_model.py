@@ -341,7 +341,7 @@ class LanguageModel(nn.Module):
     def answer_tokens(
         self, ending: str = "", yes: Sequence[str] = YES, no: Sequence[str] = NO
     ) -> tuple[list[int], list[int]]:
-        """The tokens of yes and of no after a prompt, see :func:`~faceinsight.modules.language.tokens.answer_tokens`."""
+        """The tokens of yes and of no after a prompt: :func:`~faceinsight.modules.language.tokens.answer_tokens`."""
         key = (ending, tuple(yes), tuple(no))
         if key not in self._answers:
             self._answers[key] = (answer_tokens(self.tokenizer, yes, ending), answer_tokens(self.tokenizer, no, ending))
