@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinsight.errors import InputError
+from faceinsight.knowledge.groups import group_attributes
 from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.calibration import matrix_scaling, platt_scaling, soft_logit
@@ -354,16 +355,16 @@ class Evidence(nn.Module):
         """Build the evidence for a schema's attributes: the class path for an experiment file.
 
         Args:
-            choices: calibrate the labels of each of the schema's groups together; see :class:`Evidence`.
+            choices: calibrate the labels of each of the schema's groups together; see :class:`Evidence`. Groups such as
+                a gender, of which one label is the opposite of the other, need none.
         """
-        groups = (list(group.labels.values()) for group in schema.groups.values()) if choices else ()
         return cls(
             num_features=num_features,
             names=schema.names,
             gain=gain,
             sources=sources,
             penalties=penalties,
-            choices=[labels for labels in groups if {*labels} <= {*schema.names}],
+            choices=[*group_attributes(schema).values()] if choices else (),
         )
 
     @property
