@@ -336,7 +336,7 @@ def test_a_choice_that_no_face_made_keeps_the_calibration_of_its_labels() -> Non
 def test_a_schema_s_groups_of_attributes_are_its_choices() -> None:
     schema = Schema.load("tiny")
     choices = Evidence.for_schema(schema=schema, num_features=3, choices=True).choices
-    assert choices == [list(schema.groups[name].labels) for name in schema.groups if name != "gender"]
+    assert choices == [list(schema.groups[name].labels) for name in schema.groups if name != "gender"], "not in quotes"
     assert not Evidence.for_schema(schema=schema, num_features=3).choices
 
 
