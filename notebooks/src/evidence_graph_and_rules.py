@@ -106,8 +106,8 @@ pd.DataFrame(
 # %% [markdown]
 # ## What the rules do to a face
 #
-# The first four test faces that break a rule on age before the logic, since no age reaches one half. Grey lines lead from
-# the evidence to the marginals; the mode is circled. It is consistent, not always right.
+# The first four test faces that break a rule on age before the logic, since no age reaches one half. Grey lines lead
+# from the evidence to the marginals; the mode is circled. It is consistent, not always right.
 
 # %%
 ages = ["Young", *data.schema.groups["age"].labels]
