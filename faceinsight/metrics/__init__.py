@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         f1,
         logical_accuracy,
         rank_attributes,
+        ranked_attributes,
         ranking,
         violation_rate,
     )
@@ -49,6 +50,7 @@ __all__ = [
     "group_metrics",
     "logical_accuracy",
     "rank_attributes",
+    "ranked_attributes",
     "ranking",
     "violation_rate",
     "within_one_bin",
@@ -78,6 +80,7 @@ __getattr__, __dir__ = lazy(
         "group_metrics": "faceinsight.metrics.groups",
         "logical_accuracy": "faceinsight.metrics.attributes",
         "rank_attributes": "faceinsight.metrics.attributes",
+        "ranked_attributes": "faceinsight.metrics.attributes",
         "ranking": "faceinsight.metrics.attributes",
         "violation_rate": "faceinsight.metrics.attributes",
         "within_one_bin": "faceinsight.metrics.groups",
