@@ -1,6 +1,6 @@
 """Try the installed package, outside its repository: `make wheel` runs this with nothing else on the path.
 
-    python -I tests/installed.py dist/faceinsight-VERSION.whl
+python -I tests/installed.py dist/faceinsight-VERSION.whl
 """
 
 import subprocess
