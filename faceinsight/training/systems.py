@@ -20,14 +20,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.errors import InputError, did_you_mean
 from faceinsight.knowledge.rules import RuleSet
-from faceinsight.metrics.attributes import attribute_metrics
+from faceinsight.metrics.attributes import attribute_metrics, check_probability, measure
 from faceinsight.models.decoded import DecodedOutput, undecoded
 from faceinsight.models.face_insight import FaceInsightOutput, FaceModel
 from faceinsight.modules.bce import bce_sum_and_count
@@ -305,10 +305,9 @@ class AttributeSystem(TrainingSystem):
         # "disable" would lose the weights (torchmetrics 1.9)
         self.val_bce = MeanMetric(nan_strategy="error")
         self.val_metrics = attribute_metrics(self.network.schema, rules, prefix="val/", undefined=0)
-        self.test_metrics = attribute_metrics(self.network.schema, rules, prefix="test/", undefined=0)
         self.test_probability: Float[Tensor, "face attr"] | None = None
         self.test_index: Tensor | None = None
-        self._tested: list[tuple[Tensor, Tensor]] = []
+        self._tested: list[tuple[Tensor, ...]] = []
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -417,27 +416,26 @@ class AttributeSystem(TrainingSystem):
         self.log("val/bce", self.val_bce, batch_size=len(batch), prog_bar=True)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_all(self.val_metrics)
-
-    def log_all(self, metrics: MetricCollection) -> None:
-        """Log metrics of all faces of all processes, and begin anew."""
         # they are the same on every process already; Lightning asks for the flag
-        self.log_dict(metrics.compute(), sync_dist=True)
-        metrics.reset()
+        self.log_dict(self.val_metrics.compute(), sync_dist=True)
+        self.val_metrics.reset()
 
     def on_test_epoch_start(self) -> None:
         self._tested.clear()
 
     def test_step(self, batch: FaceBatch, batch_index: int) -> None:
-        probability, index = self.probability(self(batch)[batch.counted]), batch.index[batch.counted]
-        self.test_metrics.update(probability, batch.labels[batch.counted])
-        self._tested.append((probability, index))
+        probability = self.probability(self(batch)[batch.counted])
+        check_probability(probability, self.network.schema.names)
+        self._tested.append((probability.float(), batch.labels[batch.counted], batch.index[batch.counted]))
 
     def on_test_epoch_end(self) -> None:
-        self.log_all(self.test_metrics)
-        probability, index = (gathered(torch.cat(each)).cpu() for each in zip(*self._tested, strict=True))
+        """Gather the faces of all processes and log their metrics."""
+        probability, labels, index = (gathered(torch.cat(each)).cpu() for each in zip(*self._tested, strict=True))
         order = index.argsort()
         self.test_probability, self.test_index = probability[order], index[order]
+        found = measure(probability.double(), labels, rules=self.rules)
+        values = {f"test/{name}": each.nanmean().float().to(self.device) for name, each in found.items()}
+        self.log_dict(values, sync_dist=True)  # they are the same on every process already
 
 
 def check_conditioned(own: RuleSet | None, conditioned_on: RuleSet) -> RuleSet:
