@@ -53,7 +53,8 @@ class FaceDataModule(lightning.LightningDataModule):
         crop: which part of each picture; the centred square by default.
         interpolation: the filter by which pictures are resized. A model's own size, crop and filter are its
             :attr:`~faceinsight.models.face_insight.FaceModel.picture_options`.
-        texts: writes what a network is to learn to say of each training face; None for no text.
+        texts: writes what a network is to learn to say of each training face, and of each validation face; None for no
+            text.
         memory_mb: room for decoded pictures in MiB.
         seed: of order and augmentation; None takes torch's own (``seed_everything``).
     """
@@ -155,13 +156,11 @@ class FaceDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[FaceBatch]:
         rows = self.train_rows()
         world = self.trainer.world_size if self.trainer else 1
-        if self.texts is not None:
-            self.schema.check_names(self.texts.rules.schema.names, "the texts' rules")
         drop_last = len(rows) >= self.batch_size * world
-        return self._shared(rows, shuffle=True, drop_last=drop_last, texts=self.texts, begin=self._take_begin)
+        return self._shared(rows, shuffle=True, drop_last=drop_last, texts=self._texts(), begin=self._take_begin)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
-        return self._shared(self.table.rows("val"))
+        return self._shared(self.table.rows("val"), texts=self._texts())
 
     def test_dataloader(self) -> DataLoader[FaceBatch]:
         return self._shared(self.table.rows("test"))
@@ -196,6 +195,12 @@ class FaceDataModule(lightning.LightningDataModule):
         number = self.trainer.fit_loop.total_batch_idx + 1
         generator = torch.Generator().manual_seed(self._draw(1, self.trainer.global_rank, number))
         return augment(batch, self.augment, generator)
+
+    def _texts(self) -> FaceTexts | None:
+        """Return what writes the texts, for the table's attributes."""
+        if self.texts is not None:
+            self.schema.check_names(self.texts.rules.schema.names, "the texts' rules")
+        return self.texts
 
     def _faces(self, rows: Tensor, texts: FaceTexts | None = None) -> FaceDataset:
         return FaceDataset(table=self.table, reader=self.reader, rows=rows, features=self.features, texts=texts)
