@@ -19,7 +19,7 @@ from faceinsight.data.batch import FaceBatch
 from faceinsight.data.dataset import FaceDataset, FaceReader, without_broken
 from faceinsight.data.images import Crop
 from faceinsight.data.inspection.check import constant_attributes
-from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.data.table import FaceSource, FaceTable, check_source
 from faceinsight.data.words.face_texts import FaceTexts
 from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
@@ -79,7 +79,7 @@ class FaceDataModule(lightning.LightningDataModule):
         super().__init__()
         if batch_size < 1 or (limit_train is not None and limit_train < 1):
             raise InputError(f"batch_size and limit_train must be at least 1, got {batch_size} and {limit_train}")
-        self.source, self.batch_size, self.num_workers = source, batch_size, num_workers
+        self.source, self.batch_size, self.num_workers = check_source(source), batch_size, num_workers
         self.broken, self.augment, self.limit_train, self.seed = broken, augment, limit_train, seed
         self.limit_draw = limit_draw
         self.texts = texts

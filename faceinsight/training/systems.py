@@ -30,6 +30,7 @@ from faceinsight.data.batch import FaceBatch
 from faceinsight.errors import InputError, did_you_mean
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.metrics.attributes import attribute_metrics, check_probability, measure
+from faceinsight.models.contracts import as_network
 from faceinsight.models.decoded import DecodedOutput, undecoded
 from faceinsight.models.face_insight import FaceInsightOutput, FaceModel
 from faceinsight.modules.bce import bce_sum_and_count
@@ -255,8 +256,8 @@ class AttributeSystem(TrainingSystem):
     table, in order, on every process.
 
     Args:
-        network: gives ``.logits`` for images or cached features, and has a ``.schema``; see
-            :mod:`faceinsight.models.face_insight` and :mod:`faceinsight.models.controls`.
+        network: a model of :mod:`faceinsight.models`; or any module from images to logits ``[face, attr]``, in the
+            order of the rules' schema.
         rules: for the metrics of every variant, whether or not it trains with them.
         logical: the constraint loss; None leaves it out.
         logical_weight: its weight.
@@ -300,8 +301,14 @@ class AttributeSystem(TrainingSystem):
         warmup: float = 0.1,
     ) -> None:
         super().__init__(
-            network=network, trained=trained, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup
+            network=as_network(network, rules.schema),
+            trained=trained,
+            lr=lr,
+            part_lr=part_lr,
+            weight_decay=weight_decay,
+            warmup=warmup,
         )
+        self.network.schema.check_names(rules.schema.names, "the rules")
         if (text_weight or gradient_checkpointing) and not hasattr(network, "answer_sum_and_count"):
             raise InputError(
                 f"a {type(network).__name__} has no language model that says anything: text_weight and "

@@ -71,8 +71,8 @@ class CelebA(FolderSource):
 
     def __init__(
         self,
-        *,
         root: str | os.PathLike[str],
+        *,
         schema: Schema | str = "celeba",
         split: Literal["auto", "official", "subset"] = "auto",
         image_folder: str = "img_align_celeba",

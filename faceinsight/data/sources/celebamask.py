@@ -66,8 +66,8 @@ class CelebAMask(FolderSource):
 
     def __init__(
         self,
-        *,
         root: str | os.PathLike[str],
+        *,
         schema: Schema | str = "celeba",
         image_folder: str = "images",
         mask_folder: str = "masks",

@@ -68,8 +68,8 @@ class ExpW(FolderSource):
 
     def __init__(
         self,
-        *,
         root: str | os.PathLike[str],
+        *,
         schema: Schema | str = "expw",
         faces: Literal["auto", "boxes", "crops"] = "auto",
         margin: float = 0.25,

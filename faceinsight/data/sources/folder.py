@@ -63,8 +63,8 @@ class FolderSource(ABC):
 
     def __init__(
         self,
-        *,
         root: str | os.PathLike[str],
+        *,
         schema: Schema | str | None = None,
         missing_images: MissingImages = "refuse",
     ) -> None:

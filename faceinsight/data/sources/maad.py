@@ -67,8 +67,8 @@ class MAADFace(FolderSource):
 
     def __init__(
         self,
-        *,
         root: str | os.PathLike[str],
+        *,
         schema: Schema | str = "maad",
         split: Literal["auto", "official", "hashed"] = "auto",
         missing_images: MissingImages = "refuse",

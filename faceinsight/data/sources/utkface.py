@@ -55,7 +55,7 @@ class UTKFace(FolderSource):
     #: After :meth:`table`: pictures with names that do not say age, gender and race.
     left_out: tuple[str, ...]
 
-    def __init__(self, *, root: str | os.PathLike[str], schema: Schema | str = "utkface") -> None:
+    def __init__(self, root: str | os.PathLike[str], *, schema: Schema | str = "utkface") -> None:
         super().__init__(root=root, schema=schema)
 
     @property
