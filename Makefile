@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
 
-.PHONY: ablation test check format notebooks clean
+.PHONY: ablation test check wheel format notebooks clean
 
 ablation: $(SETUP)
 	$(BIN)/faceinsight ablate experiments/constraints.yaml --seeds 0 1 --workers 2
@@ -15,6 +15,16 @@ check: $(SETUP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# the wheel as a user has it: alone, with the oldest versions that setup.cfg allows
+wheel: $(SETUP)
+	rm -rf build dist .venv-oldest
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/uv venv --quiet --python $(BIN)/python .venv-oldest
+	$(BIN)/uv pip install --quiet --python .venv-oldest --resolution lowest-direct -r setup.cfg
+	$(BIN)/uv pip install --quiet --python .venv-oldest --no-deps dist/*.whl
+	OMP_NUM_THREADS=1 .venv-oldest/bin/python -I tests/installed.py dist/*.whl
+	rm -rf build .venv-oldest
 
 format: $(SETUP)
 	$(BIN)/ruff format .
@@ -34,4 +44,4 @@ $(SETUP): setup.cfg pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-oldest build dist *.egg-info

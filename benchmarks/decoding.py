@@ -25,10 +25,10 @@ from benchmarks.logic import STRICT
 from benchmarks.tables import reported
 from faceinsight import metrics
 from faceinsight.data import CelebA, FaceDataModule
-from faceinsight.data.ridge import pixels
 from faceinsight.evaluation.predictions import read_predictions
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
+from faceinsight.models.ridge import pixels
 from faceinsight.modules.decoder import decode
 from faceinsight.modules.image_encoder import ImageEncoder
 from faceinsight.modules.logic.shield import bounds_along, shield

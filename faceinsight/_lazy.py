@@ -53,6 +53,7 @@ MOVED = {
     "data.maad": "data.sources.maad",
     "data.rafdb": "data.sources.rafdb",
     "data.report": "data.inspection.report",
+    "data.ridge": "models.ridge",
     "data.sheet": "data.inspection.sheet",
     "data.synthfaces": "data.sources.synthfaces",
     "data.utkface": "data.sources.utkface",

@@ -4,6 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+
+from faceinsight.ablation.plan import read_ablation
+from faceinsight.data import drawn_graph
+from faceinsight.training.configure import built
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
@@ -14,6 +19,24 @@ def test_the_readmes_python_runs_as_it_stands() -> None:
     assert blocks
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_readmes_ablation_file_adds_graph_and_rules_to_evidence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
+    (tmp_path / "experiments").symlink_to(REPOSITORY / "experiments")
+    (tmp_path / "mine.yaml").write_text(block)
+    graph = drawn_graph().shuffled(seed=0)  # another one than the extended file's
+    graph.save(tmp_path / "graph.yaml")
+    monkeypatch.chdir(tmp_path)
+    rows = read_ablation("mine.yaml").rows
+    alone, joined, decoded = (built(row.config).model.network for row in rows)
+    assert alone.evidence.gain is None
+    for network in (joined, decoded):
+        assert torch.equal(network.evidence.gain.graph.weights, graph.weights)
+    assert not hasattr(joined, "decoder")
+    assert len(decoded.decoder.rules)
 
 
 def test_the_readmes_pictures_and_links_are_there() -> None:

@@ -357,3 +357,8 @@ def test_an_installed_package_made_from_its_source_archive_holds_the_model(tmp_p
         assert kept.read_bytes() == path.read_bytes()
     said = run(ELSEWHERE, cwd=empty, PYTHONPATH=str(installed), HF_HUB_OFFLINE="1")
     assert said == f"{installed / 'faceinsight' / '__init__.py'}\n"
+
+
+def test_loading_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    tiny.language_model()
+    assert capfd.readouterr() == ("", "")

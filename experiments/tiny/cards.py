@@ -3,9 +3,11 @@
     python -m experiments.tiny.cards repeat --part faceinsight/tiny/face_parser --runs '[runs/again/face_parser]'
     python -m experiments.tiny.cards beside --model faceinsight/tiny/model --random runs/tiny/random/model
     python -m experiments.tiny.cards beside --model faceinsight/tiny/model --few_labels runs/few_labels
+    python -m experiments.tiny.cards beside --model faceinsight/tiny/model --crops runs/crops/table.csv
 
 ``repeat`` holds other runs of a part's script against it and fails if one is further off than the script's ``SPREAD``.
-``beside`` puts controls beside the model. Weights are never touched; what was found before is replaced.
+``beside`` puts controls and accuracy by crop size beside the model. Weights are never touched; what was found before is
+replaced.
 """
 
 import csv
@@ -20,7 +22,7 @@ from rich.markdown import Markdown
 
 from experiments.tiny import face_parser
 from experiments.tiny.model import card as card_of_model
-from experiments.tiny.tables import CELEBA_RANDOM, FEW_LABELS, RANDOM, Scores, repeated
+from experiments.tiny.tables import CELEBA_RANDOM, CROPS, FEW_LABELS, RANDOM, Scores, repeated
 from experiments.tiny.training import Card, described
 from experiments.tiny.words import card as language_model
 from faceinsight.files import write_text
@@ -59,13 +61,14 @@ def repeat(part: Path, runs: Sequence[Path]) -> None:
         raise SystemExit("outside the spread: " + "; ".join(outside))
 
 
-def beside(model: Path, random: Path | None = None, few_labels: Path | None = None) -> None:
-    """Put the model's controls into its card.
+def beside(model: Path, random: Path | None = None, few_labels: Path | None = None, crops: Path | None = None) -> None:
+    """Put the model's controls, and its accuracy by crop size, into its card.
 
     Args:
         model: the model's folder.
         random: what the same script wrote between random parts.
         few_labels: what ``faceinsight ablate experiments/few_labels.yaml`` wrote.
+        crops: the table that ``experiments.crops`` wrote.
     """
     told, scores = read(model)
     if random is not None:
@@ -76,6 +79,10 @@ def beside(model: Path, random: Path | None = None, few_labels: Path | None = No
         scores[CELEBA_RANDOM] = control["CelebA"]
     if few_labels is not None:
         scores[FEW_LABELS] = fitted_on_few(few_labels / "table.csv")
+    if crops is not None:
+        with crops.open(encoding="utf-8", newline="") as file:
+            scores[CROPS] = {row.pop("width"): {name: float(each) for name, each in row.items()}
+                             for row in csv.DictReader(file)}  # fmt: skip
     write(model, card_of_model, told, scores)
 
 

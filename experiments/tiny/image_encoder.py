@@ -15,7 +15,7 @@ CelebA (``--celeba data/celeba``) and UTKFace (``--utkface data/utkface``) are f
 on them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,8 +163,18 @@ def classifier(encoder: nn.Module, width: int, rules: RuleSet) -> TokenClassifie
     return TokenClassifier(schema=rules.schema, image_encoder=encoder, embed_dim=width)
 
 
-def learning(network: nn.Module, rules: RuleSet, lr: float, part_lr: dict[str, float] | None = None) -> AttributeSystem:
-    """The network as it is trained: conditioned on its rules, in which undefined labels are summed out."""
+def learning(
+    network: nn.Module,
+    rules: RuleSet,
+    lr: float,
+    part_lr: dict[str, float] | None = None,
+    implied: Sequence[str] = (),
+) -> AttributeSystem:
+    """Return the network's training: conditioned on its rules, in which undefined labels are summed out.
+
+    Args:
+        implied: attributes of which undefined labels are filled in by the rules before evidence is fitted.
+    """
     logical = LogicalConstraint(rules=rules, kind="conditional")
     return AttributeSystem(
         network=network,
@@ -174,7 +184,7 @@ def learning(network: nn.Module, rules: RuleSet, lr: float, part_lr: dict[str, f
         bce_weight=0.0,
         lr=lr,
         part_lr=part_lr,
-        implied_labels=False,  # FairFace's ages imply others' in nine different ways: an hour instead of six minutes
+        implied_labels=list(implied),
     )
 
 

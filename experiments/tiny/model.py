@@ -56,6 +56,9 @@ from faceinsight.modules.vision.face_regions import PLACE_FEATURES
 from faceinsight.training.callbacks import CacheFeatures, FrozenCheck
 from faceinsight.training.configure import silence_tips
 
+#: The drawn faces' ages follow from FairFace's: both answers. The other way round only a "no" would ever follow.
+IMPLIED = ("Child", "Young_Adult", "Middle_Aged", "Senior", "Young")
+
 CARD = """---
 license: cc-by-4.0
 library_name: faceinsight
@@ -151,7 +154,10 @@ def composed(parts: Mapping[str, Any], data: FaceDataModule, rules: RuleSet, set
         language_model=language_model,
         head=SharedHead(embed_dim=width),
         evidence=Evidence.for_schema(
-            schema=rules.schema, num_features=[features, places], gain=CooccurrenceGain(graph=graph)
+            schema=rules.schema,
+            num_features=[features, places],
+            gain=CooccurrenceGain(graph=graph),
+            choices=True,
         ),
     )
 
@@ -163,7 +169,7 @@ def trained(
     rules = RuleSet.load("tiny")
     lightning.seed_everything(settings.seed, verbose=False)
     network = composed(parts, data, rules, settings)
-    system = learning(network, rules, settings.lr, {"gate": settings.gate_lr})
+    system = learning(network, rules, settings.lr, {"gate": settings.gate_lr}, IMPLIED)
     callbacks = [CacheFeatures(folder=str(features)), FrozenCheck()]
     seconds = fitted(system, data, work, epochs=settings.epochs, callbacks=callbacks, progress=progress)
     return network, seconds

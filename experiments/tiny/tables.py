@@ -37,6 +37,14 @@ labelled: the table of `faceinsight ablate experiments/few_labels.yaml`, see `ex
 stands between the frozen parts: projector, region tokens, prompts and head; without an LLM projector, region tokens and
 a linear layer; or ridge regression on the encoder's tokens."""
 
+#: The title of accuracy by crop size.
+CROPS = "CelebA, by crop size"
+
+CROPS_NOTE = """Width of the picture, in widths of the image encoder's own framing; 970 test faces
+(`experiments.crops`, [drawn](../../../docs/crops.png)). Gender, learnt from photographs, is most accurate at the
+encoder's own framing; the other attributes, learnt from drawn faces with more around the face, are ranked better the
+wider the picture is, up to the whole of it."""
+
 REPEATED_NOTE = """Each from a clean clone; where, and by which command, stands in `metrics.json`. Another seed is
 another beginning, another order, and other data where they are drawn. How far a run may be from this one is a choice of
 this library, `SPREAD` beside the card; `experiments.tiny.cards` checks it."""
@@ -71,7 +79,8 @@ def tables_of(found: Mapping[str, Any]) -> str:
     """What :func:`experiments.tiny.photographs.photographs` found, one table a data set.
 
     What :mod:`experiments.tiny.cards` found later is told with it, if it is there: under :data:`CELEBA_RANDOM` the
-    same areas between random parts, under :data:`FEW_LABELS` what ``few_labels.yaml`` found.
+    same areas between random parts, under :data:`FEW_LABELS` what ``few_labels.yaml`` found, under :data:`CROPS` what
+    :mod:`experiments.crops` found.
     """
     parts = [f"### {title}\n\n{group_table(found[title])}" for title in TITLES if title in found]
     if "CelebA" in found:
@@ -84,6 +93,8 @@ def tables_of(found: Mapping[str, Any]) -> str:
     parts.append(NOTE + (RANDOM_NOTE if RANDOM in found.get("FairFace", {}) else ""))
     if FEW_LABELS in found:
         parts.append(f"### {FEW_LABELS}\n\n{group_table(found[FEW_LABELS])}\n\n{FEW_LABELS_NOTE}")
+    if CROPS in found:
+        parts.append(f"### {CROPS}\n\n{group_table(found[CROPS])}\n\n{CROPS_NOTE}")
     return "\n\n".join(parts)
 
 

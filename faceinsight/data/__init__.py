@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from faceinsight.data.batch import FaceBatch
     from faceinsight.data.datamodule import FaceDataModule
     from faceinsight.data.graph_from_data import drawn_graph, label_prior, table_graph, training_graph
-    from faceinsight.data.ridge import pixel_ridge, token_ridge
     from faceinsight.data.sources.celeba import CelebA
     from faceinsight.data.sources.celebamask import CelebAMask
     from faceinsight.data.sources.degraded import DegradedLabels
@@ -41,9 +40,7 @@ __all__ = [
     "UTKFace",
     "drawn_graph",
     "label_prior",
-    "pixel_ridge",
     "table_graph",
-    "token_ridge",
     "training_graph",
 ]
 
@@ -67,9 +64,9 @@ __getattr__, __dir__ = lazy(
         "UTKFace": "faceinsight.data.sources.utkface",
         "drawn_graph": "faceinsight.data.graph_from_data",
         "label_prior": "faceinsight.data.graph_from_data",
-        "pixel_ridge": "faceinsight.data.ridge",
+        "pixel_ridge": "faceinsight.models.ridge",  # its place in version 0.1.0, as of token_ridge
         "table_graph": "faceinsight.data.graph_from_data",
-        "token_ridge": "faceinsight.data.ridge",
+        "token_ridge": "faceinsight.models.ridge",
         "training_graph": "faceinsight.data.graph_from_data",
     },
 )

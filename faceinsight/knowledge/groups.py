@@ -4,11 +4,27 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from faceinsight.knowledge.logic.formula import columns
+from faceinsight.knowledge.logic.formula import Atom, columns
 from faceinsight.knowledge.logic.language import parse_expression
 from faceinsight.knowledge.schema import Group, Schema
 
-__all__ = ["group_labels", "group_rows"]
+__all__ = ["group_attributes", "group_labels", "group_rows"]
+
+
+def group_attributes(schema: Schema) -> dict[str, list[str]]:
+    """Return the attributes of each group that has an attribute for every label; other groups are left out.
+
+    >>> group_attributes(Schema.load("celeba"))["hair_colour"]
+    ['Black_Hair', 'Blond_Hair', 'Brown_Hair', 'Gray_Hair']
+    >>> "gender" in group_attributes(Schema.load("celeba"))  # "Female" is "not Male"
+    False
+    """
+    found = {}
+    for name, group in schema.groups.items():
+        labels = [parse_expression(expression, schema) for expression in group.labels.values()]
+        if all(isinstance(label, Atom) for label in labels):
+            found[name] = [label.name for label in labels if isinstance(label, Atom)]
+    return found
 
 
 def group_labels(

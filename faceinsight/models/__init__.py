@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     )
     from faceinsight.models.decoded import DecodedOutput, undecoded
     from faceinsight.models.face_insight import FaceEncoder, FaceInsight, FaceInsightOutput, FaceModel
+    from faceinsight.models.ridge import pixel_ridge, token_ridge
 
 __all__ = [
     "DecodedOutput",
@@ -28,6 +29,8 @@ __all__ = [
     "RidgeClassifier",
     "TokenClassifier",
     "controls",
+    "pixel_ridge",
+    "token_ridge",
     "undecoded",
 ]
 
@@ -45,6 +48,8 @@ __getattr__, __dir__ = lazy(
         "RidgeClassifier": "faceinsight.models.controls",
         "TokenClassifier": "faceinsight.models.controls",
         "controls": "",
+        "pixel_ridge": "faceinsight.models.ridge",
+        "token_ridge": "faceinsight.models.ridge",
         "undecoded": "faceinsight.models.decoded",
     },
 )

@@ -12,7 +12,6 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from faceinsight.data.ridge import pixels
 from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -27,6 +26,7 @@ from faceinsight.models.face_insight import (
     evidence_logits,
     given_features,
 )
+from faceinsight.models.ridge import pixels
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.logic.log_space import wide_linear
 from faceinsight.modules.text_encoder import LearnedText
@@ -218,8 +218,8 @@ class RidgeClassifier(nn.Module):
 
     Args:
         schema: the order of the logits.
-        regression: pixels to scores, from :func:`faceinsight.data.pixel_ridge`, whose width says the pictures' size; or
-            tokens to scores, from :func:`faceinsight.data.token_ridge`.
+        regression: pixels to scores, from :func:`faceinsight.models.pixel_ridge`; its width says the pictures' size.
+            Or tokens to scores, from :func:`faceinsight.models.token_ridge`.
         encoder: whose tokens are read; frozen. None reads pixels.
     """
 
@@ -239,7 +239,7 @@ class RidgeClassifier(nn.Module):
         if (regression.in_features, regression.out_features) != (width, len(schema)):
             raise InputError(
                 f"a regression from {regression.in_features} values to {regression.out_features} scores is none from "
-                f"{what} to the {len(schema)} attributes of {schema.name!r}; faceinsight.data.{maker} makes one"
+                f"{what} to the {len(schema)} attributes of {schema.name!r}; faceinsight.models.{maker} makes one"
             )
         self.schema = schema
         self.regression = Frozen(regression)

@@ -221,17 +221,31 @@ def below(name: str, key: str, told: Mapping[str, Any]) -> str:
 def differences(told: Any, found: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Where two descriptions differ: a dotted name and the two values; a user's class may have moved elsewhere.
 
+    An argument that an older file does not have, since the class had none, has its default there.
+
     >>> list(differences({"class": "Projector", "in_dim": 12}, {"class": "Projector", "in_dim": 16}))
     [('in_dim', 12, 16)]
     """
     if isinstance(told, dict) and isinstance(found, dict) and "class" in told and "class" in found:
         for key in sorted((told.keys() | found.keys()) - {*PLACES, *WAYS}):
-            yield from differences(told.get(key), found.get(key), f"{name}.{key}" if name else key)
+            there = told[key] if key in told else default_of(told["class"], key)
+            yield from differences(there, found.get(key), f"{name}.{key}" if name else key)
     elif isinstance(told, dict) and isinstance(found, dict) and "given" in told and "given" in found:
         if told["given"].rpartition(".")[2] != found["given"].rpartition(".")[2]:
             yield name, told["given"], found["given"]
     elif told != found:
         yield name, told, found
+
+
+def default_of(kind: str, argument: str) -> Any:
+    """Return the default of a constructor's argument as plain data; None where it has no default.
+
+    >>> default_of("Projector", "pool"), default_of("Projector", "in_dim"), default_of("no class of ours", "pool")
+    (1, None, None)
+    """
+    build = builder(kind)
+    parameter = None if build is None else inspect.signature(build).parameters.get(argument)
+    return None if parameter is None or parameter.default is parameter.empty else plain(parameter.default)
 
 
 def label(told: Mapping[str, Any]) -> str:

@@ -4,7 +4,8 @@ The steps, each a pure function here and together in :class:`Evidence`:
 
 1. ridge regression to the labels on the 0/1 scale, with the leave-one-out score of every training face;
 2. the co-occurrence gain (:mod:`faceinsight.modules.cooccurrence`), if there is one;
-3. a slope and an offset for each attribute, which turn scores into calibrated logits (Platt scaling).
+3. a slope and an offset for each attribute, which turn scores into calibrated logits (Platt scaling); the labels of
+   one choice, such as an age, may be calibrated together (matrix scaling).
 
 The leave-one-out score of a face comes from the regression on all other faces. What is trained on top of the evidence
 must see these scores on its training faces: the in-sample scores have seen the answer and leave nothing to learn.
@@ -19,14 +20,15 @@ from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Bool, Float, Float64, Int8, Int64, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinsight.errors import InputError
+from faceinsight.knowledge.groups import group_attributes
 from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.schema import Schema
-from faceinsight.modules.calibration import platt_scaling, soft_logit
+from faceinsight.modules.calibration import matrix_scaling, platt_scaling, soft_logit
 from faceinsight.modules.cooccurrence import CooccurrenceGain
 
 __all__ = ["Evidence", "Gate", "RidgeFit", "pool_levels", "ridge"]
@@ -266,9 +268,13 @@ class Evidence(nn.Module):
         sources: what is read of a face: ``image`` (the image tokens, pooled), ``places`` (size and place of the face's
             parts), ``parts`` (places and appearance of the face's parts).
         penalties: to choose from by leave-one-out, as multiples of ``num_features``.
+        choices: attributes that are calibrated together, since a face has exactly one, or at most one, of them; see
+            :func:`~faceinsight.modules.calibration.matrix_scaling`. Read their logits under that rule: a softmax of
+            them is a probability, a sigmoid is not.
 
     Raises:
-        InputError: a gain that observes other attributes, or an unknown source.
+        InputError: a gain that observes other attributes, an unknown source, or a choice of unknown attributes or of
+            some that belong to another choice.
 
     >>> evidence = Evidence(num_features=3, names=["Bald", "Hat"])
     >>> draw = torch.Generator().manual_seed(0)
@@ -288,6 +294,8 @@ class Evidence(nn.Module):
     slope: Tensor
     offset: Tensor
     faces: Tensor
+    across: Tensor
+    shift: Tensor
 
     def __init__(
         self,
@@ -297,6 +305,7 @@ class Evidence(nn.Module):
         gain: CooccurrenceGain | None = None,
         sources: Sequence[str] = ("image", "places"),
         penalties: Sequence[float] = PENALTIES,
+        choices: Sequence[Sequence[str]] = (),
     ) -> None:
         super().__init__()
         if not sources or not {*sources} <= {"image", "places", "parts"}:
@@ -306,7 +315,14 @@ class Evidence(nn.Module):
                 f"the gain observes {len(gain.observed)} attributes, the evidence is of {len(names)} others, or in "
                 "another order; build the gain with observed=names"
             )
+        chosen = [name for choice in choices for name in choice]
+        if not {*chosen} <= {*names} or len({*chosen}) < len(chosen) or any(len(choice) < 2 for choice in choices):
+            raise InputError(
+                f"choices are sets of two or more of the {len(names)} attributes, each attribute in one at most; got "
+                f"{[list(choice) for choice in choices]}"
+            )
         self.num_features, self.names, self.gain = num_features, list(names), gain
+        self.choices = [list(choice) for choice in choices]
         self.widths = [num_features] if isinstance(num_features, int) else [*num_features]
         total = sum(self.widths)
         self.sources, self.penalties = list(sources), list(penalties)
@@ -321,6 +337,9 @@ class Evidence(nn.Module):
             "faces": torch.zeros(attrs, dtype=torch.int64),
         }.items():
             self.register_buffer(name, tensor)
+        if choices:  # what the scores of one choice add to each other's logits, and to the offsets
+            self.register_buffer("across", torch.zeros(attrs, attrs))
+            self.register_buffer("shift", torch.zeros(attrs))
 
     @classmethod
     def for_schema(
@@ -331,9 +350,22 @@ class Evidence(nn.Module):
         gain: CooccurrenceGain | None = None,
         sources: Sequence[str] = ("image", "places"),
         penalties: Sequence[float] = PENALTIES,
+        choices: bool = False,
     ) -> "Evidence":
-        """Build the evidence for a schema's attributes: the class path for an experiment file."""
-        return cls(num_features=num_features, names=schema.names, gain=gain, sources=sources, penalties=penalties)
+        """Build the evidence for a schema's attributes: the class path for an experiment file.
+
+        Args:
+            choices: calibrate the labels of each of the schema's groups together; see :class:`Evidence`. Groups such as
+                a gender, of which one label is the opposite of the other, need none.
+        """
+        return cls(
+            num_features=num_features,
+            names=schema.names,
+            gain=gain,
+            sources=sources,
+            penalties=penalties,
+            choices=[*group_attributes(schema).values()] if choices else (),
+        )
 
     @property
     def asked(self) -> list[str]:
@@ -386,6 +418,8 @@ class Evidence(nn.Module):
             self.gain.fit(scores, labels, undefined=0)
             scores = self.gain(scores)[:, [self.gain.asked.index(name) for name in self.names]]
         slope, offset = platt_scaling(scores, labels, undefined=0)
+        for choice in self.choices:
+            self._fit_choice(choice, scores, labels, slope, offset)
         for name, tensor in {
             "centre": centre,
             "scale": scale,
@@ -398,6 +432,25 @@ class Evidence(nn.Module):
             getattr(self, name).copy_(tensor)
         return fit.left_out.to(inputs.dtype)
 
+    def _fit_choice(
+        self,
+        choice: Sequence[str],
+        scores: Float64[Tensor, "face attr"],
+        labels: Int8[Tensor, "face attr"],
+        slope: Float64[Tensor, " attr"],
+        offset: Float64[Tensor, " attr"],
+    ) -> None:
+        """Calibrate one choice on the faces where all its labels are defined and one, or none, is yes."""
+        at = torch.tensor([self.names.index(name) for name in choice], device=scores.device)
+        yes = labels[:, at] == 1
+        kept = (labels[:, at] != 0).all(1) & (yes.sum(1) <= 1)
+        weight, level = torch.diag(slope[at]), offset[at]
+        if kept.any():
+            chosen = torch.where(yes.any(1), yes.to(torch.int8).argmax(1), len(choice))[kept]
+            weight, level = matrix_scaling(scores[kept][:, at], chosen, slope[at], offset[at])
+        self.across[at[:, None], at] = (weight - torch.diag(slope[at])).to(self.across)
+        self.shift[at] = (level - offset[at]).to(self.shift)
+
     def scores(self, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch observed"]:
         """The regressions' scores on the 0/1 scale, before gain and calibration."""
         wide = torch.promote_types(inputs.dtype, torch.float32)  # also of a model in half precision
@@ -408,14 +461,20 @@ class Evidence(nn.Module):
         """Scores, fitted or left out, through gain and calibration.
 
         An attribute that the labelled faces do not tell has no calibration of its own: its logit is that of the gain's
-        estimate (:func:`~faceinsight.modules.calibration.soft_logit`).
+        estimate (:func:`~faceinsight.modules.calibration.soft_logit`). A choice of which not every label is asked for
+        is not calibrated together.
         """
-        if self.gain is None:
-            return self.slope * scores + self.offset
-        estimate = self.gain(scores)
-        told = self.gain.told
+        estimate = scores if self.gain is None else self.gain(scores)
         at = torch.tensor([self.names.index(name) if name in self.names else 0 for name in self.asked])
-        return torch.where(told, self.slope[at] * estimate + self.offset[at], soft_logit(estimate))
+        logits = self.slope[at] * estimate + self.offset[at]
+        whole = [name for choice in self.choices if {*choice} <= {*self.asked} for name in choice]
+        if whole:
+            here = torch.tensor([self.asked.index(name) for name in whole])
+            there = torch.tensor([self.names.index(name) for name in whole])
+            across = self.across[there[:, None], there]  # a product and a sum: autocast leaves them in full precision
+            heard = (estimate[:, None, here] * across).sum(2) + self.shift[there]
+            logits = logits.index_add(1, here.to(logits.device), heard.to(logits))
+        return logits if self.gain is None else torch.where(self.gain.told, logits, soft_logit(estimate))
 
     def forward(self, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch asked"]:
         """Logits of the asked attributes.

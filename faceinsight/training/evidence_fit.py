@@ -1,6 +1,6 @@
 """Fitting a network's evidence on the training faces of a data module, before anything is trained by gradient."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ def fit_evidence(
     device: torch.device,
     convert: Callable[[Any], Any] = lambda faces: faces,
     rules: RuleSet | None = None,
+    implied: Sequence[str] | None = None,
 ) -> Float[Tensor, "row observed"]:
     """Fit ``network.evidence`` on the training faces, and return their leave-one-out scores by row of the table.
 
@@ -38,6 +39,7 @@ def fit_evidence(
         device: where images are encoded and the evidence is fitted; both stay there.
         convert: images or features to the precision of the encoders.
         rules: undefined labels that follow from the defined ones by these rules are filled in first; None for none.
+        implied: the attributes of which labels are filled in; None for all.
 
     Returns:
         NaN for every row that is not a training face.
@@ -46,7 +48,10 @@ def fit_evidence(
     evidence = network.evidence.to(device)
     labels = data.table.labels[rows]
     if rules is not None:
-        labels = implied_labels(labels, rules)
+        filled = implied_labels(labels, rules)
+        at = slice(None) if implied is None else [rules.schema.index(name) for name in implied]
+        labels = labels.clone()
+        labels[:, at] = filled[:, at]
     with Console(stderr=True).status(f"fitting the evidence on {len(rows):,} faces"):
         inputs = training_inputs(network, data, rows, device, convert)
         scores = evidence.fit(inputs, labels.to(device), undefined=0)

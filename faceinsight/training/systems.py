@@ -269,8 +269,9 @@ class AttributeSystem(TrainingSystem):
         training_evidence: what a network with evidence sees of it on training faces: ``leave_one_out`` fits the
             evidence before training and gives each face its score from the regression on all others; ``in_sample`` fits
             it and gives the fitted scores, which have seen the answer; ``fixed`` keeps evidence that was fitted before.
-        implied_labels: fill in undefined labels that follow by the rules before evidence is fitted. Every set of faces
-            on which attributes are defined is solved apart, so with many such sets this takes long.
+        implied_labels: fill in undefined labels that follow by the rules before evidence is fitted: of all attributes,
+            of none (False), or of those that are named. Every set of faces on which attributes are defined is solved
+            apart, so with many such sets this takes long.
         gradient_checkpointing: compute the language model's layers again in the backward pass rather than keep what is
             in them; it holds for a frozen language model (:mod:`faceinsight.modules.language.recompute`).
 
@@ -292,7 +293,7 @@ class AttributeSystem(TrainingSystem):
         objectives: dict[str, nn.Module] | None = None,
         weights: dict[str, float] | None = None,
         training_evidence: Literal["leave_one_out", "in_sample", "fixed"] = "leave_one_out",
-        implied_labels: bool = True,
+        implied_labels: bool | list[str] = True,
         gradient_checkpointing: bool = False,
         trained: list[str] | None = None,
         lr: float = 1e-3,
@@ -366,9 +367,16 @@ class AttributeSystem(TrainingSystem):
         """Fit the network's evidence on the training faces of the trainer's data module, and keep their scores."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
         precision = self.trainer.precision_plugin  # the faces are encoded as they are in a training step
-        rules = self.rules if self.implied_labels else None
+        named = self.implied_labels if isinstance(self.implied_labels, list) else None
         with precision.forward_context():
-            self.left_out = fit_evidence(self.network, data, self.device, precision.convert_input, rules)
+            self.left_out = fit_evidence(
+                self.network,
+                data,
+                self.device,
+                precision.convert_input,
+                rules=self.rules if self.implied_labels else None,
+                implied=named,
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Also keep the training faces' leave-one-out scores, so that the evidence is fitted once."""

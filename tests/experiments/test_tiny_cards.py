@@ -85,6 +85,16 @@ def test_controls_stand_beside_the_model(tmp_path: Path) -> None:
     assert (model / "README.md").read_text() == again
 
 
+def test_accuracy_by_crop_size_stands_in_the_models_card(tmp_path: Path) -> None:
+    model = copied("model", tmp_path)
+    (tmp_path / "crops.csv").write_text("width,gender accuracy,mean AUROC\n0.6,0.8123,0.5\n1.0,0.9,0.75\n")
+    beside(model, crops=tmp_path / "crops.csv")
+    lines = (model / "README.md").read_text().splitlines()
+    first = lines.index("| 0.6 | 0.812 | 0.500 |")
+    assert lines[first - 2 : first] == ["| | gender accuracy | mean AUROC |", "|:--|--:|--:|"]
+    assert lines[first + 1] == "| 1.0 | 0.900 | 0.750 |"
+
+
 def test_the_areas_come_from_the_table_of_the_ablation(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text('variant,seeds,auroc\n"ridge on tokens, 1,000",1,0.5\n')
     assert fitted_on_few(tmp_path / "table.csv") == {"ridge on tokens": {"seeds": 1, "1,000 faces": 0.5}}

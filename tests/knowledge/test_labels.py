@@ -13,7 +13,6 @@ from torch import Tensor
 from faceinsight import metrics
 from faceinsight.data.graph_from_data import positive_share
 from faceinsight.data.inspection.check import constant_attributes
-from faceinsight.data.ridge import ridge
 from faceinsight.data.table import FaceTable
 from faceinsight.data.words.face_texts import FaceTexts
 from faceinsight.errors import InputError
@@ -31,8 +30,7 @@ from faceinsight.modules.bce import bce_sum_and_count, masked_bce
 from faceinsight.modules.calibration import log_likelihood, platt_scaling
 from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules.cooccurrence import fit_score_model
-from faceinsight.modules.evidence import Evidence
-from faceinsight.modules.evidence import ridge as left_out_ridge
+from faceinsight.modules.evidence import Evidence, ridge
 from faceinsight.modules.logical import LogicalConstraint, broken_components, conditional_loss
 
 SCHEMA = Schema.from_dict(
@@ -84,8 +82,7 @@ DOORS: dict[str, Door] = {
     "mining": lambda labels, **said: mine(labels.repeat(50, 1), SCHEMA, **said).proposals,
     "constant attributes": lambda labels, **said: constant_attributes(labels, SCHEMA, **said),
     "prior": lambda labels, **said: positive_share(labels, **said),
-    "ridge": lambda labels, **said: ridge(PROBABILITY, labels, [1.0], **said)[0],
-    "leave-one-out ridge": lambda labels, **said: left_out_ridge(PROBABILITY, labels, [1.0], **said).weight,
+    "ridge": lambda labels, **said: ridge(PROBABILITY, labels, [1.0], **said).weight,
     "evidence": lambda labels, **said: Evidence(num_features=3, names=SCHEMA.names).fit(PROBABILITY, labels, **said),
     "calibration": lambda labels, **said: platt_scaling(PROBABILITY, labels, **said),
     "likelihood": lambda labels, **said: log_likelihood(PROBABILITY, labels, **said),

@@ -127,7 +127,7 @@ def test_ridge_on_tokens_is_the_regression_of_the_encoders_tokens(images: Tensor
     scores = encoder(images).reshape(3, width) @ regression.weight.T + regression.bias
     torch.testing.assert_close(model(images).logits.sigmoid(), ((1 + scores) / 2).clamp(1e-6, 1 - 1e-6))
     assert not any(each.requires_grad for each in model.parameters())
-    with pytest.raises(ValueError, match=r"none from this encoder's tokens to the 5 .*data\.token_ridge makes one"):
+    with pytest.raises(ValueError, match=r"none from this encoder's tokens to the 5 .*models\.token_ridge makes one"):
         RidgeClassifier(schema=SCHEMA, regression=nn.Linear(3, 5), encoder=encoder)
 
 

@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from faceinsight.modules.calibration import LEAST_SLOPE, log_likelihood, platt_scaling, soft_logit
+from faceinsight.modules.calibration import LEAST_SLOPE, PULL, log_likelihood, matrix_scaling, platt_scaling, soft_logit
 
 Drawn = tuple[Tensor, Tensor]
 
@@ -118,3 +118,87 @@ def test_the_soft_logit_is_the_logit_inside_and_its_tangent_outside() -> None:
     before, after = soft_logit(edges) - soft_logit(edges - small), soft_logit(edges + small) - soft_logit(edges)
     torch.testing.assert_close(before, after, rtol=1e-3, atol=0)
     assert torch.autograd.gradcheck(soft_logit, torch.tensor([-1.0, 0.3, 1.5], dtype=torch.float64, requires_grad=True))
+
+
+# the labels of one choice
+
+
+def choices(faces: int, kinds: int = 3, seed: int = 0) -> Drawn:
+    """A position on a line for each face, its bin, and the scores of one-against-all regressions of the bins on it."""
+    position = torch.rand(faces, 1, generator=torch.Generator().manual_seed(seed)).double()
+    chosen = (position[:, 0] * kinds).long()
+    basis = torch.cat([position, position**2, torch.ones_like(position)], dim=1)
+    labels = torch.nn.functional.one_hot(chosen, kinds).double()
+    noise = 0.02 * torch.randn(faces, kinds, generator=torch.Generator().manual_seed(seed + 1))
+    return basis @ torch.linalg.lstsq(basis, labels).solution + noise, chosen
+
+
+def start(kinds: int) -> Drawn:
+    return torch.linspace(1, 2, kinds).double(), torch.linspace(-1, 0, kinds).double()
+
+
+@pytest.mark.parametrize("kinds", [2, 4])
+def test_without_the_pull_matrix_scaling_is_scikit_learn_s_multinomial_regression(kinds: int) -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    draw = torch.Generator().manual_seed(0)
+    chosen = torch.randint(kinds, (400,), generator=draw)
+    scores = torch.nn.functional.one_hot(chosen, kinds) + torch.randn(400, kinds, generator=draw).double()
+    weight, offset = matrix_scaling(scores, chosen, *start(kinds), pull=1e-6)
+    model = linear_model.LogisticRegression(C=np.inf, tol=1e-10, max_iter=10_000).fit(scores, chosen)
+    found = torch.softmax(scores @ weight.T + offset, dim=1)
+    np.testing.assert_allclose(found, model.predict_proba(scores), atol=1e-3)
+
+
+@pytest.mark.parametrize("none", [False, True])
+def test_nothing_near_the_matrix_is_better(none: bool) -> None:
+    """The penalised likelihood, face by face in numpy, at the solution and beside it."""
+    scores, chosen = choices(60)
+    if none:
+        chosen[:20] = 3
+    slope, offset = start(3)
+    middle, deviation = scores.numpy().mean(0), scores.numpy().std(0)
+
+    def loss(weight: np.ndarray, level: np.ndarray) -> float:
+        total = 0.0
+        for score, kind in zip(scores.numpy(), chosen.numpy(), strict=True):
+            logits = weight @ score + level
+            logits = np.append(logits, 0.0) if none else logits
+            total += np.log(np.exp(logits).sum()) - logits[kind]
+        unit = (weight - np.diag(slope)) * deviation
+        shift = (level + weight @ middle) - (offset.numpy() + slope.numpy() * middle)
+        return total + PULL / 2 * ((unit**2).sum() + (shift**2).sum())
+
+    weight, level = (each.numpy() for each in matrix_scaling(scores, chosen, slope, offset))
+    least = loss(weight, level)
+    assert least < loss(np.diag(slope), offset.numpy()) - 1
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        beside = weight + 1e-2 * draw.standard_normal((3, 3)), level + 1e-2 * draw.standard_normal(3)
+        assert loss(*beside) > least
+
+
+def test_the_scores_of_a_choice_tell_more_together_than_each_by_itself() -> None:
+    """Seven bins along a line, seen with noise: on other faces than those that it was fitted on."""
+    draw = torch.Generator().manual_seed(0)
+    position = torch.rand(4000, 1, generator=draw).double()
+    chosen = ((position[:, 0] + 0.1 * torch.randn(4000, generator=draw)).clamp(0, 0.999) * 7).long()
+    line, one_hot = torch.cat([position, torch.ones_like(position)], dim=1), torch.nn.functional.one_hot(chosen, 7)
+    scores = line @ torch.linalg.lstsq(line, one_hot.double()).solution
+    fitted, others = slice(2000), slice(2000, None)
+    slope, offset = platt_scaling(scores[fitted], torch.where(one_hot == 1, 1, -1).to(torch.int8)[fitted])
+    weight, level = matrix_scaling(scores[fitted], chosen[fitted], slope, offset)
+    by_itself, together = scores * slope + offset, scores @ weight.T + level
+    right = [(logits.argmax(1) == chosen)[others].double().mean() for logits in (by_itself, together)]
+    loss = [torch.nn.functional.cross_entropy(logits[others], chosen[others]) for logits in (by_itself, together)]
+    assert right[1] > right[0] + 0.01
+    assert loss[1] < loss[0] - 0.1
+
+
+def test_few_faces_and_scores_that_never_vary_stay_at_the_start() -> None:
+    scores, chosen = choices(2)
+    slope, offset = start(3)
+    weight, _ = matrix_scaling(scores, chosen, slope, offset, pull=1e9)
+    torch.testing.assert_close(weight, torch.diag(slope), atol=1e-4, rtol=0)
+    weight, level = matrix_scaling(torch.ones(500, 3).double(), torch.arange(500) % 4 % 3, slope, offset)
+    assert weight.isfinite().all()
+    assert (torch.ones(3).double() @ weight.T + level).argmax() == 0, "half of the faces"

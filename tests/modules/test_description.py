@@ -12,6 +12,7 @@ from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.description import build_part, described, differences
 from faceinsight.modules.frozen import Frozen
+from faceinsight.modules.projector import Projector
 
 SCHEMA = Schema.from_names(["Smiling", "Bald", "Male"])
 GRAPH = LabelGraph.from_labels(torch.randint(0, 2, (50, 3), generator=torch.Generator().manual_seed(0)).bool(), SCHEMA)
@@ -136,3 +137,11 @@ def test_a_changed_preprocessing_is_a_difference() -> None:
     told["preprocessing"] = {**told["preprocessing"], "interpolation": "nearest"}
     ((name, before, after),) = differences(told, described(encoder()))
     assert (name, before["interpolation"], after["interpolation"]) == ("preprocessing", "nearest", "bicubic")
+
+
+def test_an_argument_that_an_older_file_does_not_have_had_its_default() -> None:
+    told = described(Projector(in_dim=4, out_dim=8))
+    older = {key: value for key, value in told.items() if key != "pool"}
+    assert not [*differences(older, told)]
+    assert [*differences(older, told | {"pool": 2})] == [("pool", 1, 2)]
+    assert [*differences({"class": "Projector", "out_dim": 8}, told)] == [("in_dim", None, 4)]

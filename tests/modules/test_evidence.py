@@ -12,7 +12,7 @@ from faceinsight.errors import InputError
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules import evidence as evidence_module
-from faceinsight.modules.calibration import platt_scaling, soft_logit
+from faceinsight.modules.calibration import matrix_scaling, platt_scaling, soft_logit
 from faceinsight.modules.cooccurrence import CooccurrenceGain
 from faceinsight.modules.evidence import Evidence, Gate, pool_levels, ridge
 
@@ -276,6 +276,74 @@ def test_attributes_that_no_face_was_labelled_with_are_told_by_the_gain_alone() 
     torch.testing.assert_close(logits[:, [0, 2]], (evidence.slope * estimate[:, :3] + evidence.offset)[:, [0, 2]])
     together = np.corrcoef(logits[:, 3], logits[:, 2])[0, 1]
     assert together < -0.5, "whoever is male wears no lipstick, in this table"
+
+
+def one_of_three(faces: int = 80) -> tuple[Tensor, Tensor]:
+    """Faces of which each has one of three attributes, or none, and some labels undefined."""
+    inputs, _ = drawn(faces, 5)
+    chosen = (inputs[:, :3] + 0.3).argmax(1)
+    labels = torch.where(F.one_hot(chosen, 4)[:, :3] == 1, 1, -1).to(torch.int8)
+    labels[:6] = -1
+    labels[6:12, 1] = 0
+    labels[12, :2] = 1
+    return inputs.float(), labels
+
+
+@pytest.mark.parametrize("asked", [["Hat", "Male", "Lipstick", "Bald"], None])
+def test_the_labels_of_one_choice_are_calibrated_together_on_the_faces_that_made_it(asked: list[str] | None) -> None:
+    inputs, labels = one_of_three()
+    gain = None if asked is None else CooccurrenceGain(graph=graph(), observed=NAMES, asked=asked)
+    evidence, left_out = fitted(inputs, labels, gain=gain, choices=[["Male", "Bald"]])
+    estimate = left_out.double() if gain is None else gain(left_out.double())[:, [3, 0, 1]]
+    slope, offset = platt_scaling(estimate, labels)
+    made = [face for face in range(80) if 0 not in labels[face, [2, 0]] and (labels[face, [2, 0]] == 1).sum() < 2]
+    chosen = torch.tensor(
+        [{(1, -1): 0, (-1, 1): 1, (-1, -1): 2}[tuple(labels[face, [2, 0]].tolist())] for face in made]
+    )
+    weight, level = matrix_scaling(estimate[made][:, [2, 0]], chosen, slope[[2, 0]], offset[[2, 0]])
+    logits = evidence.logits(left_out.double())
+    logits = logits if gain is None else logits[:, [3, 0, 1]]
+    torch.testing.assert_close(logits[:, [2, 0]], estimate[:, [2, 0]] @ weight.T + level, atol=1e-4, rtol=0)
+    torch.testing.assert_close(logits[:, 1], estimate[:, 1] * slope[1] + offset[1], atol=1e-4, rtol=0)
+    assert (logits[:, 0] - (estimate[:, 0] * slope[0] + offset[0])).abs().max() > 0.05, "the choice makes a difference"
+
+
+def test_a_choice_that_is_not_asked_for_whole_is_not_calibrated_together() -> None:
+    inputs, labels = one_of_three()
+    built = {"names": NAMES, "num_features": 5}
+    whole = CooccurrenceGain(graph=graph(NAMES), observed=NAMES)
+    evidence = Evidence(**built, gain=whole, choices=[["Male", "Bald"]])
+    evidence.fit(inputs, labels)
+    other = Evidence(
+        **built,
+        gain=CooccurrenceGain(graph=graph(NAMES), observed=NAMES, asked=["Hat", "Bald"]),
+        choices=[["Male", "Bald"]],
+    )
+    other.load_state_dict(evidence.state_dict())
+    estimate = whole(evidence.scores(inputs))
+    expected = (estimate * evidence.slope + evidence.offset)[:, [1, 0]]
+    torch.testing.assert_close(other(inputs), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_choice_that_no_face_made_keeps_the_calibration_of_its_labels() -> None:
+    inputs, labels = one_of_three()
+    labels[:, 2] = torch.where(labels[:, 0] == 0, labels[:, 2], 0)
+    plain, left_out = fitted(inputs, labels)
+    evidence, _ = fitted(inputs, labels, choices=[["Male", "Bald"]])
+    assert torch.equal(evidence.logits(left_out), plain.logits(left_out))
+
+
+def test_a_schema_s_groups_of_attributes_are_its_choices() -> None:
+    schema = Schema.load("tiny")
+    choices = Evidence.for_schema(schema=schema, num_features=3, choices=True).choices
+    assert choices == [list(schema.groups[name].labels) for name in schema.groups if name != "gender"], "not in quotes"
+    assert not Evidence.for_schema(schema=schema, num_features=3).choices
+
+
+@pytest.mark.parametrize("choices", [[["Bald", "Wig"]], [["Bald", "Hat"], ["Hat", "Male"]], [["Bald"]]])
+def test_choices_of_other_attributes_of_shared_ones_and_of_one_are_refused(choices: list[list[str]]) -> None:
+    with pytest.raises(InputError, match="two or more"):
+        Evidence(num_features=3, names=NAMES, choices=choices)
 
 
 def test_evidence_that_was_not_fitted_says_so() -> None:

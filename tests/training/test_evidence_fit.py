@@ -278,3 +278,13 @@ def test_labels_that_follow_by_the_rules_are_fitted_too() -> None:
     fit_evidence(network, data, torch.device("cpu"), rules=RULES)
     assert same(network.evidence, wanted)
     assert network.evidence.faces[2] == len(rows)
+
+
+def test_labels_are_filled_in_of_the_attributes_that_are_named() -> None:
+    data = faces()
+    data.table.labels[:, 2] = torch.where(LABELS[:, 0] == 1, 0, LABELS[:, 2])
+    rows = data.train_rows()
+    for named, count in (["Bald"], int((data.table.labels[rows, 2] != 0).sum())), (["Male"], len(rows)):
+        network = Recorder(evidence())
+        fit_evidence(network, data, torch.device("cpu"), rules=RULES, implied=named)
+        assert network.evidence.faces[2] == count

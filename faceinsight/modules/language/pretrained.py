@@ -7,7 +7,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from faceinsight.errors import InputError
 from faceinsight.modules.weights import check_numbers
@@ -60,9 +62,10 @@ def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: 
     check_options(options)
     try:
         check_sizes(kind, name_or_path, options.get("revision"))
-        model, found = kind.from_pretrained(
-            name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
-        )
+        with without_progress() if os.path.isdir(name_or_path) else nullcontext():
+            model, found = kind.from_pretrained(
+                name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
+            )
     except SafetensorError as error:
         raise InputError(f"the weights in {name_or_path} are cut short or damaged ({error}); get them again") from error
     except OSError as error:
@@ -82,6 +85,18 @@ def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: 
         if not weight.is_meta and not bool(weight.isfinite().all()):
             raise InputError(f"{name} in {name_or_path} holds NaN or infinite weights; get the checkpoint again")
     return model
+
+
+@contextmanager
+def without_progress() -> Iterator[None]:
+    """Silence transformers' progress bars, such as the one over the weights of a checkpoint."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def check_options(options: Mapping[str, Any]) -> None:
