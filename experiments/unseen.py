@@ -29,13 +29,13 @@ from rich.progress import track
 from torch import Tensor
 
 import faceinsight as fi
-from faceinsight.data.feature_store import FeatureStore
 from faceinsight.data.images import Crop
 from faceinsight.files import replacing, write_text
 from faceinsight.metrics import auroc
 from faceinsight.models.controls import EvidenceClassifier
 from faceinsight.modules.evidence import feature_scale, ridge
 from faceinsight.modules.vision.face_regions import PLACE_FEATURES
+from faceinsight.store import FeatureStore
 from faceinsight.training.callbacks import stored_features
 from faceinsight.training.evidence_fit import training_inputs
 

@@ -46,6 +46,7 @@ MOVED = {
     "data.expw": "data.sources.expw",
     "data.face_texts": "data.words.face_texts",
     "data.fairface": "data.sources.fairface",
+    "data.feature_store": "store",
     "data.hashed_split": "data.sources.hashed_split",
     "data.joined": "data.sources.joined",
     "data.label_files": "data.sources.label_files",

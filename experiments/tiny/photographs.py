@@ -12,10 +12,12 @@ from jaxtyping import Bool, Float, Float64, Int8
 from torch import Tensor, nn
 
 from experiments.tiny.tables import Scores, defined, with_mean
-from faceinsight.data import CelebA, FaceDataModule, FairFace, UTKFace
+from faceinsight.data import CelebA, FairFace, UTKFace
+from faceinsight.data.dataset import FaceDataset, FaceReader
 from faceinsight.data.sources.joined import labels_by_name
 from faceinsight.data.sources.utkface import age_in_years
 from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.inference import over_faces, read_batches
 from faceinsight.knowledge.groups import group_labels
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -65,13 +67,14 @@ def photographs(
     return found
 
 
-@torch.inference_mode()
 def read(network: nn.Module, source: FaceSource, pictures: Mapping[str, Any]) -> tuple[Tensor, FaceTable]:
-    """The logits of a source's test faces, and the table of these faces."""
-    data = FaceDataModule(source=source, batch_size=128, **pictures)
-    rows = data.table.rows("test")
+    """Return the logits of a source's test faces, and the table of these faces."""
+    table = source.table()
+    tested = table.select(table.rows("test"))
+    faces = FaceDataset(table=tested, reader=FaceReader(**pictures, memory_mb=0))
     network.eval()
-    return torch.cat([network(batch.images).logits for batch in data.faces_dataloader(rows)]), data.table.select(rows)
+    found = over_faces(lambda batch: network(batch.images).logits, read_batches(faces, batch_size=128))
+    return torch.cat([logits for _, logits in found]), tested
 
 
 def of_fairface(logits: Tensor, table: FaceTable, training: Labels, rules: RuleSet) -> dict[str, Any]:

@@ -27,6 +27,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import CSVLogger
+from safetensors.torch import save_model
 
 from faceinsight.ablation.contents import Contents, package_hash
 from faceinsight.ablation.plan import Run
@@ -35,6 +36,7 @@ from faceinsight.errors import InputError
 from faceinsight.evaluation.labelled import LabelledFaces, write_faces
 from faceinsight.evaluation.predictions import Predictions, write_predictions
 from faceinsight.files import replacing, write_text
+from faceinsight.models.contracts import PlainNetwork
 from faceinsight.models.decoded import undecoded
 from faceinsight.models.face_insight import FaceModel
 from faceinsight.training.callbacks import StepProgress, parts_table
@@ -277,6 +279,9 @@ def save_trained(system: Any, folder: Path) -> None:
         if network.rules is None:
             network.rules = system.rules
         network.save_pretrained(folder / "model")
+    elif any(isinstance(part, PlainNetwork) for part in system.network.modules()):
+        with replacing(folder / "network.safetensors") as temporary:
+            save_model(network, str(temporary))
     for name, part in network.named_modules():
         whole = any(parameter.requires_grad for parameter in part.parameters())
         if whole and hasattr(part, "save"):

@@ -19,7 +19,7 @@ from faceinsight.data.batch import FaceBatch
 from faceinsight.data.dataset import FaceDataset, FaceReader, without_broken
 from faceinsight.data.images import Crop
 from faceinsight.data.inspection.check import constant_attributes
-from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.data.table import FaceSource, FaceTable, check_source
 from faceinsight.data.words.face_texts import FaceTexts
 from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
@@ -53,7 +53,8 @@ class FaceDataModule(lightning.LightningDataModule):
         crop: which part of each picture; the centred square by default.
         interpolation: the filter by which pictures are resized. A model's own size, crop and filter are its
             :attr:`~faceinsight.models.face_insight.FaceModel.picture_options`.
-        texts: writes what a network is to learn to say of each training face; None for no text.
+        texts: writes what a network is to learn to say of each training face, and of each validation face; None for no
+            text.
         memory_mb: room for decoded pictures in MiB.
         seed: of order and augmentation; None takes torch's own (``seed_everything``).
     """
@@ -78,7 +79,7 @@ class FaceDataModule(lightning.LightningDataModule):
         super().__init__()
         if batch_size < 1 or (limit_train is not None and limit_train < 1):
             raise InputError(f"batch_size and limit_train must be at least 1, got {batch_size} and {limit_train}")
-        self.source, self.batch_size, self.num_workers = source, batch_size, num_workers
+        self.source, self.batch_size, self.num_workers = check_source(source), batch_size, num_workers
         self.broken, self.augment, self.limit_train, self.seed = broken, augment, limit_train, seed
         self.limit_draw = limit_draw
         self.texts = texts
@@ -155,13 +156,11 @@ class FaceDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[FaceBatch]:
         rows = self.train_rows()
         world = self.trainer.world_size if self.trainer else 1
-        if self.texts is not None:
-            self.schema.check_names(self.texts.rules.schema.names, "the texts' rules")
         drop_last = len(rows) >= self.batch_size * world
-        return self._shared(rows, shuffle=True, drop_last=drop_last, texts=self.texts, begin=self._take_begin)
+        return self._shared(rows, shuffle=True, drop_last=drop_last, texts=self._texts(), begin=self._take_begin)
 
     def val_dataloader(self) -> DataLoader[FaceBatch]:
-        return self._shared(self.table.rows("val"))
+        return self._shared(self.table.rows("val"), texts=self._texts())
 
     def test_dataloader(self) -> DataLoader[FaceBatch]:
         return self._shared(self.table.rows("test"))
@@ -196,6 +195,12 @@ class FaceDataModule(lightning.LightningDataModule):
         number = self.trainer.fit_loop.total_batch_idx + 1
         generator = torch.Generator().manual_seed(self._draw(1, self.trainer.global_rank, number))
         return augment(batch, self.augment, generator)
+
+    def _texts(self) -> FaceTexts | None:
+        """Return what writes the texts, for the table's attributes."""
+        if self.texts is not None:
+            self.schema.check_names(self.texts.rules.schema.names, "the texts' rules")
+        return self.texts
 
     def _faces(self, rows: Tensor, texts: FaceTexts | None = None) -> FaceDataset:
         return FaceDataset(table=self.table, reader=self.reader, rows=rows, features=self.features, texts=texts)

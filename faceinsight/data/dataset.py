@@ -9,23 +9,32 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import PIL
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.data.face_box import Edges
-from faceinsight.data.images import BrokenImageError, Crop, path_within, read_image, read_mask
+from faceinsight.data.images import (
+    BrokenImageError,
+    Crop,
+    Picture,
+    listed,
+    path_within,
+    read_image,
+    read_mask,
+    read_picture,
+    unit_range,
+)
 from faceinsight.data.table import FaceTable
 from faceinsight.data.words.face_texts import FaceTexts
 from faceinsight.errors import InputError
 from faceinsight.files import plain_file
 
-__all__ = ["FaceDataset", "FaceReader", "broken_files", "without_broken"]
+__all__ = ["FaceDataset", "FaceReader", "Pictures", "broken_files", "without_broken"]
 
 
 class FaceReader:
@@ -55,13 +64,13 @@ class FaceReader:
     def image(self, table: FaceTable, row: int) -> UInt8[Tensor, "3 height width"]:
         """The picture of one face; raises :class:`BrokenImageError`."""
         file, edges = table.picture(row)
-        options: dict[str, Any] = {
-            "image_size": self.image_size,
-            "crop": self.crop,
-            "interpolation": self.interpolation,
-            "edges": edges,
-        }
-        return self._kept_or((table.root, file, edges), lambda path: read_image(path, **options))
+        return self._kept_or((table.root, file, edges), lambda path: self.picture(path, edges))
+
+    def picture(self, picture: Picture, edges: Edges | None = None) -> Shaped[Tensor, "3 height width"]:
+        """Return any picture as a square; see :func:`~faceinsight.data.images.read_picture`."""
+        return read_picture(
+            picture, image_size=self.image_size, crop=self.crop, interpolation=self.interpolation, edges=edges
+        )
 
     def mask(self, table: FaceTable, row: int) -> UInt8[Tensor, "height width"]:
         """The parsing mask of one face; raises :class:`BrokenImageError`."""
@@ -162,7 +171,55 @@ class FaceDataset(Dataset[FaceBatch]):
         masks = None
         if self.table.mask_root is not None:
             masks = torch.stack([self.reader.mask(self.table, row) for row in rows.tolist()])
-        return FaceBatch(images=images.float() / 255, labels=labels, index=index, masks=masks, texts=texts)
+        return FaceBatch(images=unit_range(images), labels=labels, index=index, masks=masks, texts=texts)
+
+
+class Pictures:
+    """Pictures without a table, in the batches that a :class:`FaceDataset` gives: no labels, splits or identities.
+
+    Args:
+        pictures: files, PIL images, arrays or tensors; see :func:`~faceinsight.data.images.image_batch`.
+        reader: makes them squares; a tensor of floats must have its size.
+
+    >>> pictures = Pictures(torch.zeros(5, 3, 8, 8, dtype=torch.uint8), reader=FaceReader(image_size=4))
+    >>> batch = pictures.batch([3, 1])
+    >>> len(pictures), batch.images.shape, batch.labels.shape, batch.index
+    (5, torch.Size([2, 3, 4, 4]), torch.Size([2, 0]), tensor([3, 1]))
+    """
+
+    def __init__(self, pictures: Picture | Sequence[Picture], *, reader: FaceReader) -> None:
+        self.pictures, self.reader = listed(pictures), reader
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def name(self, position: int) -> str:
+        """Return a picture's file, or its number from 1."""
+        picture = self.pictures[position]
+        return os.fspath(picture) if isinstance(picture, str | os.PathLike) else f"picture {position + 1}"
+
+    def batch(self, positions: Sequence[int]) -> FaceBatch:
+        """Return several pictures in the order asked for; their index is their position.
+
+        Raises:
+            BrokenImageError: a picture that cannot be read; it is named.
+        """
+        images = torch.stack([unit_range(self._square(position)) for position in positions])
+        labels = torch.zeros(len(images), 0, dtype=torch.int8)
+        return FaceBatch(images=images, labels=labels, index=torch.as_tensor(positions))
+
+    def _square(self, position: int) -> Shaped[Tensor, "3 height width"]:
+        try:
+            square = self.reader.picture(self.pictures[position])
+        except InputError as error:
+            name = self.name(position)
+            raise BrokenImageError(str(error) if name in str(error) else f"{name}: {error}") from error
+        if square.shape[1:] != (self.reader.image_size, self.reader.image_size):
+            raise BrokenImageError(
+                f"{self.name(position)}: a tensor of floats is taken as it is and needs "
+                f"{self.reader.image_size} x {self.reader.image_size} pixels, got {list(square.shape)}"
+            )
+        return square
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from jaxtyping import Float, UInt8
@@ -36,6 +36,11 @@ from faceinsight.modules.language.answers import answer_sum_and_count
 from faceinsight.modules.language.prompt import between_words, check_asked, check_places, embedded_words, whole_prompt
 from faceinsight.modules.language_model import NO, YES
 from faceinsight.modules.logic.rule_tables import refuse_nan
+
+if TYPE_CHECKING:
+    from typing import Self
+else:  # while it runs, a class that configurations and the tests' type checker can look up
+    Self = "FaceModel"
 
 __all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "FaceModel"]
 
@@ -289,7 +294,7 @@ class FaceModel(nn.Module):
         rules: RuleSet | None = None,
         graph: LabelGraph | None = None,
         **parts: Any,
-    ) -> "FaceModel":
+    ) -> Self:
         """The model of this class that :meth:`save_pretrained` wrote: the same logits to the last bit, evaluation mode.
 
         Args:

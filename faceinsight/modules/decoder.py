@@ -88,8 +88,8 @@ class ConsistentDecoder(nn.Module):
 
     def __init__(
         self,
-        *,
         rules: RuleSet,
+        *,
         decisions: Decisions = "mode",
         threshold: float = 0.5,
         gradient: Gradient = "marginals",

@@ -150,7 +150,7 @@ class LogicalConstraint(nn.Module):
     tensor(1.2128)
     """
 
-    def __init__(self, *, rules: RuleSet, kind: LogicalKind = "semantic") -> None:
+    def __init__(self, rules: RuleSet, *, kind: LogicalKind = "semantic") -> None:
         super().__init__()
         if kind not in get_args(LogicalKind):
             raise InputError(f"kind must be one of {', '.join(get_args(LogicalKind))}, got {kind!r}")

@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from faceinsight.data.dataset import without_broken
@@ -39,6 +38,7 @@ from faceinsight.evaluation.readings import Readings, asked, read_faces
 from faceinsight.evaluation.report.plot import save_plot
 from faceinsight.evaluation.report.writing import Report, print_report, write_csv, write_report
 from faceinsight.files import write_text
+from faceinsight.inference.loop import progress_bars
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.models.face_insight import FaceInsight
 from faceinsight.modules.language.parsing import is_refusal, parse_yes_no
@@ -96,10 +96,8 @@ def evaluate_training_free(
     if not bool((faces.labels != 0).any()):
         raise InputError(f"none of the {len(faces):,} faces of {table.root} has a label to measure by")
     wants_texts = "text" in show
-    with Progress(
-        TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    ) as bar:
-        tasks = {kind: bar.add_task(BARS[kind], total=len(faces)) for kind in ("logits", "texts")[: 1 + wants_texts]}
+    kinds = ("logits", "texts")[: 1 + wants_texts]
+    with progress_bars({BARS[kind]: len(faces) for kind in kinds}, console) as advance:
         try:
             readings = read_faces(
                 model,
@@ -108,7 +106,7 @@ def evaluate_training_free(
                 texts=wants_texts,
                 batch_size=batch_size,
                 max_new_tokens=max_new_tokens,
-                tell=lambda kind, number: bar.advance(tasks[kind], number),
+                tell=lambda kind, number: advance(BARS[kind], number),
             )
         except (BrokenImageError, FileNotFoundError) as error:
             error.add_note("broken='skip' (--broken skip) leaves out the faces whose files cannot be read")

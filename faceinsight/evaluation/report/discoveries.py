@@ -10,13 +10,12 @@ import pandas as pd
 from faceinsight.evaluation.report.sheet import Sheet
 from faceinsight.evaluation.statistics.per_attribute import AttributeComparison
 from faceinsight.evaluation.statistics.resampling import ALPHA
+from faceinsight.metrics.registry import find_metric
 
 __all__ = ["attribute_facts", "attributes_frame", "detectable", "discoveries_sheet"]
 
 #: How many discoveries the sheet shows, and how many of one variant: a hopeless control differs everywhere.
 SHOWN, SHOWN_OF_A_VARIANT = 15, 3
-
-TITLES = {"average_precision": "AP", "accuracy": "accuracy"}
 
 
 def attributes_frame(comparisons: Sequence[AttributeComparison]) -> pd.DataFrame:
@@ -33,7 +32,7 @@ def discoveries_sheet(comparisons: Sequence[AttributeComparison]) -> Sheet | Non
             each.attribute,
             each.variant,
             each.reference,
-            TITLES[each.metric],
+            find_metric(each.metric).attribute_title,
             f"{100 * each.difference:+.1f} [{100 * each.low:+.1f}, {100 * each.high:+.1f}]",
             f"{each.q:.3f}" if each.q >= 0.001 else "< 0.001",
             f"{each.positives:,}",

@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from faceinsight.errors import InputError
-from faceinsight.evaluation.report.discoveries import TITLES, detectable
+from faceinsight.evaluation.report.discoveries import detectable
 from faceinsight.evaluation.statistics.per_attribute import AttributeComparison
 from faceinsight.evaluation.statistics.resampling import ALPHA
 from faceinsight.files import replacing
+from faceinsight.metrics.registry import find_metric
 
 __all__ = ["plot_attributes", "save_attributes"]
 
@@ -57,7 +58,7 @@ def plot_attributes(comparisons: Sequence[AttributeComparison], metric: str = "a
     panel = figure.subplots()
     points = np.array([[100 * each.difference for each in row] for row in grid])
     scale = fill(panel, points, np.array([[each.discovered for each in row] for row in grid]))
-    add_scale(figure, panel, scale, TITLES[metric])
+    add_scale(figure, panel, scale, find_metric(metric).attribute_title)
     label_columns(panel, variants)
     label_rows(panel, positives, {name: size for name, (_, size) in detectable(shown, metric).items()})
     return figure

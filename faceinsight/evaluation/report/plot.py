@@ -14,19 +14,12 @@ from matplotlib.ticker import MaxNLocator
 from faceinsight.evaluation.report.writing import Report, VariantResult
 from faceinsight.evaluation.statistics.bootstrap import ALPHA
 from faceinsight.files import replacing
+from faceinsight.metrics.registry import INTERVALS, find_metric
 
 __all__ = ["PANEL_TITLES", "plot_report", "save_plot"]
 
-PANEL_TITLES = {
-    "accuracy": "accuracy, % ↑",
-    "balanced_accuracy": "balanced accuracy, % ↑",
-    "average_precision": "mAP, % ↑",
-    "auroc": "AUROC, % ↑",
-    "violation_rate": "faces breaking a rule, % ↓",
-    "logical_accuracy": "logical accuracy, % ↑",
-    "exact_match": "exact match, % ↑",
-    "contradicting_accuracy": "accuracy, contradicting, % ↑",
-}
+#: Each metric with an interval by the heading of its panel, as version 0.1.0 named them.
+PANEL_TITLES = {name: find_metric(name).panel_heading for name in INTERVALS}
 
 INK, SOFT, FAINT, GRID = "#222222", "#6b6b6b", "#9a9a9a", "#e8e8e8"
 POINT, REFERENCE = "#33658a", "#c8553d"
@@ -56,7 +49,7 @@ def plot_report(
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for panel, metric in zip(panels, shown, strict=True):
-        style_panel(panel, PANEL_TITLES[metric])
+        style_panel(panel, find_metric(metric).panel_heading)
         fill_panel(panel, report, metric, heights, reference)
     label_rows(panels[0], report, heights, groups)
     legend = "bar: 95 % interval over faces" + ("   small dots: seeds" if report.trained else "")

@@ -12,44 +12,31 @@ from faceinsight.evaluation.report.results import Report, VariantResult
 from faceinsight.evaluation.report.sheet import Sheet
 from faceinsight.evaluation.statistics.bootstrap import Bootstrap, Comparison
 from faceinsight.evaluation.statistics.resampling import ALPHA
+from faceinsight.metrics.registry import COLUMNS, find_metric
 
 __all__ = ["METRIC_TITLES", "SHARE_TITLES", "comparisons_sheet", "first_line", "notes", "scores_sheet"]
 
-#: How each metric is called in a sheet, and which way is better.
-METRIC_TITLES = {
-    "accuracy": "accuracy ↑",
-    "balanced_accuracy": "balanced ↑",
-    "average_precision": "mAP ↑",
-    "auroc": "AUROC ↑",
-    "violation_rate": "violations ↓",
-    "logical_accuracy": "logical ↑",
-    "exact_match": "exact ↑",
-    "contradicting_accuracy": "contradicting ↑",
-}
-
-#: The same for numbers without an interval.
-SHARE_TITLES = {
-    "calibration_error": "ECE ↓",
-    "brier": "Brier ↓",
-    "refused": "refused",
-    "unclear": "unclear",
-}
+#: The headings of metrics with and without an interval, as version 0.1.0 named them.
+METRIC_TITLES = {name: entry.heading for name, entry in COLUMNS.items() if entry.shown == "interval"}
+SHARE_TITLES = {name: entry.heading for name, entry in COLUMNS.items() if entry.shown == "share"}
 
 
 def scores_sheet(report: Report) -> Sheet:
     """Every variant's scores in per cent."""
-    titles = [METRIC_TITLES[name] for name in report.measured] + [SHARE_TITLES[name] for name in report.shares]
-    header = ("variant", *(("seeds",) * report.trained), *titles, *(("trained",) * report.trained), "seconds")
+    header = ["variant", *(find_metric(name).heading for name in (*report.measured, *report.shares)), "seconds"]
+    if report.trained:
+        header[1:1], header[-1:-1] = ["seeds"], ["trained"]
     rows = []
     for variant in report.variants:
         scores = [
             percent(variant.estimates[name].value) if name in variant.estimates else "–" for name in report.measured
         ]
         scores += [percent(variant.shares.get(name, math.nan)) for name in report.shares]
-        seeds, trained = ((each,) * report.trained for each in (seeds_cell(variant), count(variant.parameters)))
-        seconds = "–" if variant.seconds is None else f"{variant.seconds:,.0f}"
-        rows.append((variant.group, (variant.name, *seeds, *scores, *trained, seconds)))
-    return Sheet("Scores in %", header, tuple(rows))
+        cells = [variant.name, *scores, "–" if variant.seconds is None else f"{variant.seconds:,.0f}"]
+        if report.trained:
+            cells[1:1], cells[-1:-1] = [seeds_cell(variant)], [count(variant.parameters)]
+        rows.append((variant.group, tuple(cells)))
+    return Sheet("Scores in %", tuple(header), tuple(rows))
 
 
 def comparisons_sheet(report: Report) -> Sheet:
@@ -57,7 +44,7 @@ def comparisons_sheet(report: Report) -> Sheet:
     shown = [name for name in report.compared if name in report.measured]
     header = ["variant", "against"]
     for name in shown:
-        header += [METRIC_TITLES[name], "p"]
+        header += [find_metric(name).heading, "p"]
     rows = []
     for variant in report.variants:
         if variant.reference is None:
@@ -96,7 +83,7 @@ def facts(report: Report, bootstrap: Bootstrap) -> list[str]:
     powers = []
     for name in report.compared:
         if known := [each.comparisons[name].detectable for each in report.variants if name in each.comparisons]:
-            powers.append(f"{METRIC_TITLES[name][:-2]} {percent(median(known))}")
+            powers.append(f"{find_metric(name).title} {percent(median(known))}")
     if powers:
         lines.append(
             f"Smallest difference that one test on these faces finds four times in five (median, points): "

@@ -34,7 +34,8 @@ from torch import Tensor
 
 from faceinsight.errors import InputError
 from faceinsight.evaluation.statistics.resampling import ALPHA, POWER, units
-from faceinsight.evaluation.statistics.scores import ATTRIBUTE_METRICS, Run, seeds_of_both
+from faceinsight.evaluation.statistics.scores import Run, seeds_of_both
+from faceinsight.metrics.registry import BY_ATTRIBUTE, find_metric
 
 __all__ = ["AttributeComparison", "benjamini_hochberg", "compare_attributes"]
 
@@ -85,7 +86,7 @@ def compare_attributes(
     *,
     clusters: Int64[Tensor, " face"] | None = None,
 ) -> tuple[AttributeComparison, ...]:
-    """Compare every variant with its reference in every attribute, for :data:`ATTRIBUTE_METRICS`.
+    """Compare every variant with its reference in every attribute and each metric of ``registry.BY_ATTRIBUTE``.
 
     Args:
         scored: variant -> seed -> the scored run.
@@ -100,7 +101,7 @@ def compare_attributes(
     freedom = degrees_of_freedom(labels, clusters)
     positives = (labels == 1).sum(0).tolist()
     rows = []
-    for metric in ATTRIBUTE_METRICS:
+    for metric in BY_ATTRIBUTE:
         for variant, reference in references.items():
             _, ours, theirs = seeds_of_both(scored, variant, reference)
             value, reference_value = mean_value(ours, metric), mean_value(theirs, metric)
@@ -140,8 +141,9 @@ def degrees_of_freedom(
     """One less than the identities that an attribute's metric rests on; NaN where that leaves none."""
     unit, count = units(len(labels), clusters)
     showing, lacking, labelled = (identities(each, unit, count) for each in (labels == 1, labels == -1, labels != 0))
-    known = {"average_precision": torch.minimum(showing, lacking), "accuracy": labelled}
-    return {metric: np.where(each > 1, each - 1.0, np.nan) for metric, each in known.items()}
+    known = {"rarer": torch.minimum(showing, lacking), "labelled": labelled}
+    freedom = {faces: np.where(each > 1, each - 1.0, np.nan) for faces, each in known.items()}
+    return {metric: freedom[find_metric(metric).rests_on] for metric in BY_ATTRIBUTE}
 
 
 def identities(faces: Tensor, unit: Int64[Tensor, " face"], count: int) -> Int64[Tensor, " attr"]:

@@ -135,7 +135,7 @@ class ShieldLayer(nn.Module):
     tensor([[-3.,  3.]])
     """
 
-    def __init__(self, *, rules: RuleSet, order: Sequence[str] | None = None) -> None:
+    def __init__(self, rules: RuleSet, *, order: Sequence[str] | None = None) -> None:
         super().__init__()
         self.rules = rules
         self.bounds = bounds_along(rules, order)
