@@ -204,7 +204,7 @@ class PriorClassifier(nn.Module):
     def forward(
         self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
     ) -> FaceInsightOutput:
-        """The prior's logits for every face of the batch."""
+        """Return the prior's logits for every face of the batch."""
         if images is None:
             raise InputError("give images: the prior has no features of its own")
         return FaceInsightOutput(logits=self.prior_logits.expand(len(images), -1), features={})
@@ -247,7 +247,7 @@ class RidgeClassifier(nn.Module):
     def forward(
         self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
     ) -> FaceInsightOutput:
-        """The logits of the clamped probabilities."""
+        """Return the logits of the clamped probabilities."""
         if images is None:
             raise InputError("give images: ridge regression reads pixels and has no features of its own")
         values = pixels(images, self.size) if self.encoder is None else self.encoder(images).flatten(1)

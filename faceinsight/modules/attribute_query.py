@@ -70,7 +70,7 @@ def read_in_one_pass(
     segments: Float[Tensor, "batch packed dim"],
     lengths: Sequence[int],
 ) -> Float[Tensor, "batch attr dim"]:
-    """The hidden state at the end of every segment, all from one pass.
+    """Return the hidden state at the end of every segment, all from one pass.
 
     Args:
         language_model: as :class:`~faceinsight.modules.language_model.LanguageModel`.
@@ -93,7 +93,9 @@ def read_separately(
     segments: Float[Tensor, "batch packed dim"],
     lengths: Sequence[int],
 ) -> Float[Tensor, "batch attr dim"]:
-    """The same states from one prompt for each attribute: the slow reference that :func:`read_in_one_pass` equals."""
+    """Return the same states from one prompt for each attribute: the slow reference that :func:`read_in_one_pass`
+    equals.
+    """
     ends = [
         language_model(torch.cat([prefix, segment], dim=1))[:, -1] for segment in segments.split(list(lengths), dim=1)
     ]
@@ -107,7 +109,7 @@ def read_from_cache(
     lengths: Sequence[int],
     chunk: int | None = None,
 ) -> Float[Tensor, "batch attr dim"]:
-    """The same states once more: the prefix is read once, its keys and values are shared by all segments.
+    """Return the same states once more: the prefix is read once, its keys and values are shared by all segments.
 
     Each segment is a row of its own, filled up on the right to the longest; what fills it up comes after the answer,
     where causal attention does not look.
@@ -130,7 +132,7 @@ def read_from_cache(
 
 
 def fastest_form(prefix_length: int, lengths: Sequence[int], chunk: int | None = None) -> Form:
-    """The form that is fastest for a prefix and segments of these lengths.
+    """Return the form that is fastest for a prefix and segments of these lengths.
 
     Choice of this library: ``packed``, until its attention, over the square of everything, looks at ten times as many
     pairs of tokens as ``cached``, which instead copies the prefix's keys and values for each segment. In chunks,
@@ -163,7 +165,7 @@ def repeated(states: Float[Tensor, "batch head token dim"], times: int) -> Float
 
 
 def pieces(values: Sequence[Any], size: int | None) -> list[Sequence[Any]]:
-    """Runs of at most ``size`` values; all at once by default.
+    """Return runs of at most ``size`` values; all at once by default.
 
     >>> pieces("abcde", 2)
     ['ab', 'cd', 'e']
@@ -175,7 +177,7 @@ def pieces(values: Sequence[Any], size: int | None) -> list[Sequence[Any]]:
 def mean_over_paraphrases(
     logits: Float[Tensor, "*batch question"], counts: Sequence[int]
 ) -> Float[Tensor, "*batch attr"]:
-    """The mean logit of each attribute's questions.
+    """Return the mean logit of each attribute's questions.
 
     Choice of this library: logits, not probabilities, are averaged. The mean logit is the geometric mean of the odds
     (a logarithmic opinion pool), so "no" asked the other way round is still exactly its negative, one saturated

@@ -107,7 +107,7 @@ class CorrelationConstraint(nn.Module):
         return nodes.reshape(prompts.shape)
 
     def extra_repr(self) -> str:
-        """The graph and the modes, for ``print(module)``."""
+        """Return the graph and the modes, for ``print(module)``."""
         return f"{self.graph}, activation={self.activation!r}, residual={self.residual!r}"
 
     def _convolve(self, layer: nn.Module, nodes: Float[Tensor, "batch attr dim"]) -> Float[Tensor, "batch attr heard"]:

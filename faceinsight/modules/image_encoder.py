@@ -121,7 +121,7 @@ class ImageEncoder(nn.Module):
         return load_part(path, cls)
 
     def _features(self, images: Tensor) -> Tensor:
-        """The trunk's own output: ``[batch, token, dim]``, or a map with the channels last."""
+        """Return the trunk's own output: ``[batch, token, dim]``, or a map with the channels last."""
         features = self.trunk(images)
         if isinstance(features, list):  # a trunk cut at one stage lists its one map
             (features,) = features

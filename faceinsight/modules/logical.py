@@ -89,7 +89,7 @@ def conditional_loss(
 
 
 def checked(labels: Shaped[Tensor, "*batch attr"], rules: RuleSet, undefined: int | float | None) -> Labels:
-    """The labels of a batch as int8; see :func:`~faceinsight.knowledge.labels.three_valued`."""
+    """Return the labels of a batch as int8; see :func:`~faceinsight.knowledge.labels.three_valued`."""
     return three_valued(labels, undefined=undefined, names=rules.schema.names, columns=False)
 
 
@@ -167,7 +167,7 @@ class LogicalConstraint(nn.Module):
         *,
         undefined: int | float | None = None,
     ) -> Float[Tensor, ""]:
-        """The mean over the faces that count.
+        """Return the mean over the faces that count.
 
         Args:
             labels, undefined: as for :func:`conditional_loss`; checked with every kind, read by ``conditional`` alone.
@@ -185,7 +185,8 @@ class LogicalConstraint(nn.Module):
         *,
         undefined: int | float | None = None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """The loss summed over the faces that count, and their number: with several processes, add each up and divide.
+        """Return the loss summed over the faces that count, and their number: with several processes, add each up and
+        divide.
 
         Every face with a defined label counts for ``conditional``, every face for the other kinds.
         """

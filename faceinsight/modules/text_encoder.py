@@ -18,7 +18,7 @@ __all__ = ["LearnedText", "TextEncoder", "mean_embedding"]
 
 
 def mean_embedding(language_model: Any, prompts: Sequence[str]) -> Float[Tensor, "attr dim"]:
-    """The mean of the language model's input embeddings over each prompt's tokens.
+    """Return the mean of the language model's input embeddings over each prompt's tokens.
 
     Args:
         language_model: a :class:`~faceinsight.modules.language_model.LanguageModel`, in Frozen or not.

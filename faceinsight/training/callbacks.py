@@ -109,7 +109,7 @@ class FrozenCheck(lightning.Callback):
 
     @staticmethod
     def fingerprints(network: nn.Module) -> dict[str, str]:
-        """The hash of each frozen part, by its place in the network."""
+        """Return the hash of each frozen part, by its place in the network."""
         return {name: fingerprint(part) for name, part in network.named_modules() if isinstance(part, Frozen)}
 
     def state_dict(self) -> dict[str, Any]:

@@ -119,7 +119,7 @@ class ExpW(FolderSource):
         return (hashed_split(name, train=TRAIN_SHARE, val=VAL_SHARE) for name in faces["picture"])
 
     def notes(self) -> list[str]:
-        """What a report should say beside the counts; call after :meth:`table`."""
+        """Return what a report should say beside the counts; call after :meth:`table`."""
         cut = "crops as they are" if self.takes_crops else f"boxes with a margin of {self.margin:g} on each side"
         notes = [
             f"faces are {cut}",
@@ -169,7 +169,7 @@ def read_crops(path: Path) -> pd.DataFrame:
 
 
 def checked_faces(path: Path, faces: pd.DataFrame) -> pd.DataFrame:
-    """The faces with their expressions by name; a wrong confidence or class is refused with its face."""
+    """Return the faces with their expressions by name; a wrong confidence or class is refused with its face."""
     confidence = pd.to_numeric(faces["confidence"], errors="coerce")
     if (wrong := confidence.isna()).any():
         found = faces["confidence"][wrong].tolist()[0]

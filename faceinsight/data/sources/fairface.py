@@ -74,7 +74,7 @@ def split_of(name: str) -> Split:
 
 
 def list_name(split: str) -> str:
-    """The file that holds the labels of the owners' split."""
+    """Return the file that holds the labels of the owners' split."""
     return f"fairface_label_{split}.csv"
 
 

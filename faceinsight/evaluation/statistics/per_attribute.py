@@ -124,7 +124,7 @@ def studentised(difference: PerAttribute, error: PerAttribute, freedom: PerAttri
 
 
 def benjamini_hochberg(p: PerAttribute) -> PerAttribute:
-    """The q-values of a family of p-values, in the order given; NaN stays NaN and counts for nothing.
+    """Return the q-values of a family of p-values, in the order given; NaN stays NaN and counts for nothing.
 
     >>> benjamini_hochberg(np.array([0.01, 0.5, float("nan"), 0.02])).tolist()
     [0.03, 0.5, nan, 0.03]
@@ -156,7 +156,9 @@ def mean_value(runs: Sequence[Run], metric: str) -> PerAttribute:
 
 
 def standard_error(ours: Sequence[Run], theirs: Sequence[Run], metric: str) -> PerAttribute:
-    """The spread over the resamples of the difference, among the resamples in which the attribute has the metric."""
+    """Return the spread over the resamples of the difference, among the resamples in which the attribute has the
+    metric.
+    """
     draws = mean_draws(ours, metric) - mean_draws(theirs, metric)
     known = ~draws.isnan()
     excess = (draws - draws.nanmean(0)).where(known, 0.0)

@@ -59,7 +59,8 @@ class RuleGraph:
 
 
 def good_order(formulas: Sequence[Formula], names: Sequence[str]) -> tuple[str, ...]:
-    r"""An order in which little must be remembered: the best of a few, each attribute then moved to its best place.
+    r"""Return an order in which little must be remembered: the best of a few, each attribute then moved to its best
+    place.
 
     >>> from faceinsight.knowledge.logic.language import parse_rules
     >>> from faceinsight.knowledge.schema import Schema

@@ -44,7 +44,7 @@ _TABLES: WeakKeyDictionary[RuleSet, dict[tuple[object, ...], RuleTables]] = Weak
 
 
 def rule_tables(rules: RuleSet, like: Tensor) -> RuleTables:
-    """The tables of ``rules`` for logits or labels ``[..., attr]``, on their device and in their type.
+    """Return the tables of ``rules`` for logits or labels ``[..., attr]``, on their device and in their type.
 
     They are made once for each choice of engines, and kept while ``rules`` live.
     """

@@ -48,7 +48,7 @@ def parsing_of_masks(
 def colour_parsing(
     parsing: Float[Tensor, "batch region height width"], palette: Float[Tensor, "region 3"]
 ) -> Float[Tensor, "batch 3 height width"]:
-    """The parsing map as a picture: each pixel the mix of the classes' colours by their probabilities."""
+    """Return the parsing map as a picture: each pixel the mix of the classes' colours by their probabilities."""
     return einsum(parsing, palette.to(parsing), "batch region height width, region rgb -> batch rgb height width")
 
 
@@ -80,7 +80,7 @@ def pool_regions(
 
 
 def region_shares(parsing: Float[Tensor, "batch region height width"]) -> Float[Tensor, "batch region"]:
-    """The share of pixels at which each part is the most probable one."""
+    """Return the share of pixels at which each part is the most probable one."""
     winner: Int64[Tensor, "batch pixel"] = parsing.max(dim=1).indices.flatten(1)  # five times as fast as argmax
     count = parsing.new_zeros(parsing.shape[:2]).scatter_add(1, winner, torch.ones_like(winner, dtype=parsing.dtype))
     return count / winner.shape[1]
