@@ -62,7 +62,7 @@ What the encoder knew of photographs before, it knew from dlib.
 
 {tables}
 
-*Photographs*: CelebAMask-HQ's test split here (choice of this library, by file name). *Other photographs*: the rest of
+*Photographs*: CelebAMask-HQ's test split here (our choice, by file name). *Other photographs*: the rest of
 the sample, from whose masks the drawing's statistics were taken. *Drawn*: held-out drawn faces. *Largest class*: every
 pixel is called background. Means are over the classes that occur. The sample has no labels of gender, race or age, so
 that its faces cannot be sliced by them.

@@ -193,7 +193,7 @@ def tuned(
 ) -> tuple[TokenClassifier, float]:
     """Return the trunk tuned on FairFace, under its linear layer, and the seconds that it took.
 
-    The stages that look at the smallest parts stay as they were: choice of this library, which halves the time.
+    The stages that look at the smallest parts stay as they were: our choice, which halves the time.
     """
     rules = RuleSet.load("fairface")
     lightning.seed_everything(settings.seed, verbose=False)

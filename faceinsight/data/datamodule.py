@@ -274,8 +274,8 @@ class FaceLoader(DataLoader[FaceBatch]):
 class ProcessSampler(DistributedSampler[Any]):
     """One process's share of the faces: together, the processes take each face once.
 
-    All processes take as many, lest one wait for another for ever. Where torch's sampler repeats faces for that, this
-    one gives the position -1, whose face :attr:`FaceBatch.counted` leaves out.
+    All processes take as many, so that none waits for another for ever. Where torch's sampler repeats faces for that,
+    this one gives the position -1, whose face :attr:`FaceBatch.counted` leaves out.
 
     >>> [list(ProcessSampler([0] * 5, num_replicas=2, rank=rank, shuffle=False)) for rank in range(2)]
     [[0, 2, 4], [1, 3, -1]]

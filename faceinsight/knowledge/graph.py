@@ -34,7 +34,7 @@ Normalise = Literal["row", "column"]
 Edges = Literal["probability", "lift"]
 Control = Literal["none", "identity", "shuffled", "uniform"]
 
-#: Thresholds where none is given. For lift: choice of this library, "at least twice as often as by chance".
+#: Thresholds where none is given. For lift: our choice, "at least twice as often as by chance".
 THRESHOLDS: dict[str, float] = {"probability": 0.4, "lift": 2.0}
 
 
@@ -173,7 +173,7 @@ class LabelGraph:
 
         A conditional probability is high for whatever is frequent: on CelebA nearly everything hears No_Beard and
         Young. ``lift`` keeps what occurs together more often than by chance. Show :meth:`identity` beside any claim.
-        An attribute that never varies has no edges (choice of this library): all there is to hear is a constant.
+        An attribute that never varies has no edges (our choice): all there is to hear is a constant.
 
         Args:
             labels: 1, -1 or 0 (undefined), or booleans. A pair is counted over the faces where both are defined.

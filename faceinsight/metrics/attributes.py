@@ -12,7 +12,7 @@ which value is undefined (:func:`~faceinsight.knowledge.labels.three_valued`).
 Every function takes ``weights``, one per face or one row of them per bootstrap resample (``[resample, face]``), so that
 the reported numbers and their intervals (:mod:`faceinsight.evaluation.statistics`) are computed by the same lines.
 
-Choice of this library: torchmetrics' multilabel metrics are not used. In 1.9, an attribute without any defined label
+Not in the paper: torchmetrics' multilabel metrics are not used. In 1.9, an attribute without any defined label
 has accuracy 0 in their mean, its AUROC raises IndexError, and a constant attribute's AUROC is 0 with a warning.
 """
 

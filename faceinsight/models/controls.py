@@ -169,7 +169,7 @@ class MLGCNClassifier(FaceModel):
         self.projector = projector
 
     def classifiers(self) -> Float[Tensor, "attr dim"]:
-        """W: what each attribute's logit is the product of the image's feature with, but for the scale."""
+        """W: what each attribute's logit is the product of the image's feature with, apart from the scale."""
         prompts = self.text_encoder(self.schema.prompts, self.language_model)
         return self.widen(prompts if self.correlation is None else self.correlation(prompts))
 
@@ -213,7 +213,7 @@ class PriorClassifier(nn.Module):
 class RidgeClassifier(nn.Module):
     """Ridge regression on small pictures, or on an encoder's tokens; nothing in it is trained by gradient.
 
-    Choice of this library: a score s in about [-1, 1] is the probability ``(1 + s) / 2``, clamped to [0, 1] (a
+    Not in the paper: a score s in about [-1, 1] is the probability ``(1 + s) / 2``, clamped to [0, 1] (a
     millionth inside, so that its logit is finite), which says yes where the score is above 0.
 
     Args:

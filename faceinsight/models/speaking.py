@@ -19,7 +19,7 @@ from faceinsight.modules.language.prompt import between_words, check_places, emb
 
 __all__ = ["DESCRIBE", "answers", "ask"]
 
-#: What :meth:`~faceinsight.models.face_insight.FaceInsight.describe` asks. Choice of this library.
+#: What :meth:`~faceinsight.models.face_insight.FaceInsight.describe` asks. Not in the paper.
 DESCRIBE = "Describe this face in detail."
 
 

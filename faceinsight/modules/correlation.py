@@ -47,7 +47,7 @@ class CorrelationConstraint(nn.Module):
         activation: ``every``, after each convolution, as in the equation; ``between``, not after the last, as in
             ML-GCN's code.
         residual: ``none``, as in the equation; ``add`` adds each convolution's input to its output, for where two
-            rounds of averaging leave the prompts too much alike (choice of this library).
+            rounds of averaging leave the prompts too much alike (our choice).
 
     Raises:
         ValueError: no convolution at all, or one that does not keep the width.

@@ -128,7 +128,7 @@ class LanguageModel(nn.Module):
 
         Args:
             mlp_dim: width of the feed-forward layer; twice ``embed_dim`` by default.
-            initializer_range: standard deviation of the weights. Choice of this library: ``embed_dim ** -0.5``, so
+            initializer_range: standard deviation of the weights. Not in the paper: ``embed_dim ** -0.5``, so
                 that the random attention depends on its input; at transformers' own 0.02 a narrow model averages
                 whatever it attends to.
             seed: of the weights alone; torch's global generator is left as it was.
@@ -278,7 +278,7 @@ class LanguageModel(nn.Module):
     def checkpoint_layers(self, on: bool = True) -> None:
         """From now on keep only each layer's input for the backward pass, frozen or not: less memory, more time.
 
-        Choice of this library: see :mod:`faceinsight.modules.language.recompute` for why transformers' own switch is
+        Not in the paper: see :mod:`faceinsight.modules.language.recompute` for why transformers' own switch is
         not used.
 
         Raises:

@@ -1,6 +1,6 @@
 """The logical constraint: losses that pull predictions towards faces that satisfy the rules.
 
-FaceInsight (arXiv 2504.15624) trains with ``L_bce + L_c`` and publishes no formula for ``L_c``. Choice of this library:
+FaceInsight (arXiv 2504.15624) trains with ``L_bce + L_c`` and publishes no formula for ``L_c``. Not in the paper:
 exact logic. Two kinds are exact, both in nats and per face, averaged afterwards (never the log of an average):
 
 ``semantic``
@@ -64,7 +64,7 @@ def conditional_loss(
     """``-log p(labels | rules)`` for each face, in nats, summed over its attributes.
 
     Undefined labels are summed out: ``log p(e | K) = log WMC(K and e) - log WMC(K)`` for the defined labels e. Where
-    the labels themselves break a component's rules there is no such probability: choice of this library, that component
+    the labels themselves break a component's rules there is no such probability: our choice, that component
     of that face gets plain BCE over its defined labels, and :func:`broken_components` counts it. Attributes in no
     rule get BCE always, so without rules this is BCE summed over the defined labels.
 

@@ -224,7 +224,7 @@ class SegmentationEncoder(nn.Module):
             images: RGB in [0, 1], read by the parser.
             image_tokens: the image encoder's tokens of the same images, pooled by the route ``region``.
             grid: rows and columns of the image tokens.
-            masks: stored class ids; used only if there is no parser, lest labels leak into a run that has one.
+            masks: stored class ids; used only if there is no parser, so that no labels leak into a run that has one.
         """
         return self.route.encode(self.parse(images, masks), image_tokens, grid)
 

@@ -123,7 +123,7 @@ class FrozenCheck(lightning.Callback):
         if changed := [name for name, before in self.before.items() if now.get(name) != before]:
             raise RuntimeError(
                 f"frozen parts are not those that the training began with: {', '.join(changed)}; "
-                "give the same weights again, or begin anew without the checkpoint"
+                "give the same weights again, or begin again without the checkpoint"
             )
         self.before = now
 

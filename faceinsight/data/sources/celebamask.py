@@ -50,7 +50,7 @@ class CelebAMask(FolderSource):
     Of an unpacked archive, :meth:`prepare` merges the files of single parts into ``masks/`` once, as the owners'
     ``g_mask.py`` does. Labels are those of the owners' attribute file; without it every label is undefined, so a parser
     trains on these faces and an attribute system has nothing to learn from them. Who is shown is not known here: each
-    picture counts as a person of its own. The split follows from a hash of the file name (choice of this library), so
+    picture counts as a person of its own. The split follows from a hash of the file name (our choice), so
     that it is the same on every machine and stays when pictures are added.
 
     Args:

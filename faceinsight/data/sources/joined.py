@@ -18,7 +18,7 @@ __all__ = ["JoinedFaces"]
 class JoinedFaces:
     """A source of the faces of several sources, one after another; attributes are matched by name.
 
-    Each face keeps its split. Nobody is in two data sets (choice of this library: identities are numbered anew). What a
+    Each face keeps its split. Nobody is in two data sets (not in the paper: identities are numbered again). What a
     source does not know of the schema is undefined for its faces, so losses and metrics leave it out. Parsing masks are
     left behind: a parser trains on one source.
 

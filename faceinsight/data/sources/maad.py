@@ -59,7 +59,7 @@ class MAADFace(FolderSource):
         split: "official" makes VGGFace2's 500 test identities, those in ``test/``, the test split, and one identity in
             twenty of the others is kept for validation; "hashed" gives 80 % of all identities to train, 5 % to val and
             15 % to test; "auto" takes the official one where ``test/`` is there. Hashes are of an identity's name and
-            choice of this library: all faces of a person are in one split either way.
+            our choice: all faces of a person are in one split either way.
         missing_images: "refuse" listed images that are not on disk, or "skip" them with one warning.
     """
 

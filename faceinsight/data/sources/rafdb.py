@@ -37,7 +37,7 @@ class RAFDB(FolderSource):
     """A source of faces in RAF-DB's layout: ``EmoLabel/list_patition_label.txt`` and ``Image/aligned/``.
 
     Names that begin with ``test_`` are the official test split; one training face in twenty is kept for validation, by
-    a hash of its name (choice of this library). Who is shown is not known: each picture counts as a person of its own.
+    a hash of its name (our choice). Who is shown is not known: each picture counts as a person of its own.
 
     Args:
         root: the folder with ``EmoLabel`` and ``Image`` (the owners call it ``basic``).

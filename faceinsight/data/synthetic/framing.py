@@ -3,7 +3,7 @@
 CelebA, CelebA-HQ and FairFace move, turn and scale every photograph so that eyes, nose and mouth come near fixed
 places, but each has its own: CelebA's centred square has the eyes about 0.22 of its side apart, half way down;
 CelebA-HQ is closer, with the eyes at 0.47 of the height (its masks), and FairFace closer still, by the look of it. The
-draws reach over all three (choice of this library).
+draws reach over all three (our choice).
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
 A *person* (an identity) has a sex, an age, a skin tone, a skull and habits; a *face* is one picture of a person, with
 an expression, accessories and a pose. The regularities (make-up mostly on women, ties and beards mostly on men, grey
 hair mostly on seniors) imitate the label statistics of celebrity photographs such as CelebA. They say nothing about
-people, and every rare pairing still occurs. Choice of this library throughout.
+people, and every rare pairing still occurs. Our choice throughout.
 
 Face ``i`` of seed ``s`` depends on ``(s, i)`` alone, never on how many faces are made or by which process.
 """

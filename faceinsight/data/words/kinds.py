@@ -60,7 +60,7 @@ def interview(draft: Draft) -> None:
 
 
 def introduced(draft: Draft, left_out: Iterable[str], rate: float = 0.85) -> dict[str, bool]:
-    """Describe the face but for what is left out, now and then not at all; returns what was told."""
+    """Describe the face except what is left out, now and then not at all, and return what was said."""
     facts, draw = draft.faces[0], draft.draw
     some = chosen({name: value for name, value in facts.items() if name not in {*left_out}}, draw)
     if draw.random() > rate or not some:

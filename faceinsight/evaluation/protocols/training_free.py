@@ -13,7 +13,7 @@ The rows of the table are read from the same faces in the same prompts:
 
 Source of the calibration: Zhao et al., "Calibrate Before Use" (ICML 2021, https://arxiv.org/abs/2102.09690), who divide
 each answer's probability by the one it gets for inputs without content. Of two answers that leaves the odds over the
-content-free odds, so the logits' difference is what is subtracted here. Choice of this library: the input without
+content-free odds, so the logits' difference is what is subtracted here. Not in the paper: the input without
 content is a picture (black, grey and white; their mean logit) in the very prompt, and the odds are made a probability
 by ``sigmoid``, where the paper puts a softmax over the divided probabilities; which answer is the larger is the same.
 Subtracting one number from all faces moves no ranking: AP and AUROC are those of the logits.

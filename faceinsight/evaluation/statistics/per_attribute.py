@@ -2,12 +2,12 @@
 
 Forty attributes tested at 5 % find two that do not differ, so what counts is the q-value: among the attributes with q
 below 0.05, on average at most one in twenty is none. The correction is Benjamini and Hochberg's, within one variant and
-one metric. Choice of this library: attributes of the same faces are dependent, and Benjamini and Yekutieli's correction
+one metric. Not in the paper: attributes of the same faces are dependent, and Benjamini and Yekutieli's correction
 would hold under any dependence, at 4.3 times the q-values for 40 attributes; Benjamini and Hochberg's is proven for
 independence and for positive dependence, and two-sided tests that are correlated through their faces keep it in
 practice. The tests simulate just that.
 
-Choice of this library: a difference is divided by its bootstrap standard error and held against Student's t, rather
+Not in the paper: a difference is divided by its bootstrap standard error and held against Student's t, rather
 than counting the resamples beyond zero. A thousand resamples cannot count below p = 0.002, while one discovery among 40
 needs 0.05 / 40. And resampling repeats rare positives, which lifts the poorer ranking's average precision: simulated
 without any difference (970 faces, 543 identities), 5 positives gave a counted p below 0.01 in 8 % of all cases, and 50

@@ -29,10 +29,10 @@ __all__ = ["MAX_CLAUSES", "Clause", "directional_closure", "prime_implicates"]
 #: At least one literal is true; ``("Bald", False)`` is "not Bald". Without literals it is false.
 Clause = frozenset[tuple[str, bool]]
 
-#: Above this many attributes a rule's truth table (three values each) is refused; choice of this library.
+#: Above this many attributes a rule's truth table (three values each) is refused; our choice.
 MAX_NAMES = 14
 
-#: Above this many clauses of one component the closure is given up; choice of this library.
+#: Above this many clauses of one component the closure is given up; our choice.
 MAX_CLAUSES = 2**12
 
 

@@ -30,7 +30,7 @@ __all__ = [
     "minimal_conflict",
 ]
 
-#: Up to this many models a component can list; choice of this library.
+#: Up to this many models a component can list; our choice.
 MAX_MODELS = 2**16
 
 

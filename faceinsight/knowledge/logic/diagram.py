@@ -38,7 +38,7 @@ from faceinsight.knowledge.logic.formula import (
 
 __all__ = ["MAX_NODES", "DecisionDiagram", "DiagramTooLargeError", "compiled", "restricted"]
 
-#: Above this many nodes a diagram is given up; choice of this library (a batch of 256 takes some seconds there).
+#: Above this many nodes a diagram is given up; our choice (a batch of 256 takes some seconds there).
 MAX_NODES = 2**18
 
 #: A formula, or what is left of it once it is decided.

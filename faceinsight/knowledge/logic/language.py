@@ -84,7 +84,7 @@ TERMINALS = {
     "_NEWLINE": "the end of the rule",
 }
 
-#: How deep a formula may be nested; choice of this library: what people write has ten levels at most.
+#: How deep a formula may be nested; our choice: what people write has ten levels at most.
 MAX_DEPTH = 64
 
 #: Signs that other languages write, and ours.

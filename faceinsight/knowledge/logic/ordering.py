@@ -7,7 +7,7 @@ Sources:
     Rudell 1993, Dynamic variable ordering for ordered binary decision diagrams (sifting)
     Aloul, Markov and Sakallah 2003, FORCE: a fast and easy-to-implement variable-ordering heuristic
 
-Choice of this library: orders are compared by their burden, see :func:`burdens`, not by the diagrams they give, so that
+Not in the paper: orders are compared by their burden, see :func:`burdens`, not by the diagrams they give, so that
 hundreds can be compared at once.
 """
 

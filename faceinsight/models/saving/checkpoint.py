@@ -371,7 +371,7 @@ def check_same(saved: Mapping[str, Any], built: Mapping[str, Any]) -> None:
             what = "" if part is None else f", {label(unwrapped(part))}"
             raise InputError(
                 f"{place} is not the frozen part that the model was trained with{what}: SHA-256 "
-                f"{there} there, {here} here; give the one it was trained with, or train anew on this one"
+                f"{there} there, {here} here; give the one it was trained with, or train again on this one"
             )
     if differing:
         listed = "; ".join(f"{name}: {there!r} there, {here!r} here" for name, there, here in differing)

@@ -236,7 +236,7 @@ def check_files(folder: Path, files: Mapping[str, str]) -> None:
         if (found := sha256(place(folder, name))) != saved:
             raise InputError(
                 f"{folder / name} is not as it was saved: it is damaged, cut short or was changed (SHA-256 {found}, "
-                f"{saved} in {CONFIG}); get it again. To change a model, load it and save it anew"
+                f"{saved} in {CONFIG}); get it again. To change a model, load it and save it again"
             )
 
 

@@ -4,7 +4,7 @@ A mask given from outside replaces the model's own, its sliding windows too. So 
 tokens' positions and for each kind of layer: in a packed sequence a token's place in the row is not its position, and
 transformers' own windows go by the place. What cannot be masked like that is refused.
 
-Choice of this library: all of it; the papers run one question at a time.
+Not in the paper: all of it; the papers run one question at a time.
 """
 
 from typing import Any

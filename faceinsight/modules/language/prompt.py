@@ -1,6 +1,6 @@
 """The words round an image: what all questions share, what is each question's own, and where the image stands.
 
-Choice of this library: the words with which all questions begin belong to the prefix that is read once ("Is this a
+Not in the paper: the words with which all questions begin belong to the prefix that is read once ("Is this a
 person"), so that each attribute's segment is as short as it can be. The prompts stay what they were, token by token.
 """
 

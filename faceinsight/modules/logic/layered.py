@@ -26,7 +26,7 @@ from faceinsight.modules.logic.log_space import BARRIER, bernoulli_entropy, lite
 
 __all__ = ["LayeredComponent", "Levels"]
 
-#: How many numbers of one kind, nodes times faces, a piece of a batch may have; choice of this library.
+#: How many numbers of one kind, nodes times faces, a piece of a batch may have; our choice.
 ROOM = 2**20
 
 #: How many attributes one int64 orders.
