@@ -63,8 +63,8 @@ def pool_regions(
     Not in the paper (which feeds the map as an image): the mask, averaged over the area of each token,
     weighs the tokens. Behind the ``dim`` image features stand :data:`PLACE_FEATURES`: the side of a square of the
     part's area (1 is the whole image; a side and not an area, so that an eye does not vanish beside the hair), the
-    mean and the standard deviation of its pixels in x (right) and y (down), both from -1 to 1, and 1 for a present part.
-    A part is absent, and all its features zero, if it is the most probable class of less than ``absent_below`` of
+    mean and the standard deviation of its pixels in x (right) and y (down), both from -1 to 1, and 1 for a present
+    part. A part is absent, and all its features zero, if it is the most probable class of less than ``absent_below`` of
     the pixels: a parser's faint doubt, spread over a whole image, makes no part.
 
     Raises:
