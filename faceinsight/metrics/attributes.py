@@ -18,6 +18,7 @@ has accuracy 0 in their mean, its AUROC raises IndexError, and a constant attrib
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -358,7 +359,7 @@ class AttributeMetric(Metric):
 
     Args:
         schema: of the probabilities and labels it will be shown.
-        function: takes all probabilities and labels (1, -1, 0 undefined), all checked; if it gives one number per
+        function: takes all probabilities and labels (1, -1, 0 undefined), all checked; if it gives one number for each
             attribute, their mean is reported, leaving out the undefined ones (NaN if all are).
         undefined: the value of undefined labels, see :meth:`Schema.check_labels`. Without it, labels that are 0 and 1
             on all faces together are refused when the metric is computed.
@@ -379,7 +380,9 @@ class AttributeMetric(Metric):
     ) -> None:
         super().__init__(**options)
         self.schema, self.undefined = schema, undefined
-        self.function = function
+        # the functions of this file check labels too, which are checked here already
+        said = {"undefined": 0} if "undefined" in signature(function).parameters else {}
+        self.function = partial(function, **said)
         self.add_state("probability", default=[], dist_reduce_fx="cat")
         self.add_state("labels", default=[], dist_reduce_fx="cat")
 
