@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import yaml
 
-from benchmarks import decoding, evidence, image_encoders, logic, loss_cost, one_pass, training_step
+from benchmarks import decoding, evidence, image_encoders, logic, loss_cost, one_pass, startup, training_step
 from benchmarks.timing import Timing, interleaved
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -174,3 +175,29 @@ def test_the_encoders_are_compared_with_the_face_network(tmp_path: Path) -> None
     assert rows["tokens"].tolist()[:2] == ["16 of 704", "16 of 896"]
     assert rows["million weights"].iloc[0] == pytest.approx(5.575, abs=0.001)
     assert (rows["faces a second"] > 0).all()
+
+
+def test_the_start_is_measured_beside_the_packages_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "STATEMENTS", {startup.BARE: "sum(range(10**6))", "more": "sum(range(10**7))"})
+    rows = startup.start(rounds=3).set_index("what")
+    assert rows.loc[startup.BARE, "x"] == 1
+    assert (rows["CPU seconds"] > 0).all()
+
+
+@pytest.mark.filterwarnings("ignore:constant on the 10 training faces")
+def test_what_surrounds_a_run_is_what_its_training_did_not_take(tmp_path: Path) -> None:
+    drawn = {"root": str(tmp_path / "faces"), "count": 20, "image_size": 32, "seed": 1}
+    plan = {
+        "extends": str(Path("experiments/constraints.yaml").resolve()),
+        "question": "What is around a run?",
+        "settings": {
+            "source": {"class_path": "faceinsight.data.SynthFaces", "init_args": drawn},
+            "crop": None,
+            "limit_train": 10,
+        },
+        "variants": {"none": {"from": "majority class"}},
+    }
+    (tmp_path / "ablation.yaml").write_text(yaml.safe_dump(plan))
+    rows = startup.around_runs(tmp_path / "ablation.yaml", ["none", "none"])
+    assert rows["run"].tolist() == ["none"]
+    assert (rows["around"] == rows["CPU seconds"] - rows["training and test"]).all()

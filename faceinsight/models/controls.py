@@ -22,7 +22,6 @@ from faceinsight.models.face_insight import (
     Images,
     Masks,
     Scores,
-    check_evidence,
     evidence_logits,
     given_features,
 )
@@ -102,8 +101,9 @@ class EvidenceClassifier(FaceModel):
         segmentation: nn.Module | None = None,
         rules: RuleSet | None = None,
     ) -> None:
-        super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
-        check_evidence(evidence, self.encoder, schema)
+        super().__init__(
+            schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules, evidence=evidence
+        )
         self.evidence: Any = evidence
         self.encoder.requires_grad_(False)  # the segmentation's tokens, which nothing reads here
 

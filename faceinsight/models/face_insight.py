@@ -119,15 +119,19 @@ class FaceEncoder(nn.Module):
     Args:
         image_encoder: images to patch tokens. In :class:`Frozen`, it runs without gradient and can be cached.
         segmentation: images and patch tokens to features of the face's parts.
+        mirrored: encode the mirror images, too, for evidence that reads both.
     """
 
     image_encoder: Any  # an ImageEncoder, in Frozen or not
     segmentation: Any  # a SegmentationEncoder or None
 
-    def __init__(self, *, image_encoder: nn.Module, segmentation: nn.Module | None = None) -> None:
+    def __init__(
+        self, *, image_encoder: nn.Module, segmentation: nn.Module | None = None, mirrored: bool = False
+    ) -> None:
         super().__init__()
         self.image_encoder = image_encoder
         self.segmentation = segmentation
+        self.mirrored = mirrored
 
     @property
     def frozen(self) -> bool:
@@ -138,19 +142,25 @@ class FaceEncoder(nn.Module):
 
     def forward(self, images: Images, masks: Masks | None = None) -> Features:
         features: Features = {}
-        for name in ("image",) if self.segmentation is None else ("image", "segmentation"):
+        for name in self.feature_names:
             features[name] = self.feature(name, images, masks, features)
         return features
 
+    @property
+    def feature_names(self) -> list[str]:
+        """The features in their order: image, mirrored, segmentation, as far as there are such."""
+        wanted = {"image": True, "mirrored": self.mirrored, "segmentation": self.segmentation is not None}
+        return [name for name, there in wanted.items() if there]
+
     def feature(self, name: str, images: Images, masks: Masks | None, known: Features) -> Tensor:
-        """One feature by name; ``known`` are those before it, from which it may be computed.
+        """Return one feature by name; ``known`` are those before it, from which it may be computed.
 
         Args:
-            name: ``image``, or ``segmentation``, which needs the image's.
+            name: ``image``; ``mirrored``, the tokens of the mirror image; or ``segmentation``, which needs the image's.
         """
-        if name == "image":
+        if name in ("image", "mirrored"):
             with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.image_encoder, Frozen)):
-                return self.image_encoder(images)
+                return self.image_encoder(images if name == "image" else images.flip(-1))
         return self.segmentation.encode(images, known["image"], self.image_encoder.grid, masks)
 
     def evidence_inputs(self, features: Features, sources: Sequence[str]) -> Float[Tensor, "batch feature"]:
@@ -159,17 +169,18 @@ class FaceEncoder(nn.Module):
         Args:
             features: what :meth:`forward` gave.
             sources: ``image``: the image tokens, each slice pooled as the encoder's ``levels`` say, or their mean for
-                an encoder without levels; ``places``: size and place of the face's parts; ``parts``: their appearance,
-                too. The last two are left out of a model without segmentation.
+                an encoder without levels; ``mirrored``: the mean of that and the same of the mirror image; ``places``:
+                size and place of the face's parts; ``parts``: their appearance, too. The last two are left out of a
+                model without segmentation.
 
         Raises:
             InputError: places of a segmentation route that has none.
         """
         read: list[Tensor] = []
         if "image" in sources:
-            tokens, encoder = features["image"], self.image_encoder
-            levels = getattr(encoder, "levels", None)
-            read.append(tokens.mean(1) if levels is None else pool_levels(tokens, encoder.grid, levels))
+            read.append(self._pooled(features["image"]))
+        if "mirrored" in sources:
+            read.append((self._pooled(features["image"]) + self._pooled(features["mirrored"])) / 2)
         if self.segmentation is not None and "places" in sources:
             if not hasattr(self.segmentation.route, "places"):
                 raise InputError(
@@ -181,6 +192,10 @@ class FaceEncoder(nn.Module):
             read.append(features["segmentation"].flatten(1))
         return torch.cat(read, dim=1)
 
+    def _pooled(self, tokens: Float[Tensor, "batch patch dim"]) -> Float[Tensor, "batch feature"]:
+        levels = getattr(self.image_encoder, "levels", None)
+        return tokens.mean(1) if levels is None else pool_levels(tokens, self.image_encoder.grid, levels)
+
     def feature_keys(self) -> dict[str, dict[str, Any]]:
         """For each feature in their order, what it depends on apart from the image: weights and preprocessing."""
         image = {
@@ -188,10 +203,10 @@ class FaceEncoder(nn.Module):
             "weights": fingerprint(self.image_encoder),
             "preprocessing": self.image_encoder.preprocessing,  # of a user's own encoder there is no description
         }
-        keys: dict[str, dict[str, Any]] = {"image": image}
+        keys: dict[str, dict[str, Any]] = {"image": image, "mirrored": {"mirrored": image}}
         if self.segmentation is not None:
             keys["segmentation"] = {"image": image, "segmentation": self.segmentation.feature_key()}
-        return keys
+        return {name: keys[name] for name in self.feature_names}
 
 
 class FaceModel(nn.Module):
@@ -203,9 +218,10 @@ class FaceModel(nn.Module):
         segmentation: of the :class:`FaceEncoder`.
         rules: what the model's predictions are to keep, such as the rules it was trained with. The logits do not
             depend on them; the output's probabilities do, see :class:`FaceInsightOutput`.
+        evidence: of which the sources say what the :class:`FaceEncoder` must give.
 
     Raises:
-        ValueError: rules over other attributes.
+        ValueError: rules over other attributes, or evidence of other attributes or over encoders that train.
     """
 
     def __init__(
@@ -215,12 +231,15 @@ class FaceModel(nn.Module):
         image_encoder: nn.Module,
         segmentation: nn.Module | None = None,
         rules: RuleSet | None = None,
+        evidence: nn.Module | None = None,
     ) -> None:
         super().__init__()
         if rules is not None:
             schema.check_names(rules.schema.names, "the rules")
         self.schema, self.rules = schema, rules
-        self.encoder = FaceEncoder(image_encoder=image_encoder, segmentation=segmentation)
+        mirrored = "mirrored" in getattr(evidence, "sources", ())
+        self.encoder = FaceEncoder(image_encoder=image_encoder, segmentation=segmentation, mirrored=mirrored)
+        check_evidence(evidence, self.encoder, schema)
 
     @property
     def image_encoder(self) -> Any:
@@ -371,8 +390,9 @@ class FaceInsight(FaceModel):
         yes: Sequence[str] | None = None,
         no: Sequence[str] | None = None,
     ) -> None:
-        super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
-        check_evidence(evidence, self.encoder, schema)
+        super().__init__(
+            schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules, evidence=evidence
+        )
         if evidence is None and gate is not None:
             raise InputError("a gate without evidence; give both, or leave the gate out")
         self.evidence: Any = evidence

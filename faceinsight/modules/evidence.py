@@ -36,6 +36,9 @@ __all__ = ["Evidence", "Gate", "RidgeFit", "pool_levels", "ridge"]
 #: So many rows at a time, where all at once would need as much memory again.
 CHUNK = 1024
 
+#: What evidence may read of a face; see :class:`Evidence`.
+SOURCES = ("image", "mirrored", "places", "parts")
+
 #: Penalties that are tried, as multiples of the number of features. Not in the paper.
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
@@ -267,8 +270,9 @@ class Evidence(nn.Module):
         num_features: numbers that describe one face, see :func:`pool_levels`; of several sources, one number for each.
         names: the attributes that it is fitted on, in the order of the labels.
         gain: a :class:`~faceinsight.modules.cooccurrence.CooccurrenceGain` that observes these attributes; or None.
-        sources: what is read of a face: ``image`` (the image tokens, pooled), ``places`` (size and place of the face's
-            parts), ``parts`` (places and appearance of the face's parts).
+        sources: what is read of a face: ``image`` (the image tokens, pooled) or ``mirrored`` (the mean of those of the
+            picture and of its mirror image), ``places`` (size and place of the face's parts), ``parts`` (places and
+            appearance of the face's parts).
         penalties: to choose from by leave-one-out, as multiples of ``num_features``.
         choices: attributes that are calibrated together, since a face has exactly one, or at most one, of them; see
             :func:`~faceinsight.modules.calibration.matrix_scaling`. Read their logits under that rule: a softmax of
@@ -310,8 +314,10 @@ class Evidence(nn.Module):
         choices: Sequence[Sequence[str]] = (),
     ) -> None:
         super().__init__()
-        if not sources or not {*sources} <= {"image", "places", "parts"}:
-            raise InputError(f"sources are image, places and parts, at least one of them; got {list(sources)}")
+        if not sources or not {*sources} <= {*SOURCES} or {"image", "mirrored"} <= {*sources}:
+            raise InputError(
+                f"sources are some of {', '.join(SOURCES)}, of the first two one at most; got {list(sources)}"
+            )
         if gain is not None and gain.observed != [*names]:
             raise InputError(
                 f"the gain observes {len(gain.observed)} attributes, the evidence is of {len(names)} others, or in "

@@ -164,3 +164,20 @@ def test_the_evidence_classifier_is_its_evidence(images: Tensor) -> None:
     other = Evidence(num_features=12, names=SCHEMA.names[:4])
     with pytest.raises(InputError, match="evidence is of 4 attributes"):
         EvidenceClassifier(schema=SCHEMA, image_encoder=tiny_encoder(), evidence=other)
+
+
+def test_mirrored_evidence_reads_the_mean_of_a_picture_and_its_mirror_image() -> None:
+    known = Evidence.for_schema(schema=SCHEMA, num_features=12, sources=["mirrored"])
+    encoder = tiny_encoder()
+    control = EvidenceClassifier(schema=SCHEMA, image_encoder=encoder, evidence=known)
+    images = torch.rand(6, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    read = control.encoder.evidence_inputs(control.encode(images), known.sources)
+    with torch.no_grad():
+        by_hand = [(encoder(one[None]).mean(1) + encoder(one.flip(-1)[None]).mean(1)) / 2 for one in images]
+    torch.testing.assert_close(read, torch.cat(by_hand), atol=1e-5, rtol=1e-4)
+    known.fit(read, torch.where(read[:, : len(SCHEMA)] > read[:, : len(SCHEMA)].median(0).values, 1, -1).to(torch.int8))
+    torch.testing.assert_close(control(images.flip(-1)).logits, control(images).logits, atol=1e-4, rtol=1e-4)
+    plain = Evidence.for_schema(schema=SCHEMA, num_features=12, sources=["image"])
+    other = EvidenceClassifier(schema=SCHEMA, image_encoder=encoder, evidence=plain)
+    assert list(other.encode(images)) == ["image"], "the mirror image is encoded for those who read it"
+    assert other.encoder.feature_keys()["image"] == control.encoder.feature_keys()["image"], "one cache serves both"

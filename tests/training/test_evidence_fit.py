@@ -241,7 +241,8 @@ def test_a_network_that_was_tested_first_can_train_afterwards() -> None:
 # what is read of the faces
 
 
-def test_cached_features_and_images_give_the_same_evidence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("image", ["image", "mirrored"])
+def test_cached_features_and_images_give_the_same_evidence(image: str, tmp_path: Path) -> None:
     data = FaceDataModule(
         source=SynthFaces(root=tmp_path, count=20, image_size=32, seed=0, workers=1, progress=False),
         image_size=32, batch_size=7,
@@ -251,7 +252,7 @@ def test_cached_features_and_images_give_the_same_evidence(tmp_path: Path) -> No
     places = SegmentationEncoder(parser=None, route=RegionTokens(image_dim=12, embed_dim=16))
 
     def control() -> EvidenceClassifier:
-        known = Evidence.for_schema(schema=data.schema, num_features=12 + 19 * 6)
+        known = Evidence.for_schema(schema=data.schema, num_features=12 + 19 * 6, sources=[image, "places"])
         return EvidenceClassifier(schema=data.schema, image_encoder=Frozen(vit), segmentation=places, evidence=known)
 
     cpu, rows = torch.device("cpu"), data.train_rows()

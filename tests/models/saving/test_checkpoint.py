@@ -305,10 +305,10 @@ def test_a_network_trained_by_a_configuration_is_loaded_by_another_one_and_says_
 # --- evidence ----------------------------------------------------------------------------------------------------
 
 
-def evidence(**options: Any) -> Evidence:
+def evidence(source: str = "image", **options: Any) -> Evidence:
     """Fitted evidence with a gain over the model's attributes."""
     gain = CooccurrenceGain(graph=graph(), **options)
-    made = Evidence.for_schema(schema=SCHEMA, num_features=12, gain=gain, sources=["image"])
+    made = Evidence.for_schema(schema=SCHEMA, num_features=12, gain=gain, sources=[source])
     inputs = torch.randn(60, 12, generator=torch.Generator().manual_seed(3))
     made.fit(inputs, torch.where(inputs.repeat(1, 2)[:, : len(SCHEMA)] > 0, 1, -1).to(torch.int8))
     return made
@@ -322,9 +322,10 @@ def given() -> dict[str, Any]:
     return {"image_encoder": encoder(), "language_model": language_model()}
 
 
+@pytest.mark.parametrize("source", ["image", "mirrored"])
 @pytest.mark.parametrize("trained", [False, True])
-def test_evidence_comes_back_to_the_last_bit_with_its_gain_and_gate(trained: bool, tmp_path: Path) -> None:
-    model = with_evidence(evidence=evidence(trained=trained))
+def test_evidence_comes_back_to_the_last_bit_with_its_gain_and_gate(trained: bool, source: str, tmp_path: Path) -> None:
+    model = with_evidence(evidence=evidence(source, trained=trained))
     with torch.no_grad():
         model.gate.scale.fill_(0.7)
     model.save_pretrained(tmp_path)
