@@ -11,6 +11,7 @@ Accumulated batches (``--trainer.accumulate_grad_batches N``) train what one bat
 labels are undefined (:mod:`faceinsight.training.accumulation`).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -129,6 +130,19 @@ def parameter_groups(
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
 
+def check_numbers(**numbers: float) -> None:
+    """Refuse what cannot be a learning rate or a weight: a negative number, NaN, infinity.
+
+    >>> check_numbers(lr=1e-3, weight_decay=0.0)
+
+    Raises:
+        InputError: naming the first.
+    """
+    for name, value in numbers.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise InputError(f"{name} must be a finite number of at least 0, got {value}")
+
+
 class TrainingSystem(lightning.LightningModule):
     """A network with AdamW, a linear warm-up and a cosine decay to zero.
 
@@ -140,6 +154,9 @@ class TrainingSystem(lightning.LightningModule):
         part_lr: learning rates of single parts, see :func:`parameter_groups`.
         weight_decay: of weight matrices; vectors and scalars have none.
         warmup: share of all steps in which the learning rate rises.
+
+    Raises:
+        InputError: a number that is negative or not finite, or a ``warmup`` above 1.
     """
 
     network: Any  # a module; what else it must have is said by each system
@@ -155,6 +172,10 @@ class TrainingSystem(lightning.LightningModule):
         warmup: float = 0.1,
     ) -> None:
         super().__init__()
+        named = {f"part_lr[{name!r}]": rate for name, rate in (part_lr or {}).items()}
+        check_numbers(lr=lr, weight_decay=weight_decay, warmup=warmup, **named)
+        if warmup > 1:
+            raise InputError(f"warmup is a share of all steps, from 0 to 1, got {warmup}")
         if trained is not None:
             freeze_all_but(undecoded(network), trained)
         self.network = network
@@ -288,6 +309,7 @@ class AttributeSystem(TrainingSystem):
         super().__init__(
             network=network, trained=trained, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup
         )
+        check_numbers(logical_weight=logical_weight, bce_weight=bce_weight, text_weight=text_weight)
         if (text_weight or gradient_checkpointing) and not hasattr(network, "answer_sum_and_count"):
             raise InputError(
                 f"a {type(network).__name__} has no language model that says anything: text_weight and "
@@ -489,6 +511,7 @@ class ParserSystem(TrainingSystem):
     ) -> None:
         super().__init__(network=network, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup)
         classes = self.network.classes
+        check_numbers(**{f"class_weights[{each}]": weight for each, weight in enumerate(class_weights or ())})
         if class_weights is not None and len(class_weights) != classes:
             raise InputError(f"class_weights: wanted one for each of {classes} classes, got {len(class_weights)}")
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
