@@ -255,9 +255,12 @@ class AttributeSystem(TrainingSystem):
     Any face of a batch may have labels, a text, or both: undefined labels and missing texts count nowhere.
 
     The conditional constraint leaves to BCE what labels break (:func:`~faceinsight.modules.logical.conditional_loss`);
-    ``train/broken_faces`` in the log is the number of such faces in each epoch. A network that is trained with it is
-    measured under the rules, by :attr:`~faceinsight.models.face_insight.FaceInsightOutput.probability`, since its
-    logits mean nothing under a sigmoid; the rules become the network's own.
+    ``train/broken_faces`` in the log is the number of such faces in each epoch. The rules of a network that is trained
+    with it become the network's own, since its logits mean nothing under a sigmoid.
+
+    A network with rules of its own is measured under these, by
+    :attr:`~faceinsight.models.face_insight.FaceInsightOutput.probability`, whatever it is trained with; any other
+    network, and one behind a decoder, by the sigmoid of its logits.
 
     After a test, ``test_probability`` holds the probabilities of every test face and ``test_index`` their rows in the
     table, in order, on every process.
@@ -427,13 +430,17 @@ class AttributeSystem(TrainingSystem):
         return counts
 
     def probability(self, logits: Float[Tensor, "face attr"]) -> Float[Tensor, "face attr"]:
-        """The probabilities that are measured: under the rules where the network is trained as conditioned on them."""
+        """The probabilities that are measured and stored: those that the network's output has."""
         return FaceInsightOutput(logits, {}, self.conditioned_on).probability
 
     @property
     def conditioned_on(self) -> RuleSet | None:
         """The rules under which the logits are to be read; a network with a decoder has done so already."""
-        if self.logical is None or self.logical.kind != "conditional" or isinstance(self.network, DecodedOutput):
+        if isinstance(self.network, DecodedOutput):
+            return None
+        if isinstance(self.network, FaceModel):
+            return self.network.rules
+        if self.logical is None or self.logical.kind != "conditional":
             return None
         return self.logical.rules
 
