@@ -153,9 +153,9 @@ def report_former(missing: Sequence[Run], folder: Path, console: Console) -> Non
         return
     names = ", ".join(f"{run.variant.name} (seed {run.seed})" for run in former)
     console.print(
-        f"[yellow]{len(former)} finished runs were made before contents were recorded: {escape(names)}. Whether their files "
-        f"and source are still the same cannot be known, so they are not shown and are done again. Their folders stay, "
-        f"and their tables are kept in {escape(str(folder / FORMER))}.[/yellow]"
+        f"[yellow]{len(former)} finished runs were made before contents were recorded: {escape(names)}. Whether their "
+        f"files and source are still the same cannot be known, so they are not shown and are done again. Their folders "
+        f"stay, and their tables are kept in {escape(str(folder / FORMER))}.[/yellow]"
     )
     if not (folder / FORMER).exists():
         for each in [*folder.glob("table.*"), *folder.glob("attributes.*"), *folder.glob("plot.*")]:

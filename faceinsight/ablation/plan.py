@@ -332,7 +332,9 @@ def read_variant(
     known = {"variants": VARIANT_KEYS, "trunks": TRUNK_KEYS, "extended": VARIANT_KEYS | TRUNK_KEYS}[kind]
     if unknown := entry.keys() - known:
         hint = did_you_mean(str(min(unknown, key=str)), known)
-        raise PlanError(f"{path}: variant {name!r} has unknown keys {sorted(unknown, key=str)}{hint}; known: {sorted(known)}")
+        raise PlanError(
+            f"{path}: variant {name!r} has unknown keys {sorted(unknown, key=str)}{hint}; known: {sorted(known)}"
+        )
     if (seed := entry.get("seed")) is not None:
         check_seeds(Path(f"{path}: trunk {name!r}"), [seed])
     if (origin := entry.get("from")) is not None and origin not in above:

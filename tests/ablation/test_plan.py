@@ -107,7 +107,10 @@ def test_a_folder_changes_when_the_run_or_its_trunk_changes_and_only_then(tmp_pa
         ({"variants": {"full": {"section": None}}}, "variant 'full': 'section' must be text, got None"),
         ({"variants": {"full": {"change": {5: 1}}}}, "variant 'full' changes 5, which is no text"),
         ({"variants": {"full": {"change": {"model..lr": 1}}}}, "cannot change 'model..lr'"),
-        ({"variants": {"full": {"change": {"model.lr": 1, "model": {}}}}}, "'model' would undo the change of 'model.lr'"),
+        (
+            {"variants": {"full": {"change": {"model.lr": 1, "model": {}}}}},
+            "'model' would undo the change of 'model.lr'",
+        ),
         ({"base": {"root": "${root}/faces"}, "settings": {"root": "a"}}, r"'\$\{root\}/faces' holds '\$\{'"),
         ({"base": {"weights": "${rum:trunk}/a"}}, r"nor a run's folder"),
         ({"sedes": [1]}, r"unknown keys \['sedes'\], did you mean 'seeds'"),

@@ -89,7 +89,8 @@ OTHER_ABLATION = [
     *(("question: Does it help?", f"question: {value}") for value in ("", "null", "[a]", "5", "yes", "${quest}")),
     *(("seeds: [0, 1]", f"seeds: {value}") for value in ("", "[]", "0", "[0, 0]", "[0, one]", "[true]", "[-1]",
                                                          "[1.5]", "{0: 1}", "[null]", "[4294967296]")),
-    *(("[accuracy]", value) for value in ("[]", "[accurcy]", "accuracy", "[accuracy, accuracy]", "[[accuracy]]", "[1]")),
+    *(("[accuracy]", value) for value in ("[]", "[accurcy]", "accuracy", "[accuracy, accuracy]", "[[accuracy]]",
+                                         "[1]")),
     ("  epochs: 3", "  epoch: 3"), ("  epochs: 3", "  epochs: 3\n  epochs: 4"), ("  epochs: 3", "  5: 3"),
     ("${epochs}", "${epochs}0"), ("${epochs}", "${ epochs }"), ("${epochs}", "${epohcs}"), ("${epochs}", "${"),
     ('"${root}"', '"${root}/faces"'), ("settings:", "settings: 5\nothers:"), ("base:", "base: null\nothers:"),
@@ -159,7 +160,8 @@ SAME_FIT = [
     ("faceinsight.models.controls.TokenClassifier", "faceinsight.controls.TokenClassifier"),
 ]
 OTHER_FIT = [
-    *((f"{key}: ", new) for key in ("lr", "warmup", "bce_weight", "class_weight", "batch_size", "max_epochs", "embed_dim")
+    *((f"{key}: ", new) for key in ("lr", "warmup", "bce_weight", "class_weight", "batch_size", "max_epochs",
+                                           "embed_dim")
       for new in (f"{key[:-1]}: ", f"{key}x: ")),
     *((f"{key}:\n", new) for key in ("model", "data", "trainer") for new in (f"{key}s:\n", f"{key}: 5\nmore:\n")),
     *(("lr: 0.001", f"lr: {value}") for value in ("-0.1", ".nan", ".inf", "fast", "[0.1]", "true", "null", "")),
@@ -175,10 +177,15 @@ OTHER_FIT = [
     *((name, name.replace("ce", "ec", 1)) for name in ("faceinsight.RuleSet.load", "faceinsight.data.SynthFaces")),
     ("AttributeSystem", "AttributSystem"), ("AttributeSystem", "ParserSystem"), ("FaceDataModule", "FaceTable"),
     ("TokenClassifier", "Token"), ("vit_tiny_patch16_224", "vit_tiny_patch"), ("embed_dim: 12\n", "embed_dim: 13\n"),
-    ("depth: 1", "depht: 1"), ("embed_dim: 12\n", "embed_dim: twelve\n"), ("name: vit", "nam: vit"), ("faceinsight.RuleSet.load", "os.system"), ("faceinsight.RuleSet.load", "faceinsight"),
+    ("depth: 1", "depht: 1"), ("embed_dim: 12\n", "embed_dim: twelve\n"), ("name: vit", "nam: vit"),
+    ("faceinsight.RuleSet.load", "os.system"), ("faceinsight.RuleSet.load", "faceinsight"),
     ("faceinsight.data.SynthFaces", "''"), ("faceinsight.data.SynthFaces", "5"), ("faceinsight.data.SynthFaces", "a/b"),
-    ("name_or_path: synthfaces", "name_or_path: synthface"), ("name_or_path: synthfaces", "name_or_path: 5"),
-    ("name_or_path: synthfaces", "name_or_path: null"), ("name_or_path: synthfaces", "name_or_paths: synthfaces"),
+
+    ("name_or_path: synthfaces", "name_or_path: synthface"),
+    ("name_or_path: synthfaces", "name_or_path: 5"),
+
+    ("name_or_path: synthfaces", "name_or_path: null"),
+    ("name_or_path: synthfaces", "name_or_paths: synthfaces"),
     ("    lr: 0.001", "    lr: 0.001\n    lr: 0.01"), ("seed_everything: 3", "seed_everything: x"),
     ("seed_everything: 3", "seed_everything: -3"), ("seed_everything: 3", "seed_everything: 3.5"),
     ("seed_everything: 3", "seed_everything: 3\nseed_everything: 4"), ("seed_everything: 3", "seeds: 3"),
@@ -187,7 +194,7 @@ OTHER_FIT = [
 
 
 def mutating(text: str, same: Sequence[Pair], other: Sequence[Pair]) -> Callable[[random.Random], Mutation]:
-    """Files in other words or another encoding, files that say something else, and lines that stand twice or are cut."""
+    """Files in other words, files that say something else or stand in another encoding, and lines that stand twice."""
     assert all(old in text for old, _ in [*same, *other] if old not in ("\n", "\ufeff"))
 
     def mutate(draw: random.Random) -> Mutation:
