@@ -29,13 +29,13 @@ from rich.progress import track
 from torch import Tensor
 
 import faceinsight as fi
-from faceinsight.data.feature_store import FeatureStore
 from faceinsight.data.images import Crop
 from faceinsight.files import replacing, write_text
 from faceinsight.metrics import auroc
 from faceinsight.models.controls import EvidenceClassifier
 from faceinsight.modules.evidence import feature_scale, ridge
 from faceinsight.modules.vision.face_regions import PLACE_FEATURES
+from faceinsight.store import FeatureStore
 from faceinsight.training.callbacks import stored_features
 from faceinsight.training.evidence_fit import training_inputs
 
@@ -49,7 +49,7 @@ PENALTY = 3.0
 
 
 def folds(names: list[str], hidden: int, splits: int) -> Iterator[list[str]]:
-    """Sets of ``hidden`` names; every split holds each name once."""
+    """Yield sets of ``hidden`` names; every split holds each name once."""
     for split in range(splits):
         order = torch.randperm(len(names), generator=torch.Generator().manual_seed(split)).tolist()
         for first in range(0, len(names) - hidden + 1, hidden):
@@ -59,7 +59,7 @@ def folds(names: list[str], hidden: int, splits: int) -> Iterator[list[str]]:
 def prompt_weights(
     weight: Float[Tensor, "seen feature"], seen: Float[Tensor, "seen dim"], hidden: Float[Tensor, "hidden dim"]
 ) -> Float[Tensor, "hidden feature"]:
-    """The weights that bilinear evidence gives hidden attributes: ridge regression from prompts to weights.
+    """Return the weights that bilinear evidence gives hidden attributes: ridge regression from prompts to weights.
 
     Prompts are centred and scaled to length one; the penalty is a tenth of the prompts' own variance.
     """
@@ -72,7 +72,7 @@ def prompt_weights(
 def estimates(
     graph: fi.LabelGraph, seen: list[str], hidden: list[str], left_out: Tensor, labels: Tensor, scores: Tensor
 ) -> Float[Tensor, "face hidden"]:
-    """The hidden attributes of the test faces, from the scores of the seen ones."""
+    """Return the hidden attributes of the test faces, from the scores of the seen ones."""
     gain = fi.modules.CooccurrenceGain(graph=graph, observed=seen, asked=[*seen, *hidden])
     gain.fit(left_out, labels)
     return gain(scores)[:, len(seen) :]

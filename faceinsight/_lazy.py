@@ -12,7 +12,7 @@ __all__ = ["MOVED", "MovedModules", "lazy"]
 
 
 def lazy(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The ``__getattr__`` and ``__dir__`` of a package whose public names live in other modules.
+    """Return the ``__getattr__`` and ``__dir__`` of a package whose public names live in other modules.
 
     Args:
         package: its ``__name__``.
@@ -46,6 +46,7 @@ MOVED = {
     "data.expw": "data.sources.expw",
     "data.face_texts": "data.words.face_texts",
     "data.fairface": "data.sources.fairface",
+    "data.feature_store": "store",
     "data.hashed_split": "data.sources.hashed_split",
     "data.joined": "data.sources.joined",
     "data.label_files": "data.sources.label_files",

@@ -12,11 +12,11 @@ PACKAGE = Path(faceinsight.__file__).parent
 
 #: The floor of each room; a module may import from its own floor and below.
 FLOORS = {
-    "_lazy": 0, "errors": 0, "files": 0, "processes": 0, "knowledge": 0,
+    "_lazy": 0, "errors": 0, "files": 0, "processes": 0, "store": 0, "knowledge": 0,
     "modules": 1, "data": 1, "metrics": 1,
     "tiny": 2,
     "models": 3,
-    "training": 4,
+    "training": 4, "inference": 4,
     "evaluation": 5,
     "ablation": 6,
     "cli": 7,

@@ -12,10 +12,12 @@ from jaxtyping import Bool, Float, Float64, Int8
 from torch import Tensor, nn
 
 from experiments.tiny.tables import Scores, defined, with_mean
-from faceinsight.data import CelebA, FaceDataModule, FairFace, UTKFace
+from faceinsight.data import CelebA, FairFace, UTKFace
+from faceinsight.data.dataset import FaceDataset, FaceReader
 from faceinsight.data.sources.joined import labels_by_name
 from faceinsight.data.sources.utkface import age_in_years
 from faceinsight.data.table import FaceSource, FaceTable
+from faceinsight.inference import over_faces, read_batches
 from faceinsight.knowledge.groups import group_labels
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -65,13 +67,14 @@ def photographs(
     return found
 
 
-@torch.inference_mode()
 def read(network: nn.Module, source: FaceSource, pictures: Mapping[str, Any]) -> tuple[Tensor, FaceTable]:
-    """The logits of a source's test faces, and the table of these faces."""
-    data = FaceDataModule(source=source, batch_size=128, **pictures)
-    rows = data.table.rows("test")
+    """Return the logits of a source's test faces, and the table of these faces."""
+    table = source.table()
+    tested = table.select(table.rows("test"))
+    faces = FaceDataset(table=tested, reader=FaceReader(**pictures, memory_mb=0))
     network.eval()
-    return torch.cat([network(batch.images).logits for batch in data.faces_dataloader(rows)]), data.table.select(rows)
+    found = over_faces(lambda batch: network(batch.images).logits, read_batches(faces, batch_size=128))
+    return torch.cat([logits for _, logits in found]), tested
 
 
 def of_fairface(logits: Tensor, table: FaceTable, training: Labels, rules: RuleSet) -> dict[str, Any]:
@@ -133,7 +136,8 @@ def of_celeba(logits: Tensor, table: FaceTable, rules: RuleSet) -> dict[str, Any
 
 
 def decided(logits: Float[Tensor, "face attr"], rules: RuleSet) -> Labels:
-    """What is most probable of each attribute by itself, and in every group with one label the most probable label.
+    """Return what is most probable of each attribute by itself, and in every group with one label the most probable
+    label.
 
     By exact marginals under the rules. The most probable whole face would be unjust to single groups: the age "10-19"
     agrees with two of the drawn faces' ages, and its probability would be split between them.
@@ -156,13 +160,13 @@ def expected_years(logits: Float[Tensor, "face attr"], rules: RuleSet) -> Years:
 
 
 def labelled_years(labels: Labels, rules: RuleSet) -> Years:
-    """The middle of each face's age bin; NaN where its labels name none."""
+    """Return the middle of each face's age bin; NaN where its labels name none."""
     positions = group_labels(rules.schema, labels, undefined=0)["age_bin"]
     return torch.where(positions >= 0, middles(rules.schema)[positions], torch.nan)
 
 
 def middles(schema: Schema) -> Float64[Tensor, " bin"]:
-    """The middle of each age bin, in years."""
+    """Return the middle of each age bin, in years."""
     return torch.tensor(schema.groups["age_bin"].years, dtype=torch.float64).mean(1)
 
 
@@ -173,7 +177,7 @@ def group_scores(predicted: Labels, labels: Labels, rules: RuleSet) -> Scores:
 
 
 def majority(training: Labels, faces: int, rules: RuleSet) -> Labels:
-    """The most probable face by the training labels' shares alone; of what no label tells, nothing is said."""
+    """Return the most probable face by the training labels' shares alone; of what no label tells, nothing is said."""
     told = (training != 0).sum(0)
     shares = ((training == 1).sum(0) + 0.5) / (told + 1)
     return decided(shares.logit()[None], rules).expand(faces, -1)
@@ -187,7 +191,7 @@ def chance(training: Labels, faces: int) -> Labels:
 def slices(
     schema: Schema, labels: Labels, groups: Iterable[str], score: Callable[[Bool[Tensor, " face"]], Scores]
 ) -> dict[str, Scores]:
-    """The scores of the faces of each label of some groups that occurs; their number with it."""
+    """Return the scores of the faces of each label of some groups that occurs; their number with it."""
     positions = group_labels(schema, labels, undefined=0)
     told: dict[str, Scores] = {}
     for name in groups:

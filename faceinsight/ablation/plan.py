@@ -105,7 +105,7 @@ class Run:
 
 
 def replaced(node: Any, folders: Mapping[str, str]) -> Any:
-    """A copy of ``node`` with every ``${run:NAME}`` replaced."""
+    """Return a copy of ``node`` with every ``${run:NAME}`` replaced."""
     if isinstance(node, str):
         return REFERENCE.sub(lambda match: folders[match[1]], node)
     if isinstance(node, Mapping):
@@ -114,7 +114,7 @@ def replaced(node: Any, folders: Mapping[str, str]) -> Any:
 
 
 def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of ``config`` with each dotted key set to a new value; ``init_args`` on the way are implied.
+    """Return a copy of ``config`` with each dotted key set to a new value; ``init_args`` on the way are implied.
 
     >>> config = {"model": {"class_path": "FaceInsight", "init_args": {"correlation": {"class_path": "GCN"}}}}
     >>> changed(config, {"model.correlation": None})
@@ -153,7 +153,7 @@ def arguments(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_settings(node: Any, settings: Mapping[str, Any]) -> Any:
-    """A copy of ``node`` in which every string that is ``${NAME}`` and nothing else is the setting of that name.
+    """Return a copy of ``node`` in which every string that is ``${NAME}`` and nothing else is the setting of that name.
 
     >>> with_settings({"root": "${root}", "weights": "${run:trunk}/a"}, {"root": "data/celeba"})
     {'root': 'data/celeba', 'weights': '${run:trunk}/a'}
@@ -220,7 +220,7 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
 
 
 def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The keys of an ablation file, what it takes over from the one it extends among them.
+    """Return the keys of an ablation file, what it takes over from the one it extends among them.
 
     Returns:
         with the variants and trunks of extended files as ``extended``, and ``home``, the name of the first of them.
@@ -277,13 +277,14 @@ def check_entry(path: Path, name: Any, entry: Any) -> None:
     """Refuse a variant or trunk with a value of another kind than its keys have."""
     if not isinstance(name, str) or not name.strip():
         raise PlanError(f"{path}: a variant is named {name!r}, which is no text; quote it")
-    if not isinstance(entry, dict | None) or not isinstance((entry or {}).get("change"), dict | None):
+    told = {} if entry is None else entry
+    if not isinstance(told, dict) or not isinstance(told.get("change"), dict | None):
         raise PlanError(f"{path}: variant {name!r} and its 'change' must be names with values, got {entry!r}")
-    if wrong := [dotted for dotted in (entry or {}).get("change") or {} if not isinstance(dotted, str)]:
+    if wrong := [dotted for dotted in told.get("change") or {} if not isinstance(dotted, str)]:
         raise PlanError(f"{path}: variant {name!r} changes {wrong[0]!r}, which is no text; quote it")
     for key in ("section", "against", "from"):
-        if key in (entry or {}) and not (isinstance(entry[key], str) and entry[key].strip()):
-            raise PlanError(f"{path}: variant {name!r}: {key!r} must be text, got {entry[key]!r}; quote it")
+        if key in told and not (isinstance(told[key], str) and told[key].strip()):
+            raise PlanError(f"{path}: variant {name!r}: {key!r} must be text, got {told[key]!r}; quote it")
 
 
 def check_seeds(path: Path, seeds: Sequence[Any]) -> None:
@@ -295,7 +296,7 @@ def check_seeds(path: Path, seeds: Sequence[Any]) -> None:
 
 
 def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
-    """These variants and all that they rest on."""
+    """Return these variants and all that they rest on."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -307,7 +308,7 @@ def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """The contents of a YAML file; a syntax error is told with its place."""
+    """Return the contents of a YAML file; a syntax error is told with its place."""
     try:
         return plain_yaml(read_text(path), path)
     except InputError as error:
@@ -388,7 +389,9 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
 
 
 def everything_told(config: Mapping[str, Any]) -> str:
-    """A configuration as text, with the hashes of the package's trained parts if it names them: they may change."""
+    """Return a configuration as text, with the hashes of the package's trained parts if it names them: they may
+    change.
+    """
     told = json.dumps(config, sort_keys=True)
     return told + json.dumps(tiny.fingerprints()) if f"{tiny.__name__}." in told else told
 

@@ -28,6 +28,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import CSVLogger
+from safetensors.torch import save_model
 
 from faceinsight.ablation.contents import Contents, package_hash
 from faceinsight.ablation.plan import Run
@@ -36,6 +37,7 @@ from faceinsight.errors import InputError
 from faceinsight.evaluation.labelled import LabelledFaces, write_faces
 from faceinsight.evaluation.predictions import Predictions, write_predictions
 from faceinsight.files import replacing, write_text
+from faceinsight.models.contracts import PlainNetwork
 from faceinsight.models.decoded import DecodedOutput, undecoded
 from faceinsight.models.face_insight import FaceModel
 from faceinsight.modules.decoder import ConsistentDecoder
@@ -85,7 +87,7 @@ class RunResult:
 
 
 def read_result(folder: Path) -> RunResult | None:
-    """The result of a finished run, or None where the run is not finished or not whole."""
+    """Return the result of a finished run, or None where the run is not finished or not whole."""
     try:
         return whole_result(folder)
     except (FileNotFoundError, InputError):
@@ -93,7 +95,7 @@ def read_result(folder: Path) -> RunResult | None:
 
 
 def whole_result(folder: Path) -> RunResult:
-    """The result of a finished run.
+    """Return the result of a finished run.
 
     Raises:
         FileNotFoundError: the run is not finished.
@@ -115,7 +117,7 @@ def whole_result(folder: Path) -> RunResult:
 
 
 def files_left(folder: Path) -> dict[str, int]:
-    """The files of a run by name, with their sizes; hidden ones (locks, temporary files) are left out."""
+    """Return the files of a run by name, with their sizes; hidden ones (locks, temporary files) are left out."""
     found = {}
     for place, folders, names in os.walk(folder):
         here = Path(place).relative_to(folder)
@@ -134,7 +136,7 @@ def set_aside(path: Path, why: str) -> None:
 
 
 def package_of(folder: Path) -> str:
-    """The hash of this package's files when a run was carried out; empty where that is not known."""
+    """Return the hash of this package's files when a run was carried out; empty where that is not known."""
     try:
         return str(json.loads((folder / CONTENTS).read_text(encoding="utf-8"))["package"])
     except (OSError, ValueError, LookupError, TypeError):
@@ -142,7 +144,7 @@ def package_of(folder: Path) -> str:
 
 
 def read_error(folder: Path) -> str:
-    """The last line of what a run failed with; empty where it did not fail."""
+    """Return the last line of what a run failed with; empty where it did not fail."""
     path = folder / "error.txt"
     lines = path.read_text(encoding="utf-8").strip().splitlines() if path.is_file() else []
     return lines[-1] if lines else ""
@@ -219,7 +221,9 @@ def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
 
 
 def checkpoint(folder: Path) -> Path | None:
-    """The newest state of a run that was killed; one that cannot be read is set aside, and training begins again."""
+    """Return the newest state of a run that was killed; one that cannot be read is set aside, and training begins
+    again.
+    """
     path = newest(folder)
     if path is None:
         return None
@@ -284,6 +288,9 @@ def save_trained(system: Any, folder: Path) -> None:
     if isinstance(network, FaceModel):
         with kept_rules(network, system.network):
             network.save_pretrained(folder / "model")
+    elif any(isinstance(part, PlainNetwork) for part in system.network.modules()):
+        with replacing(folder / "network.safetensors") as temporary:
+            save_model(network, str(temporary))
     for name, part in network.named_modules():
         whole = any(parameter.requires_grad for parameter in part.parameters())
         if whole and hasattr(part, "save"):
@@ -303,7 +310,7 @@ def kept_rules(network: FaceModel, whole: Any) -> Iterator[None]:
 
 
 def environment() -> dict[str, Any]:
-    """The versions and the machine that a run had."""
+    """Return the versions and the machine that a run had."""
     return {
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},

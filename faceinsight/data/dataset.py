@@ -9,23 +9,32 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import PIL
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.data.face_box import Edges
-from faceinsight.data.images import BrokenImageError, Crop, path_within, read_image, read_mask
+from faceinsight.data.images import (
+    BrokenImageError,
+    Crop,
+    Picture,
+    listed,
+    path_within,
+    read_image,
+    read_mask,
+    read_picture,
+    unit_range,
+)
 from faceinsight.data.table import FaceTable
 from faceinsight.data.words.face_texts import FaceTexts
 from faceinsight.errors import InputError
 from faceinsight.files import plain_file
 
-__all__ = ["FaceDataset", "FaceReader", "broken_files", "without_broken"]
+__all__ = ["FaceDataset", "FaceReader", "Pictures", "broken_files", "without_broken"]
 
 
 class FaceReader:
@@ -53,18 +62,18 @@ class FaceReader:
         self._kept: dict[tuple[Path, str, Edges | None], Tensor] = {}
 
     def image(self, table: FaceTable, row: int) -> UInt8[Tensor, "3 height width"]:
-        """The picture of one face; raises :class:`BrokenImageError`."""
+        """Return the picture of one face; raises :class:`BrokenImageError`."""
         file, edges = table.picture(row)
-        options: dict[str, Any] = {
-            "image_size": self.image_size,
-            "crop": self.crop,
-            "interpolation": self.interpolation,
-            "edges": edges,
-        }
-        return self._kept_or((table.root, file, edges), lambda path: read_image(path, **options))
+        return self._kept_or((table.root, file, edges), lambda path: self.picture(path, edges))
+
+    def picture(self, picture: Picture, edges: Edges | None = None) -> Shaped[Tensor, "3 height width"]:
+        """Return any picture as a square; see :func:`~faceinsight.data.images.read_picture`."""
+        return read_picture(
+            picture, image_size=self.image_size, crop=self.crop, interpolation=self.interpolation, edges=edges
+        )
 
     def mask(self, table: FaceTable, row: int) -> UInt8[Tensor, "height width"]:
-        """The parsing mask of one face; raises :class:`BrokenImageError`."""
+        """Return the parsing mask of one face; raises :class:`BrokenImageError`."""
         if table.mask_root is None:
             raise InputError(f"the faces of {table.root} have no parsing masks")
         _, edges = table.picture(row)
@@ -74,7 +83,7 @@ class FaceReader:
         )
 
     def _kept_or(self, place: tuple[Path, str, Edges | None], read: Callable[[Path], Tensor]) -> Tensor:
-        """What was read before, or what is read now, kept while there is room."""
+        """Return what was read before, or what is read now, kept while there is room."""
         if (kept := self._kept.get(place)) is not None:
             return kept
         root, file, _ = place
@@ -95,7 +104,7 @@ class FaceReader:
         return settings if self.interpolation == "bilinear" else {**settings, "interpolation": self.interpolation}
 
     def fingerprint(self, table: FaceTable) -> str:
-        """A hash of everything that this reader makes of the table's pictures and masks, labels apart.
+        """Return a hash of everything that this reader makes of the table's pictures and masks, labels apart.
 
         It is over the files' bytes, so that it survives a copy to another machine and notices every change. A file
         whose size and time of change stay the same is read once in a process.
@@ -141,7 +150,7 @@ class FaceDataset(Dataset[FaceBatch]):
         return self.batch([position])
 
     def __getitems__(self, positions: Sequence[int]) -> list[FaceBatch]:
-        """The DataLoader asks for a whole batch at once through this."""
+        """Return the DataLoader asks for a whole batch at once through this."""
         return [self.batch(positions)]
 
     def batch(self, positions: Sequence[int]) -> FaceBatch:
@@ -162,7 +171,55 @@ class FaceDataset(Dataset[FaceBatch]):
         masks = None
         if self.table.mask_root is not None:
             masks = torch.stack([self.reader.mask(self.table, row) for row in rows.tolist()])
-        return FaceBatch(images=images.float() / 255, labels=labels, index=index, masks=masks, texts=texts)
+        return FaceBatch(images=unit_range(images), labels=labels, index=index, masks=masks, texts=texts)
+
+
+class Pictures:
+    """Pictures without a table, in the batches that a :class:`FaceDataset` gives: no labels, splits or identities.
+
+    Args:
+        pictures: files, PIL images, arrays or tensors; see :func:`~faceinsight.data.images.image_batch`.
+        reader: makes them squares; a tensor of floats must have its size.
+
+    >>> pictures = Pictures(torch.zeros(5, 3, 8, 8, dtype=torch.uint8), reader=FaceReader(image_size=4))
+    >>> batch = pictures.batch([3, 1])
+    >>> len(pictures), batch.images.shape, batch.labels.shape, batch.index
+    (5, torch.Size([2, 3, 4, 4]), torch.Size([2, 0]), tensor([3, 1]))
+    """
+
+    def __init__(self, pictures: Picture | Sequence[Picture], *, reader: FaceReader) -> None:
+        self.pictures, self.reader = listed(pictures), reader
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def name(self, position: int) -> str:
+        """Return a picture's file, or its number from 1."""
+        picture = self.pictures[position]
+        return os.fspath(picture) if isinstance(picture, str | os.PathLike) else f"picture {position + 1}"
+
+    def batch(self, positions: Sequence[int]) -> FaceBatch:
+        """Return several pictures in the order asked for; their index is their position.
+
+        Raises:
+            BrokenImageError: a picture that cannot be read; it is named.
+        """
+        images = torch.stack([unit_range(self._square(position)) for position in positions])
+        labels = torch.zeros(len(images), 0, dtype=torch.int8)
+        return FaceBatch(images=images, labels=labels, index=torch.as_tensor(positions))
+
+    def _square(self, position: int) -> Shaped[Tensor, "3 height width"]:
+        try:
+            square = self.reader.picture(self.pictures[position])
+        except InputError as error:
+            name = self.name(position)
+            raise BrokenImageError(str(error) if name in str(error) else f"{name}: {error}") from error
+        if square.shape[1:] != (self.reader.image_size, self.reader.image_size):
+            raise BrokenImageError(
+                f"{self.name(position)}: a tensor of floats is taken as it is and needs "
+                f"{self.reader.image_size} x {self.reader.image_size} pixels, got {list(square.shape)}"
+            )
+        return square
 
 
 def whole(tensor: Tensor) -> Tensor:
@@ -171,7 +228,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def without_broken(table: FaceTable) -> FaceTable:
-    """The table without the faces whose picture or mask cannot be read; they are named in one warning.
+    """Return the table without the faces whose picture or mask cannot be read; they are named in one warning.
 
     Every file is decoded once for this (about 1 ms each), before anything is trained: so batches keep their size and
     every part of a run sees the same faces.
@@ -192,7 +249,7 @@ def broken_files(table: FaceTable) -> dict[int, str]:
 
 
 def cause(table: FaceTable, row: int) -> str | None:
-    """What is wrong with a face's files, or None."""
+    """Return what is wrong with a face's files, or None."""
     file, edges = table.picture(row)
     image = path_within(table.root, file)
     if (wrong := unreadable(image, state_of(image), edges, False)) is not None or table.mask_root is None:
@@ -225,7 +282,7 @@ def unreadable(path: Path, state: State, edges: Edges | None, is_mask: bool) -> 
 
 
 def digest(path: Path) -> str:
-    """The hash of a file's bytes."""
+    """Return the hash of a file's bytes."""
     return digest_of(path, state_of(path))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
@@ -29,7 +29,9 @@ __all__ = [
     "path_within",
     "read_image",
     "read_mask",
+    "read_picture",
     "square_image",
+    "unit_range",
 ]
 
 #: One picture: its file, or what stands in it.
@@ -158,7 +160,7 @@ def square_image(
     edges: Edges | None = None,
     name: str = "the picture",
 ) -> UInt8[Tensor, "3 height width"]:
-    """A picture as RGB, cropped and resized to a square with an antialiasing filter.
+    """Return a picture as RGB, cropped and resized to a square with an antialiasing filter.
 
     Grey and palette pictures become RGB, transparency is dropped, a camera's rotation mark is obeyed.
 
@@ -179,7 +181,7 @@ def square_image(
 
 
 def upright(picture: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF says that the camera was held; an EXIF that cannot be read says nothing.
+    """Return the picture turned as its EXIF says that the camera was held; an EXIF that cannot be read says nothing.
 
     Pillow's own function writes the rest of the EXIF back, and fails on tags that it cannot write.
     """
@@ -191,7 +193,9 @@ def upright(picture: Image.Image) -> Image.Image:
 
 
 def cut_out(picture: Image.Image, edges: Edges | None, name: str) -> Image.Image:
-    """What lies within the edges; zeros where that is outside the picture, so that a face keeps its place and size."""
+    """Return what lies within the edges; zeros where that is outside the picture, so that a face keeps its place and
+    size.
+    """
     if edges is None:
         return picture
     left, upper, right, lower = edges
@@ -233,7 +237,7 @@ def image_batch(
     torch.Size([1, 3, 2, 2])
     """
     options: dict[str, Any] = {"image_size": image_size, "crop": crop, "interpolation": interpolation}
-    squares = [one_image(picture, options) for picture in listed(pictures)]
+    squares = [unit_range(read_picture(picture, **options)) for picture in listed(pictures)]
     if not squares:
         raise InputError("no pictures were given; a batch needs at least one")
     if len(sizes := {tuple(square.shape) for square in squares}) > 1:
@@ -254,29 +258,53 @@ def listed(pictures: Any) -> list[Any]:
     raise InputError(f"pictures are files, PIL images, arrays or tensors, got {type(pictures).__name__}")
 
 
-def one_image(picture: Any, options: dict[str, Any]) -> Float[Tensor, "3 height width"]:
-    """One picture of any kind as a square, RGB in [0, 1]."""
+def read_picture(
+    picture: Any,
+    *,
+    image_size: int,
+    crop: Crop | None = None,
+    interpolation: str = "bilinear",
+    edges: Edges | None = None,
+) -> UInt8[Tensor, "3 height width"] | Float[Tensor, "3 height width"]:
+    """Return one picture of any kind as a square of bytes, or as it is if it is a tensor of floats.
+
+    This is the one road from a picture to a tensor, with or without labels.
+
+    Args:
+        picture: see :func:`image_batch`.
+        image_size, crop, interpolation, edges: see :func:`square_image`; not for tensors of floats.
+
+    Raises:
+        BrokenImageError: a file that is missing or truncated, or no 8-bit picture.
+        InputError: numbers that are no RGB in [0, 1] and no bytes.
+    """
+    options: dict[str, Any] = {"image_size": image_size, "crop": crop, "interpolation": interpolation, "edges": edges}
     if isinstance(picture, Tensor) and picture.is_floating_point():
         if picture.ndim != 3 or picture.shape[0] != 3:
             raise InputError(f"a tensor of floats is [3, height, width], got {list(picture.shape)}")
         check_range(picture)
         return picture
     if isinstance(picture, str | os.PathLike):
-        return read_image(picture, **options).float() / 255
+        return read_image(picture, **options)
     if isinstance(picture, Tensor | np.ndarray):
         picture = Image.fromarray(bytes_of(picture))
     if not isinstance(picture, Image.Image):
         raise InputError(f"a picture is a file, a PIL image, an array or a tensor, got {type(picture).__name__}")
     check_opened(picture)
-    return square_image(picture, **options).float() / 255
+    return square_image(picture, **options)
+
+
+def unit_range(pixels: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return bytes as floats in [0, 1], and floats as they are."""
+    return pixels if pixels.is_floating_point() else pixels.float() / 255
 
 
 def check_opened(picture: Image.Image) -> None:
     """Refuse a picture that somebody else has opened from a file that is not read here, before Pillow decodes it.
 
     Raises:
-        BrokenImageError: it is of no format of :data:`FORMATS` (for PostScript, Pillow would run a program), or has more
-            than :data:`MAX_PIXELS`.
+        BrokenImageError: it is of no format of :data:`FORMATS` (for PostScript, Pillow would run a program), or has
+            more than :data:`MAX_PIXELS`.
     """
     if not isinstance(picture, ImageFile.ImageFile):
         return
@@ -294,7 +322,7 @@ def check_pixels(picture: Image.Image, name: object) -> None:
 
 
 def bytes_of(picture: Tensor | np.ndarray) -> np.ndarray:
-    """An array or a tensor of bytes with its colours last, as Pillow takes it."""
+    """Return an array or a tensor of bytes with its colours last, as Pillow takes it."""
     kind, shape = picture.dtype, list(picture.shape)
     if isinstance(picture, Tensor):
         if kind == torch.uint8 and picture.ndim == 3 and shape[0] == 3:

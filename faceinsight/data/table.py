@@ -1,9 +1,10 @@
 """A labelled set of faces as one table: files, labels, splits and identities, checked once."""
 
+from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
 import torch
 from jaxtyping import Int64, Shaped
@@ -14,7 +15,7 @@ from faceinsight.errors import InputError
 from faceinsight.files import check_file_names
 from faceinsight.knowledge.schema import Schema
 
-__all__ = ["FaceSource", "FaceTable", "Split"]
+__all__ = ["FaceSource", "FaceTable", "Split", "check_source"]
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
@@ -88,7 +89,7 @@ class FaceTable:
         return len(self.files)
 
     def rows(self, split: Split) -> Int64[Tensor, " face"]:
-        """The rows of one split, in order.
+        """Return the rows of one split, in order.
 
         Raises:
             InputError: the split is empty.
@@ -101,7 +102,7 @@ class FaceTable:
         return rows
 
     def select(self, rows: Tensor) -> "FaceTable":
-        """The table of some rows only, renumbered from 0."""
+        """Return the table of some rows only, renumbered from 0."""
         chosen = rows.tolist()
         return replace(
             self,
@@ -112,17 +113,17 @@ class FaceTable:
         )
 
     def picture(self, row: int) -> tuple[str, Edges | None]:
-        """A face's file below ``root``, and within which edges the picture is looked at; None for all of it."""
+        """Return a face's file below ``root``, and within which edges the picture is looked at; None for all of it."""
         file, box = file_and_box(self.files[row])
         return file, None if box is None else box.edges(self.margin)
 
     def mask_name(self, row: int) -> str:
-        """The file of a face's parsing mask below ``mask_root``."""
+        """Return the file of a face's parsing mask below ``mask_root``."""
         file, _ = self.picture(row)
         return f"{file.rpartition('.')[0] or file}.png"
 
     def describe(self) -> str:
-        """Counts in one line."""
+        """Return counts in one line."""
         counts = ", ".join(f"{name} {self.split.count(name):,}" for name in SPLITS)
         undefined = float((self.labels == 0).float().mean())
         return (
@@ -132,15 +133,41 @@ class FaceTable:
         )
 
 
-@runtime_checkable
-class FaceSource(Protocol):
-    """A data set: anything with these two methods can be trained on."""
+if TYPE_CHECKING:
 
-    def prepare(self) -> None:
-        """Make or check the files; called once, before anything is read."""
+    class FaceSource(Protocol):
+        """A data set: anything with these two methods can be trained on."""
 
-    def table(self) -> FaceTable:
-        """Read what is known about the faces."""
+        def prepare(self) -> None:
+            """Make or check the files; called once, before anything is read."""
+
+        def table(self) -> FaceTable:
+            """Read what is known about the faces."""
+
+else:
+
+    class FaceSource(ABC):  # noqa: B024  # its hook says what is one
+        """A data set: anything with ``prepare()`` and ``table()`` can be trained on, with or without annotations.
+
+        Not a protocol while it runs: configurations would then ask for the annotations of the two methods.
+        """
+
+        @classmethod
+        def __subclasshook__(cls, other: type) -> bool:
+            return all(callable(getattr(other, name, None)) for name in ("prepare", "table"))
+
+
+def check_source(source: Any) -> FaceSource:
+    """Return a source of faces.
+
+    Raises:
+        InputError: it lacks ``prepare()`` or ``table()``, or is a class.
+    """
+    if isinstance(source, type):
+        raise InputError(f"a source is built of its folder, such as {source.__name__}(root=...), got the class")
+    if lacking := [f"{name}()" for name in ("prepare", "table") if not callable(getattr(source, name, None))]:
+        raise InputError(f"a source of faces has prepare() and table(); {type(source).__name__} lacks {lacking[0]}")
+    return source
 
 
 def _first_repeated(names: Sequence[str]) -> str:

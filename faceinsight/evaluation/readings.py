@@ -4,7 +4,6 @@ It is kept in shards, readable files each named by a hash of all that it depends
 interrupted run loses one shard at most, and nothing is ever stale.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,13 +16,13 @@ from torch import Tensor
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.data.dataset import FaceDataset, FaceReader
-from faceinsight.data.feature_store import key_of
 from faceinsight.data.table import FaceTable
 from faceinsight.errors import InputError
-from faceinsight.files import write_text
+from faceinsight.inference.loop import over_faces, read_batches
 from faceinsight.models.face_insight import FaceInsight
 from faceinsight.models.speaking import answers
 from faceinsight.modules.frozen import fingerprint
+from faceinsight.store import JsonStore, key_of
 
 __all__ = ["Readings", "asked", "blank_images", "blank_logits", "read_faces"]
 
@@ -52,7 +51,7 @@ class Readings:
 
 
 def blank_images(image_size: int) -> Float[Tensor, "3 3 height width"]:
-    """A black, a grey and a white picture: nothing to be seen, said in three ways.
+    """Return a black, a grey and a white picture: nothing to be seen, said in three ways.
 
     >>> blank_images(2)[:, 0, 0, 0].tolist()
     [0.0, 0.5, 1.0]
@@ -62,7 +61,7 @@ def blank_images(image_size: int) -> Float[Tensor, "3 3 height width"]:
 
 @torch.no_grad()
 def blank_logits(model: FaceInsight) -> Float[Tensor, "blank attr"]:
-    """What a model answers about :func:`blank_images`: its leaning towards yes before it has seen anybody."""
+    """Return what a model answers about :func:`blank_images`: its leaning towards yes before it has seen anybody."""
     images = model.images(blank_images(model.image_encoder.preprocessing["image_size"]))
     masks = None if model.segmentation is None else torch.zeros_like(images[:, 0], dtype=torch.uint8)
     return model(images, masks=masks).logits.float().cpu()
@@ -107,12 +106,13 @@ def read_faces(
         "answers": model.answer_tokens(),
         "prompts": [model.instruction, list(model.language_model.image_frame), list(map(list, model.questions()))],
     }
-    blank = stored(folder, "blank", made_of, lambda: {"logits": blank_logits(model).tolist()})
-    shards = {"logits": of_shards(table, made_of, model, folder, "logits", logits_of(model), batch_size, tell)}
+    store = JsonStore(folder)
+    blank = store.get_or_make(store_key("blank", made_of), lambda: {"logits": blank_logits(model).tolist()})
+    shards = {"logits": of_shards(table, made_of, model, store, "logits", logits_of(model), batch_size, tell)}
     if texts:
         words = {**made_of, "max_new_tokens": max_new_tokens}
         speak = texts_of(model, max_new_tokens)
-        shards["texts"] = of_shards(table, words, model, folder, "texts", speak, batch_size, tell)
+        shards["texts"] = of_shards(table, words, model, store, "texts", speak, batch_size, tell)
     said = [tuple(row) for shard in shards.get("texts", ()) for row in shard["texts"]]
     return Readings(
         logits=torch.tensor([row for shard in shards["logits"] for row in shard["logits"]]),
@@ -122,43 +122,48 @@ def read_faces(
     )
 
 
+def store_key(kind: str, made_of: Mapping[str, Any]) -> str:
+    """Return a key that begins with what it is of."""
+    return f"{kind}-{key_of(kind=kind, **made_of)[:20]}"
+
+
 def of_shards(
     table: FaceTable,
     made_of: dict[str, Any],
     model: FaceInsight,
-    folder: Path,
+    store: JsonStore,
     kind: str,
     read: Read,
     batch_size: int,
     tell: Tell,
 ) -> list[dict[str, Any]]:
-    """All shards of one kind, those that are missing read now."""
+    """Return all shards of one kind; those that are missing are read now."""
     reader = FaceReader(**model.picture_options, memory_mb=0)
     shown = table if model.segmentation is not None else replace(table, mask_root=None)
     shards = []
     for rows in torch.arange(len(table)).split(SHARD):
-        some = shown.select(rows)
-        faces = FaceDataset(table=some, reader=reader)
+        faces = FaceDataset(table=shown.select(rows), reader=reader)
         known: list[int] = []
 
-        def compute(faces: FaceDataset = faces, known: list[int] = known) -> dict[str, Any]:
-            began, values = time.perf_counter(), []
-            for start in range(0, len(faces), batch_size):
-                batch = faces.batch(range(start, min(start + batch_size, len(faces))))
-                values += read(batch.to(model.language_model.device))
-                known.append(len(batch))
-                tell(kind, len(batch))
+        def note(number: int, known: list[int] = known) -> None:
+            known.append(number)
+            tell(kind, number)
+
+        def compute(faces: FaceDataset = faces, note: Callable[[int], None] = note) -> dict[str, Any]:
+            began, batches = time.perf_counter(), read_batches(faces, batch_size=batch_size)
+            device = model.language_model.device
+            values = [row for _, rows in over_faces(read, batches, device=device, tell=note) for row in rows]
             return {kind: values, "files": list(faces.table.files), "seconds": time.perf_counter() - began}
 
-        shards.append(stored(folder, kind, {**made_of, "faces": reader.fingerprint(some)}, compute))
-        tell(kind, len(some) - sum(known))
+        key = store_key(kind, {**made_of, "faces": reader.fingerprint(faces.table)})
+        shards.append(store.get_or_make(key, compute))
+        tell(kind, len(faces) - sum(known))
     return shards
 
 
 def logits_of(model: FaceInsight) -> Read:
-    """Reads all attributes of a batch in one pass."""
+    """Read all attributes of a batch in one pass."""
 
-    @torch.no_grad()
     def read(batch: FaceBatch) -> list[Any]:
         return model(batch.images, masks=batch.masks).logits.float().tolist()
 
@@ -169,23 +174,7 @@ def texts_of(model: FaceInsight, max_new_tokens: int) -> Read:
     """Asks every question about a batch."""
     questions = asked(model)
 
-    @torch.no_grad()
     def read(batch: FaceBatch) -> list[Any]:
         return answers(model, model.encoder(batch.images, batch.masks), questions, max_new_tokens=max_new_tokens)
 
     return read
-
-
-def stored(
-    folder: Path, kind: str, made_of: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
-) -> dict[str, Any]:
-    """What stands in the file of these settings, or what is computed now and written there, whole or not at all."""
-    path = folder / f"{kind}-{key_of(kind=kind, **made_of)[:20]}.json"
-    if path.is_file():
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except json.JSONDecodeError:
-            pass  # cut short by another program: read again
-    made = compute()
-    write_text(path, json.dumps(made, ensure_ascii=False))
-    return made

@@ -1,4 +1,4 @@
-"""Metrics with undefined labels left out: of attributes and of groups."""
+"""Metrics with undefined labels left out: of attributes, groups and texts, and the registry of them all."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
     from faceinsight.metrics.attributes import (
+        ATTRIBUTE_METRICS,
         AttributeMetric,
         accuracy,
         attribute_metrics,
@@ -22,15 +23,42 @@ if TYPE_CHECKING:
         exact_match,
         f1,
         logical_accuracy,
+        measure,
         rank_attributes,
         ranked_attributes,
         ranking,
+        undecided_is_wrong,
         violation_rate,
     )
-    from faceinsight.metrics.groups import group_accuracy, group_macro_f1, group_metrics, within_one_bin, years_error
+    from faceinsight.metrics.entry import (
+        MetricEntry,
+    )
+    from faceinsight.metrics.groups import (
+        GROUP_METRICS,
+        group_accuracy,
+        group_macro_f1,
+        group_metrics,
+        within_one_bin,
+        years_error,
+    )
+    from faceinsight.metrics.registry import (
+        BY_ATTRIBUTE,
+        INTERVALS,
+        find_metric,
+    )
+    from faceinsight.metrics.text import (
+        TEXT_METRICS,
+        measure_texts,
+    )
 
 __all__ = [
+    "ATTRIBUTE_METRICS",
+    "BY_ATTRIBUTE",
+    "GROUP_METRICS",
+    "INTERVALS",
+    "TEXT_METRICS",
     "AttributeMetric",
+    "MetricEntry",
     "accuracy",
     "attribute_metrics",
     "auroc",
@@ -45,13 +73,17 @@ __all__ = [
     "decisions",
     "exact_match",
     "f1",
+    "find_metric",
     "group_accuracy",
     "group_macro_f1",
     "group_metrics",
     "logical_accuracy",
+    "measure",
+    "measure_texts",
     "rank_attributes",
     "ranked_attributes",
     "ranking",
+    "undecided_is_wrong",
     "violation_rate",
     "within_one_bin",
     "years_error",
@@ -60,7 +92,13 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "ATTRIBUTE_METRICS": "faceinsight.metrics.attributes",
+        "BY_ATTRIBUTE": "faceinsight.metrics.registry",
+        "GROUP_METRICS": "faceinsight.metrics.groups",
+        "INTERVALS": "faceinsight.metrics.registry",
+        "TEXT_METRICS": "faceinsight.metrics.text",
         "AttributeMetric": "faceinsight.metrics.attributes",
+        "MetricEntry": "faceinsight.metrics.entry",
         "accuracy": "faceinsight.metrics.attributes",
         "attribute_metrics": "faceinsight.metrics.attributes",
         "auroc": "faceinsight.metrics.attributes",
@@ -75,13 +113,17 @@ __getattr__, __dir__ = lazy(
         "decisions": "faceinsight.metrics.attributes",
         "exact_match": "faceinsight.metrics.attributes",
         "f1": "faceinsight.metrics.attributes",
+        "find_metric": "faceinsight.metrics.registry",
         "group_accuracy": "faceinsight.metrics.groups",
         "group_macro_f1": "faceinsight.metrics.groups",
         "group_metrics": "faceinsight.metrics.groups",
         "logical_accuracy": "faceinsight.metrics.attributes",
+        "measure": "faceinsight.metrics.attributes",
+        "measure_texts": "faceinsight.metrics.text",
         "rank_attributes": "faceinsight.metrics.attributes",
         "ranked_attributes": "faceinsight.metrics.attributes",
         "ranking": "faceinsight.metrics.attributes",
+        "undecided_is_wrong": "faceinsight.metrics.attributes",
         "violation_rate": "faceinsight.metrics.attributes",
         "within_one_bin": "faceinsight.metrics.groups",
         "years_error": "faceinsight.metrics.groups",

@@ -12,7 +12,7 @@ which value is undefined (:func:`~faceinsight.knowledge.labels.three_valued`).
 Every function takes ``weights``, one per face or one row of them per bootstrap resample (``[resample, face]``), so that
 the reported numbers and their intervals (:mod:`faceinsight.evaluation.statistics`) are computed by the same lines.
 
-Choice of this library: torchmetrics' multilabel metrics are not used. In 1.9, an attribute without any defined label
+Not in the paper: torchmetrics' multilabel metrics are not used. In 1.9, an attribute without any defined label
 has accuracy 0 in their mean, its AUROC raises IndexError, and a constant attribute's AUROC is 0 with a warning.
 """
 
@@ -33,8 +33,10 @@ from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.pair_counts import count_pairs
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
+from faceinsight.metrics.entry import MetricEntry
 
 __all__ = [
+    "ATTRIBUTE_METRICS",
     "AttributeMetric",
     "accuracy",
     "attribute_metrics",
@@ -51,8 +53,11 @@ __all__ = [
     "exact_match",
     "f1",
     "logical_accuracy",
+    "measure",
     "rank_attributes",
+    "ranked_attributes",
     "ranking",
+    "undecided_is_wrong",
     "violation_rate",
 ]
 
@@ -66,7 +71,7 @@ Overall = Float[Tensor, "*resample"]
 
 
 def decisions(probability: Probability) -> Decided:
-    """The predictions as labels: 1 where the probability is above 0.5, else -1.
+    """Return the predictions as labels: 1 where the probability is above 0.5, else -1.
 
     Raises:
         InputError: a probability that is not in [0, 1], as logits and NaN are not; so does every metric here.
@@ -174,7 +179,8 @@ def calibration_error(
     bins: int = 15,
     undefined: int | float | None = None,
 ) -> PerAttribute:
-    """Expected calibration error: how far the probability is from the observed frequency, averaged over bins.
+    """Return the expected calibration error: how far the probability is from the observed frequency, averaged over
+    bins.
 
     Bins are of equal width over the probability of the attribute (not over the confidence of the decision).
     """
@@ -308,7 +314,7 @@ def ranking(
 def sums_between(
     rows: Float[Tensor, "face resample"], order: Int64[Tensor, " ranked"], edges: Int64[Tensor, " edge"]
 ) -> Float[Tensor, "edge resample"]:
-    """The rows' sums over the faces from each edge of the order to the next, the first from the beginning.
+    """Return the rows' sums over the faces from each edge of the order to the next, the first from the beginning.
 
     An embedding bag never writes the rows down in their new order, which a cumulative sum would: ten times as fast.
     """
@@ -319,7 +325,7 @@ def sums_between(
 def rank_attributes(
     probability: Probability, labels: Labels, weights: Weights | None = None, *, undefined: int | float | None = None
 ) -> tuple[PerAttribute, PerAttribute]:
-    """:func:`ranking` of every attribute over the faces where it is defined: AUROC, average precision."""
+    """Return :func:`ranking` of every attribute over the faces where it is defined: AUROC, average precision."""
     labels = three_valued(labels, undefined=undefined)
     check_probability(probability)
     weights = unit_weights(labels, weights)
@@ -333,7 +339,7 @@ def rank_attributes(
 
 
 def unit_weights(faces: Tensor, weights: Weights | None) -> Weights:
-    """The weights as given, or 1 for every face of ``faces [face, ...]``."""
+    """Return the weights as given, or 1 for every face of ``faces [face, ...]``."""
     return torch.ones(len(faces), dtype=torch.float64, device=faces.device) if weights is None else weights
 
 
@@ -343,7 +349,7 @@ def weighted_sum(values: Tensor, weights: Weights) -> PerAttribute:
 
 
 def share(earned: Tensor, counted: Tensor, weights: Weights | None) -> PerAttribute:
-    """What was earned over what was counted, each ``[face, column]``; NaN where nothing was counted."""
+    """Return what was earned over what was counted, each ``[face, column]``; NaN where nothing was counted."""
     weights = unit_weights(counted, weights)
     return weighted_sum(earned, weights) / weighted_sum(counted, weights)
 
@@ -353,8 +359,8 @@ class AttributeMetric(Metric):
 
     Args:
         schema: of the probabilities and labels it will be shown.
-        function: takes all probabilities and labels (1, -1, 0 undefined); if it gives one number per attribute, their
-            mean is reported, leaving out the undefined ones (NaN if all are).
+        function: takes all probabilities and labels (1, -1, 0 undefined), all checked; if it gives one number for each
+            attribute, their mean is reported, leaving out the undefined ones (NaN if all are).
         undefined: the value of undefined labels, see :meth:`Schema.check_labels`. Without it, labels that are 0 and 1
             on all faces together are refused when the metric is computed.
     """
@@ -399,7 +405,7 @@ class AttributeMetric(Metric):
         self.labels.append(labels)
 
     def compute(self) -> Float[Tensor, ""]:
-        """The metric over all faces shown so far; computed in float64 on the CPU.
+        """Return the metric over all faces shown so far; computed in float64 on the CPU.
 
         Raises:
             InputError: the labels of all faces together are 0 and 1.
@@ -432,36 +438,203 @@ def attribute_metrics(
     >>> int(metrics["ranked_attributes"].compute())
     1
     """
-    functions: dict[str, Callable] = {
-        "accuracy": accuracy,
-        "balanced_accuracy": balanced_accuracy,
-        "f1": f1,
-        "average_precision": average_precision,
-        "auroc": auroc,
-        "calibration_error": calibration_error,
-        "brier": brier,
-        "exact_match": exact_match,
-        "contradicting_accuracy": contradicting_accuracy,
-        "ranked_attributes": ranked_attributes,
-    }
-    if rules is not None:
-        functions["violation_rate"] = partial(of_predictions, function=violation_rate, rules=rules)
-        functions["broken_rules"] = partial(of_predictions, function=broken_rules, rules=rules)
-        functions["logical_accuracy"] = partial(logical_accuracy, rules=rules)
+    entries = [entry for entry in ATTRIBUTE_METRICS if rules is not None or "rules" not in entry.needs]
     metrics: dict[str, Metric | MetricCollection] = {
-        name: AttributeMetric(schema=schema, function=each, undefined=undefined) for name, each in functions.items()
+        entry.name: AttributeMetric(
+            schema=schema, function=partial(evaluate_entry, entry, rules=rules), undefined=undefined
+        )
+        for entry in entries
     }
     # one group: the faces are stored by its first metric and read by the others
-    return MetricCollection(metrics, prefix=prefix or None, compute_groups=[list(functions)])
+    return MetricCollection(metrics, prefix=prefix or None, compute_groups=[[entry.name for entry in entries]])
+
+
+def evaluate_entry(
+    entry: MetricEntry, probability: Probability, labels: Labels, *, rules: RuleSet | None
+) -> Float[Tensor, " column"]:
+    """Return one metric of the faces as they are; see :func:`measure`."""
+    return measure(probability, labels, rules=rules, entries=[entry])[entry.name]
+
+
+def measure(
+    probability: Probability,
+    labels: Labels,
+    *,
+    rules: RuleSet | None = None,
+    weights: Weights | None = None,
+    entries: Sequence[MetricEntry] | None = None,
+    undecided: bool = False,
+) -> dict[str, Float[Tensor, "*resample column"]]:
+    """Return each metric by its name: a column for each attribute, or one for a metric of whole faces.
+
+    A function that gives several metrics is called once.
+
+    Args:
+        labels: 1, -1, or 0 where undefined.
+        rules: metrics that need rules are left out without them.
+        weights: the faces' weights, one row a resample.
+        entries: the metrics; all of :data:`ATTRIBUTE_METRICS` by default.
+        undecided: a probability of exactly one half decides nothing, see :class:`MetricEntry`.
+    """
+    given: dict[str, Any] = {"labels": labels} if rules is None else {"labels": labels, "rules": rules}
+    graded = undecided_is_wrong(probability, labels) if undecided else probability
+    found: dict[tuple[Callable[..., Any], bool], Any] = {}
+    values = {}
+    for entry in ATTRIBUTE_METRICS if entries is None else entries:
+        if not given.keys() >= {*entry.needs}:
+            continue
+        wrong = entry.undecided == "wrong"
+        call = (entry.function, wrong)
+        if call not in found:
+            options = {"undefined": 0} if "labels" in entry.needs else {}
+            needed = [given[need] for need in entry.needs]
+            found[call] = entry.function(graded if wrong else probability, *needed, weights, **options)
+        value = found[call] if entry.part is None else found[call][entry.part]
+        values[entry.name] = value[..., None] if entry.level == "face" else value
+    return values
+
+
+def undecided_is_wrong(probability: Probability, labels: Labels) -> Probability:
+    """Return the probabilities, with the wrong decision wherever one is left undecided at exactly one half.
+
+    >>> undecided_is_wrong(torch.tensor([[0.5, 0.5, 0.2]]), torch.tensor([[-1, 1, 1]], dtype=torch.int8))
+    tensor([[1.0000, 0.0000, 0.2000]])
+    """
+    return probability.where(probability != 0.5, (labels == -1).to(probability))
 
 
 def ranked_attributes(
-    probability: Probability, labels: Labels, *, undefined: int | float | None = None
-) -> Float[Tensor, ""]:
-    """How many attributes are not constant among their defined labels."""
-    return (~constant_attributes(labels, undefined=undefined)).sum().double()
+    probability: Probability, labels: Labels, weights: Weights | None = None, *, undefined: int | float | None = None
+) -> Overall:
+    """Return how many attributes have both values among their defined labels, of faces that weigh something."""
+    labels = three_valued(labels, undefined=undefined)
+    weights = unit_weights(labels, weights)
+    return ((weighted_sum(labels == 1, weights) > 0) & (weighted_sum(labels == -1, weights) > 0)).sum(-1).double()
 
 
-def of_predictions(probability: Probability, labels: Labels, *, function: Callable, rules: RuleSet) -> Overall:
-    """A metric that looks at the predictions alone, in the signature of those that compare."""
-    return function(probability, rules)
+#: Every metric of attributes and of faces, in the order of a table's columns.
+ATTRIBUTE_METRICS = (
+    MetricEntry(
+        name="accuracy",
+        title="accuracy",
+        function=accuracy,
+        direction="up",
+        level="attribute",
+        needs=("labels",),
+        shown="interval",
+        undecided="wrong",
+        attribute_title="accuracy",
+        attribute_place=2,
+    ),
+    MetricEntry(
+        name="balanced_accuracy",
+        title="balanced",
+        panel="balanced accuracy",
+        function=balanced_accuracy,
+        direction="up",
+        level="attribute",
+        needs=("labels",),
+        shown="interval",
+        undecided="wrong",
+    ),
+    MetricEntry(
+        name="average_precision",
+        title="mAP",
+        function=rank_attributes,
+        part=1,
+        direction="up",
+        level="attribute",
+        needs=("labels",),
+        shown="interval",
+        attribute_title="AP",
+        attribute_place=1,
+        rests_on="rarer",
+    ),
+    MetricEntry(
+        name="auroc",
+        title="AUROC",
+        function=rank_attributes,
+        part=0,
+        direction="up",
+        level="attribute",
+        needs=("labels",),
+        shown="interval",
+    ),
+    MetricEntry(
+        name="violation_rate",
+        title="violations",
+        panel="faces breaking a rule",
+        function=violation_rate,
+        direction="down",
+        level="face",
+        needs=("rules",),
+        shown="interval",
+    ),
+    MetricEntry(
+        name="logical_accuracy",
+        title="logical",
+        panel="logical accuracy",
+        function=logical_accuracy,
+        direction="up",
+        level="attribute",
+        needs=("labels", "rules"),
+        shown="interval",
+        undecided="unmeasured",
+    ),
+    MetricEntry(
+        name="exact_match",
+        title="exact",
+        panel="exact match",
+        function=exact_match,
+        direction="up",
+        level="face",
+        needs=("labels",),
+        shown="interval",
+        undecided="wrong",
+    ),
+    MetricEntry(
+        name="contradicting_accuracy",
+        title="contradicting",
+        panel="accuracy, contradicting",
+        function=contradicting_accuracy,
+        direction="up",
+        level="face",
+        needs=("labels",),
+        shown="interval",
+    ),
+    MetricEntry(
+        name="calibration_error",
+        title="ECE",
+        function=calibration_error,
+        direction="down",
+        level="attribute",
+        needs=("labels",),
+        shown="share",
+    ),
+    MetricEntry(
+        name="brier",
+        title="Brier",
+        function=brier,
+        direction="down",
+        level="attribute",
+        needs=("labels",),
+        shown="share",
+    ),
+    MetricEntry(name="f1", title="F1", function=f1, direction="up", level="attribute", needs=("labels",)),
+    MetricEntry(
+        name="broken_rules",
+        title="broken rules",
+        function=broken_rules,
+        direction="down",
+        level="face",
+        needs=("rules",),
+    ),
+    MetricEntry(
+        name="ranked_attributes",
+        title="ranked",
+        function=ranked_attributes,
+        direction="none",
+        level="face",
+        needs=("labels",),
+    ),
+)

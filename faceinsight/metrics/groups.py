@@ -9,8 +9,9 @@ from torch import Tensor
 
 from faceinsight.knowledge.groups import group_labels
 from faceinsight.knowledge.schema import Schema
+from faceinsight.metrics.entry import MetricEntry
 
-__all__ = ["group_accuracy", "group_macro_f1", "group_metrics", "within_one_bin", "years_error"]
+__all__ = ["GROUP_METRICS", "group_accuracy", "group_macro_f1", "group_metrics", "within_one_bin", "years_error"]
 
 Positions = Int64[Tensor, " face"]
 
@@ -31,19 +32,20 @@ def group_metrics(
         undefined: the value of undefined labels in both; see :meth:`Schema.check_labels`.
     """
     found, true = (group_labels(schema, each, undefined=undefined) for each in (predicted, labels))
-    results = {}
+    results: dict[str, dict[str, float]] = {}
     for name, group in schema.groups.items():
-        ours, theirs = found[name], true[name]
+        given = {} if group.years is None else {"years": group.years}
         results[name] = {
-            "faces": float((theirs >= 0).sum()),
-            "accuracy": group_accuracy(ours, theirs),
-            "macro_f1": group_macro_f1(ours, theirs),
+            entry.name: entry.function(found[name], true[name], *(given[need] for need in entry.needs))
+            for entry in GROUP_METRICS
+            if given.keys() >= {*entry.needs} and (entry.level == "group" or group.kind == "ordinal")
         }
-        if group.kind == "ordinal":
-            results[name]["within_one_bin"] = within_one_bin(ours, theirs)
-        if group.years is not None:
-            results[name]["years_error"] = years_error(ours, theirs, group.years)
     return results
+
+
+def labelled_faces(predicted: Positions, true: Positions) -> float:
+    """Return the number of faces that have a label of the group."""
+    return float((true >= 0).sum())
 
 
 def group_accuracy(predicted: Positions, true: Positions) -> float:
@@ -73,7 +75,7 @@ def within_one_bin(predicted: Positions, true: Positions) -> float:
 def years_error(predicted: Positions, true: Positions, years: tuple[tuple[int, int], ...]) -> float:
     """Mean distance in years between the middles of the predicted and the true age range.
 
-    Choice of this library: faces whose prediction has no label are left out (``accuracy`` counts them as wrong).
+    Not in the paper: faces whose prediction has no label are left out (``accuracy`` counts them as wrong).
 
     >>> years_error(torch.tensor([0, 2]), torch.tensor([1, 2]), ((0, 2), (3, 9), (10, 19)))
     2.5
@@ -81,6 +83,20 @@ def years_error(predicted: Positions, true: Positions, years: tuple[tuple[int, i
     middle = torch.tensor(years, dtype=torch.float64).mean(1)
     both = (true >= 0) & (predicted >= 0)
     return float((middle[predicted[both]] - middle[true[both]]).abs().mean())
+
+
+#: Every metric of groups.
+GROUP_METRICS = (
+    MetricEntry(name="faces", title="faces", function=labelled_faces, direction="none", level="group"),
+    MetricEntry(name="accuracy", title="accuracy", function=group_accuracy, direction="up", level="group"),
+    MetricEntry(name="macro_f1", title="macro F1", function=group_macro_f1, direction="up", level="group"),
+    MetricEntry(
+        name="within_one_bin", title="within one bin", function=within_one_bin, direction="up", level="ordered group"
+    ),
+    MetricEntry(
+        name="years_error", title="years", function=years_error, direction="down", level="group", needs=("years",)
+    ),
+)
 
 
 def _share(earned: Tensor, counted: Tensor) -> float:

@@ -7,14 +7,15 @@ from torch import nn
 
 from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
+from faceinsight.models.contracts import PlainNetwork, as_network, check_decoder
 from faceinsight.models.face_insight import FaceInsightOutput, Features, Images, Masks
 
 __all__ = ["DecodedOutput", "undecoded"]
 
 
 def undecoded(network: nn.Module) -> nn.Module:
-    """Return the network inside any decoders, whose parts are named and trained: a decoder has no weights."""
-    while isinstance(network, DecodedOutput):
+    """Return the network inside any wrappers without weights: its parts are those that are named and trained."""
+    while isinstance(network, DecodedOutput | PlainNetwork):
         network = network.network
     return network
 
@@ -23,8 +24,8 @@ class DecodedOutput(nn.Module):
     """Any network of this library with a decoder after it; it stands wherever the network itself stood.
 
     Args:
-        network: gives ``.logits`` and has a ``.schema``, as :class:`~faceinsight.models.face_insight.FaceInsight` and
-            the controls.
+        network: as :class:`~faceinsight.models.face_insight.FaceInsight` and the controls; or any module from images to
+            logits.
         decoder: logits ``[batch, attr]`` to logits, with a ``.schema``, such as
             :class:`~faceinsight.modules.logic.shield.ShieldLayer`.
         when: ``evaluation``: the network trains as without a decoder; ``always``: the loss sees what the decoder made.
@@ -40,7 +41,8 @@ class DecodedOutput(nn.Module):
         self, *, network: nn.Module, decoder: nn.Module, when: Literal["evaluation", "always"] = "evaluation"
     ) -> None:
         super().__init__()
-        self.network, self.decoder, self.when = network, decoder, when
+        self.decoder, self.when = check_decoder(decoder), when
+        self.network = as_network(network, self.decoder.schema)
         if (given := self.decoder.schema.names) != self.schema.names:
             raise InputError(
                 f"the decoder is for the {len(given)} attributes of {self.decoder.schema.name!r}, the network gives "
@@ -74,7 +76,8 @@ class DecodedOutput(nn.Module):
         features: Features | None = None,
         **options: Any,
     ) -> FaceInsightOutput:
-        """What the network gives, its logits decoded: their sigmoid is the probability, with no rules left to keep.
+        """Return what the network gives, its logits decoded: their sigmoid is the probability, with no rules left to
+        keep.
 
         Args:
             options: what the network takes besides, such as the evidence's ``scores``.

@@ -7,6 +7,7 @@ from faceinsight._lazy import lazy
 if TYPE_CHECKING:
     from faceinsight.training.callbacks import CacheFeatures, FrozenCheck, GradientCheck, StepProgress, parts_table
     from faceinsight.training.evidence_fit import fit_evidence
+    from faceinsight.training.objectives import AnswerObjective, LabelObjective, Objective, RuleObjective
     from faceinsight.training.systems import (
         AttributeSystem,
         BatchStatisticsError,
@@ -18,13 +19,17 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AnswerObjective",
     "AttributeSystem",
     "BatchStatisticsError",
     "CacheFeatures",
     "FrozenCheck",
     "GradientCheck",
+    "LabelObjective",
     "LossNotFiniteError",
+    "Objective",
     "ParserSystem",
+    "RuleObjective",
     "StepProgress",
     "TrainingSystem",
     "check_batch_statistics",
@@ -36,6 +41,10 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "RuleObjective": "faceinsight.training.objectives",
+        "Objective": "faceinsight.training.objectives",
+        "LabelObjective": "faceinsight.training.objectives",
+        "AnswerObjective": "faceinsight.training.objectives",
         "AttributeSystem": "faceinsight.training.systems",
         "BatchStatisticsError": "faceinsight.training.systems",
         "CacheFeatures": "faceinsight.training.callbacks",

@@ -4,20 +4,23 @@ Source of the checks: users of neighbouring projects met losses that were silent
 parts that never trained; each check turns one of these into an error that names the part.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from itertools import count
 from typing import Any
 
 import lightning
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
+from faceinsight.data.batch import FaceBatch
 from faceinsight.data.dataset import whole
-from faceinsight.data.feature_store import FeatureStore, key_of
+from faceinsight.inference.loop import over_faces
 from faceinsight.models.decoded import undecoded
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.processes import summed
+from faceinsight.store import FeatureStore, key_of
 
 __all__ = ["CacheFeatures", "FrozenCheck", "GradientCheck", "StepProgress", "parts_table"]
 
@@ -106,7 +109,7 @@ class FrozenCheck(lightning.Callback):
 
     @staticmethod
     def fingerprints(network: nn.Module) -> dict[str, str]:
-        """The hash of each frozen part, by its place in the network."""
+        """Return the hash of each frozen part, by its place in the network."""
         return {name: fingerprint(part) for name, part in network.named_modules() if isinstance(part, Frozen)}
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,7 +123,7 @@ class FrozenCheck(lightning.Callback):
         if changed := [name for name, before in self.before.items() if now.get(name) != before]:
             raise RuntimeError(
                 f"frozen parts are not those that the training began with: {', '.join(changed)}; "
-                "give the same weights again, or begin anew without the checkpoint"
+                "give the same weights again, or begin again without the checkpoint"
             )
         self.before = now
 
@@ -167,29 +170,30 @@ def stored_features(store: FeatureStore, encoder: Any, data: Any, device: torch.
         faces = data.fingerprint(rows)
         known: dict[str, Tensor] = {}
         for name, parts in made_of.items():
-            key = key_of(data=faces, **parts)
-            stored = store.get(key)
-            if stored is None:
-                stored = store.put(key, {name: encoded(encoder, name, data.faces_dataloader(rows), known, device)})
+            make = partial(encoded, encoder, name, partial(data.faces_dataloader, rows), dict(known), device)
             # as stored, which is half precision, also for what is computed from it: the same in every later run
-            known[name] = stored[name]
-            shards[name].append(stored[name])
+            known |= store.get_or_make(key_of(data=faces, **parts), make)
+            shards[name].append(known[name])
     return {name: torch.cat(parts) for name, parts in shards.items()}
 
 
-@torch.no_grad()
 def encoded(
-    encoder: Any, name: str, loader: DataLoader[Any], known: Mapping[str, Tensor], device: torch.device
-) -> Tensor:
-    """One feature of every face of ``loader``, from the features that are ``known`` of the same faces."""
+    encoder: Any,
+    name: str,
+    loader: Callable[[], Iterable[FaceBatch]],
+    known: Mapping[str, Tensor],
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """Return one feature of every face of ``loader()`` by its name, from those that are ``known`` of the same faces."""
     encoder.to(device).eval()
-    parts, first = [], 0
-    for batch in loader:
-        last = first + len(batch)
-        earlier = {each: whole(tensor[first:last]).to(device) for each, tensor in known.items()}
-        batch, first = batch.to(device), last
-        parts.append(encoder.feature(name, batch.images, batch.masks, earlier).cpu())
-    return torch.cat(parts)
+    places = count()
+
+    def feature(batch: FaceBatch) -> Tensor:
+        positions = [next(places) for _ in range(len(batch))]
+        earlier = {each: whole(tensor[positions]).to(device) for each, tensor in known.items()}
+        return encoder.feature(name, batch.images, batch.masks, earlier).cpu()
+
+    return {name: torch.cat([found for _, found in over_faces(feature, loader(), device=device)])}
 
 
 class StepProgress(lightning.Callback):

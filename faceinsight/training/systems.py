@@ -13,6 +13,8 @@ labels are undefined (:mod:`faceinsight.training.accumulation`).
 
 import math
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any, Literal
 
 import lightning
@@ -21,25 +23,33 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassJaccardIndex
 from transformers import get_cosine_schedule_with_warmup
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.errors import InputError, did_you_mean
 from faceinsight.knowledge.rules import RuleSet
-from faceinsight.metrics.attributes import attribute_metrics
+from faceinsight.metrics.attributes import attribute_metrics, check_probability, measure
+from faceinsight.models.contracts import as_network
 from faceinsight.models.decoded import DecodedOutput, undecoded
 from faceinsight.models.face_insight import FaceInsightOutput, FaceModel
 from faceinsight.modules.bce import bce_sum_and_count
 from faceinsight.modules.decoder import decode
 from faceinsight.modules.frozen import frozen_names
-from faceinsight.modules.language.answers import answer_ids
 from faceinsight.modules.logical import LogicalConstraint, broken_components
 from faceinsight.modules.trained import freeze_all_but
 from faceinsight.processes import gathered, mean_over_processes, share_of_mean
 from faceinsight.training.accumulation import Step, upcoming
 from faceinsight.training.evidence_fit import fit_evidence
+from faceinsight.training.objectives import (
+    AnswerObjective,
+    LabelObjective,
+    RuleObjective,
+    check_objective,
+    count_of,
+    sum_and_count,
+)
 
 __all__ = [
     "AttributeSystem",
@@ -103,7 +113,8 @@ def check_batch_statistics(network: nn.Module, *, synchronised: bool = False) ->
 def parameter_groups(
     network: nn.Module, *, lr: float, part_lr: dict[str, float], weight_decay: float
 ) -> list[dict[str, Any]]:
-    """The trained parameters as optimiser groups: a learning rate for each part, no decay on vectors and scalars.
+    """Return the trained parameters as optimiser groups: a learning rate for each part, no decay on vectors and
+    scalars.
 
     Args:
         part_lr: dotted part of the network -> its learning rate; the longest matching part wins, the others get ``lr``.
@@ -208,7 +219,9 @@ class TrainingSystem(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def counts(self, batch: FaceBatch) -> dict[str, Tensor]:
-        """What each term of the loss is a mean over, counted in one batch; by the names that :meth:`mean` is given."""
+        """Return what each term of the loss is a mean over, counted in one batch; by the names that :meth:`mean` is
+        given.
+        """
         return {}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -221,8 +234,8 @@ class TrainingSystem(lightning.LightningModule):
             self._step = Step.of([self.counts(each) for each in batches], size, self.device)
 
     def mean(self, name: str, total: Float[Tensor, ""], count: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """A term of the loss from its sum over this batch: the mean over all batches of the optimiser's step and all
-        processes, of which this is one share.
+        """Return a term of the loss from its sum over this batch: the mean over all batches of the optimiser's step
+        and all processes, of which this is one share.
         """
         if self._step is None:
             return mean_over_processes(total, count)
@@ -239,7 +252,7 @@ class TrainingSystem(lightning.LightningModule):
         checkpoint["state_dict"] |= {name: own[name] for name in frozen_names(self)}
 
     def finite(self, loss: Tensor, terms: dict[str, Tensor]) -> Tensor:
-        """The loss as it came, or :class:`LossNotFiniteError` with every term's value."""
+        """Return the loss as it came, or :class:`LossNotFiniteError` with every term's value."""
         if not torch.isfinite(loss):
             values = ", ".join(f"{name} = {term.item():.4g}" for name, term in terms.items())
             raise LossNotFiniteError(
@@ -262,18 +275,24 @@ class AttributeSystem(TrainingSystem):
     :attr:`~faceinsight.models.face_insight.FaceInsightOutput.probability`, whatever it is trained with; any other
     network, and one behind a decoder, by the sigmoid of its logits.
 
+    Every objective is logged under its name while it trains (``train/bce``), and for the validation faces
+    (``val/logical``), whose weighted sum is ``val/loss``. ``val/bce`` is the cross-entropy of the probabilities that
+    are measured, without class weights.
+
     After a test, ``test_probability`` holds the probabilities of every test face and ``test_index`` their rows in the
     table, in order, on every process.
 
     Args:
-        network: gives ``.logits`` for images or cached features, and has a ``.schema``; see
-            :mod:`faceinsight.models.face_insight` and :mod:`faceinsight.models.controls`.
+        network: a model of :mod:`faceinsight.models`; or any module from images to logits ``[face, attr]``, in the
+            order of the rules' schema.
         rules: for the metrics of every variant, whether or not it trains with them.
         logical: the constraint loss; None leaves it out.
         logical_weight: its weight.
         bce_weight: weight of the BCE; 0 for the conditional objective alone.
         class_weight: ``balanced`` weighs each attribute's positives by negatives / positives of the training split.
         text_weight: weight of the mean next-token loss over the answers in the batch's texts; 0 reads no text.
+        objectives: name -> a further objective of one's own, see :mod:`faceinsight.training.objectives`.
+        weights: name -> the weight of such an objective; 1 by default.
         training_evidence: what a network with evidence sees of it on training faces: ``leave_one_out`` fits the
             evidence before training and gives each face its score from the regression on all others; ``in_sample`` fits
             it and gives the fitted scores, which have seen the answer; ``fixed`` keeps evidence that was fitted before.
@@ -285,10 +304,8 @@ class AttributeSystem(TrainingSystem):
 
     Raises:
         ValueError: texts, or gradient checkpointing, for a network without a language model; a network that is trained
-            as conditioned on other rules than its own.
+            as conditioned on other rules than its own; objectives that cannot be trained with.
     """
-
-    pos_weight: Tensor | None
 
     def __init__(
         self,
@@ -300,6 +317,8 @@ class AttributeSystem(TrainingSystem):
         bce_weight: float = 1.0,
         class_weight: ClassWeight = "none",
         text_weight: float = 0.0,
+        objectives: dict[str, nn.Module] | None = None,
+        weights: dict[str, float] | None = None,
         training_evidence: Literal["leave_one_out", "in_sample", "fixed"] = "leave_one_out",
         implied_labels: bool | list[str] = True,
         gradient_checkpointing: bool = False,
@@ -310,9 +329,15 @@ class AttributeSystem(TrainingSystem):
         warmup: float = 0.1,
     ) -> None:
         super().__init__(
-            network=network, trained=trained, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup
+            network=as_network(network, rules.schema),
+            trained=trained,
+            lr=lr,
+            part_lr=part_lr,
+            weight_decay=weight_decay,
+            warmup=warmup,
         )
         check_numbers(logical_weight=logical_weight, bce_weight=bce_weight, text_weight=text_weight)
+        self.network.schema.check_names(rules.schema.names, "the rules")
         if (text_weight or gradient_checkpointing) and not hasattr(network, "answer_sum_and_count"):
             raise InputError(
                 f"a {type(network).__name__} has no language model that says anything: text_weight and "
@@ -322,26 +347,35 @@ class AttributeSystem(TrainingSystem):
             self.network.language_model.checkpoint_layers()
         if logical is not None and logical.kind == "conditional" and isinstance(network, FaceModel):
             network.rules = check_conditioned(network.rules, logical.rules)
-        self.text_weight, self.training_evidence = text_weight, training_evidence
-        self.implied_labels = implied_labels
+        self.training_evidence, self.implied_labels, self.class_weight = training_evidence, implied_labels, class_weight
         self.left_out: Float[Tensor, "row observed"] | None = None
         self.rules, self.logical = rules, logical
-        self.logical_weight, self.bce_weight, self.class_weight = logical_weight, bce_weight, class_weight
-        self.register_buffer("pos_weight", None, persistent=False)
+        own = {name: check_objective(name, each) for name, each in (objectives or {}).items()}
+        if unknown := (weights or {}).keys() - own.keys():
+            raise InputError(f"weights: there is no objective {min(unknown)!r}{did_you_mean(min(unknown), own)}")
+        self.weights = {"bce": bce_weight, "logical": logical_weight, "text": text_weight}
+        self.weights |= dict.fromkeys(own, 1.0) | (weights or {})
+        check_numbers(**{f"weights[{name!r}]": weight for name, weight in (weights or {}).items()})
+        parts: dict[str, nn.Module] = {"bce": LabelObjective()}
+        if logical is not None:
+            parts["logical"] = RuleObjective(logical)
+        if text_weight:
+            parts["text"] = AnswerObjective(network)
+        self.objectives = nn.ModuleDict(parts | own)
         # "disable" would lose the weights (torchmetrics 1.9)
         self.val_bce = MeanMetric(nan_strategy="error")
+        self.val_objectives: Any = nn.ModuleDict({name: MeanMetric(nan_strategy="error") for name in self.objectives})
         self.val_metrics = attribute_metrics(self.network.schema, rules, prefix="val/", undefined=0)
-        self.test_metrics = attribute_metrics(self.network.schema, rules, prefix="test/", undefined=0)
         self.test_probability: Float[Tensor, "face attr"] | None = None
         self.test_index: Tensor | None = None
-        self._tested: list[tuple[Tensor, Tensor]] = []
+        self._tested: list[tuple[Tensor, ...]] = []
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if stage == "fit" and self.class_weight == "balanced":
             labels = self.trainer.datamodule.train_labels()  # type: ignore[attr-defined]
             positive, negative = (labels == 1).sum(0), (labels == -1).sum(0)
-            self.pos_weight = (negative / positive.clamp(min=1)).to(self.device)
+            self.objectives["bce"].pos_weight = (negative / positive.clamp(min=1)).to(self.device)
 
     @property
     def evidence(self) -> Any:
@@ -383,7 +417,9 @@ class AttributeSystem(TrainingSystem):
         self.left_out = checkpoint.get("left_out")
 
     def training_scores(self, batch: FaceBatch) -> dict[str, Tensor]:
-        """The evidence's scores of training faces, as an argument of the network; none where it reads its own."""
+        """Return the evidence's scores of training faces, as an argument of the network; none where it reads its
+        own.
+        """
         if self.evidence is None or self.training_evidence != "leave_one_out" or self.left_out is None:
             return {}
         scores = self.left_out.to(batch.labels.device)[batch.index.clamp(min=0)]
@@ -396,41 +432,23 @@ class AttributeSystem(TrainingSystem):
     def training_step(self, batch: FaceBatch, batch_index: int) -> Tensor:
         scores = self.training_scores(batch)
         output = self.network(batch.images, masks=batch.masks, features=batch.features, **scores)
-        logits, labels = output.logits[batch.counted], batch.labels[batch.counted]
-        terms = {"bce": self.mean("bce", *bce_sum_and_count(logits, labels, self.pos_weight, undefined=0))}
-        loss = self.bce_weight * terms["bce"]
-        if self.logical is not None:
-            terms["logical"] = self.mean("logical", *self.logical.sum_and_count(logits, labels, undefined=0))
-            loss = loss + self.logical_weight * terms["logical"]
-            if self.logical.kind == "conditional":
-                broken = broken_components(labels, self.logical.rules, undefined=0).any(-1).sum().float()
-                self.log("train/broken_faces", broken, **PER_EPOCH, batch_size=len(batch))
-        if self.text_weight:
-            terms["text"] = self.text_loss(batch, output.features)
-            loss = loss + self.text_weight * terms["text"]
+        terms = {
+            name: self.mean(name, *sum_and_count(name, objective, output, batch))
+            for name, objective in self.objectives.items()
+        }
+        loss = reduce(add, (self.weights[name] * term for name, term in terms.items()))
+        if self.logical is not None and self.logical.kind == "conditional":
+            labels = batch.labels[batch.counted]
+            broken = broken_components(labels, self.logical.rules, undefined=0).any(-1).sum().float()
+            self.log("train/broken_faces", broken, **PER_EPOCH, batch_size=len(batch))
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=len(batch))
         return self.finite(loss, terms)
 
-    def text_loss(self, batch: FaceBatch, features: dict[str, Tensor]) -> Float[Tensor, ""]:
-        """The mean next-token loss over all answers' tokens of all processes; 0 where no face has a text."""
-        if batch.texts is None:
-            raise InputError(
-                "text_weight is not 0, but the batch has no texts; give the data module texts: "
-                "faceinsight.data.FaceTexts(rules=...)"
-            )
-        return self.mean("text", *self.network.answer_sum_and_count(features, batch.texts))
-
     def counts(self, batch: FaceBatch) -> dict[str, Tensor]:
-        defined = batch.labels[batch.counted] != 0
-        conditional = self.logical is not None and self.logical.kind == "conditional"
-        counts = {"bce": defined.sum(), "logical": defined.any(-1).sum() if conditional else batch.counted.sum()}
-        if self.text_weight:
-            answers = [text[1] for text in batch.texts or [] if text is not None]
-            counts["text"] = torch.tensor(sum(len(answer_ids(self.network.language_model, each)) for each in answers))
-        return counts
+        return {name: count_of(name, objective, batch) for name, objective in self.objectives.items()}
 
     def probability(self, logits: Float[Tensor, "face attr"]) -> Float[Tensor, "face attr"]:
-        """The probabilities that are measured and stored: those that the network's output has."""
+        """Return the probabilities that are measured and stored: those that the network's output has."""
         return FaceInsightOutput(logits, {}, self.conditioned_on).probability
 
     @property
@@ -445,7 +463,11 @@ class AttributeSystem(TrainingSystem):
         return self.logical.rules
 
     def validation_step(self, batch: FaceBatch, batch_index: int) -> None:
-        logits, labels = self(batch)[batch.counted], batch.labels[batch.counted]
+        output = self.network(batch.images, masks=batch.masks, features=batch.features)
+        for name, objective in self.objectives.items():
+            total, count = sum_and_count(name, objective, output, batch)
+            self.val_objectives[name].update(total / count.clamp(min=1), weight=count)
+        logits, labels = output.logits[batch.counted], batch.labels[batch.counted]
         self.val_metrics.update(self.probability(logits), labels)
         rules = self.conditioned_on
         decoded = logits if rules is None else decode(logits, rules, "marginals")
@@ -454,31 +476,38 @@ class AttributeSystem(TrainingSystem):
         self.log("val/bce", self.val_bce, batch_size=len(batch), prog_bar=True)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_all(self.val_metrics)
-
-    def log_all(self, metrics: MetricCollection) -> None:
-        """Log metrics of all faces of all processes, and begin anew."""
         # they are the same on every process already; Lightning asks for the flag
-        self.log_dict(metrics.compute(), sync_dist=True)
-        metrics.reset()
+        self.log_dict(self.val_metrics.compute(), sync_dist=True)
+        self.val_metrics.reset()
+        means = {name: metric.compute() for name, metric in self.val_objectives.items()}
+        known = {name: mean for name, mean in means.items() if not mean.isnan()}  # NaN where nothing was counted
+        values = {f"val/{name}": mean for name, mean in known.items() if name != "bce"}
+        if known:
+            values["val/loss"] = reduce(add, (self.weights[name] * mean for name, mean in known.items()))
+        self.log_dict(values, sync_dist=True)
+        for metric in self.val_objectives.values():
+            metric.reset()
 
     def on_test_epoch_start(self) -> None:
         self._tested.clear()
 
     def test_step(self, batch: FaceBatch, batch_index: int) -> None:
-        probability, index = self.probability(self(batch)[batch.counted]), batch.index[batch.counted]
-        self.test_metrics.update(probability, batch.labels[batch.counted])
-        self._tested.append((probability, index))
+        probability = self.probability(self(batch)[batch.counted])
+        check_probability(probability, self.network.schema.names)
+        self._tested.append((probability.float(), batch.labels[batch.counted], batch.index[batch.counted]))
 
     def on_test_epoch_end(self) -> None:
-        self.log_all(self.test_metrics)
-        probability, index = (gathered(torch.cat(each)).cpu() for each in zip(*self._tested, strict=True))
+        """Gather the faces of all processes and log their metrics."""
+        probability, labels, index = (gathered(torch.cat(each)).cpu() for each in zip(*self._tested, strict=True))
         order = index.argsort()
         self.test_probability, self.test_index = probability[order], index[order]
+        found = measure(probability.double(), labels, rules=self.rules)
+        values = {f"test/{name}": each.nanmean().float().to(self.device) for name, each in found.items()}
+        self.log_dict(values, sync_dist=True)  # they are the same on every process already
 
 
 def check_conditioned(own: RuleSet | None, conditioned_on: RuleSet) -> RuleSet:
-    """The rules that a network has when it is trained as conditioned on some.
+    """Return the rules that a network has when it is trained as conditioned on some.
 
     Raises:
         InputError: it has others.

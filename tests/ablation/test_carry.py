@@ -188,3 +188,43 @@ def test_controls_are_named_by_class_path_and_a_shield_keeps_every_rule(file: Ca
     assert saved[0].keys() == saved[1].keys()
     # the wrapped network reads the features that were stored for the network itself
     assert len(list((path.parent / "features").glob("*.safetensors"))) == 2
+
+
+def test_a_plain_network_and_a_source_without_annotations_are_a_variant_as_they_are(
+    file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = yaml.safe_load(file().read_text())["base"]
+    drawn = base["data"]["init_args"]["source"]["init_args"]
+    folder = file().parent
+    (folder / "my_faces.py").write_text(
+        "import torch\n"
+        "from faceinsight.data import SynthFaces\n"
+        "class Net(torch.nn.Sequential):\n"
+        "    def __init__(self, width: int = 4):\n"
+        "        super().__init__(torch.nn.AdaptiveAvgPool2d(width), torch.nn.Flatten(), torch.nn.LazyLinear(45))\n"
+        "        self(torch.zeros(1, 3, 8, 8))\n"
+        "class Faces:\n"
+        "    def __init__(self, folder: str):\n"
+        f"        self.faces = SynthFaces(**{ {**drawn, 'root': None}!r} | {{'root': folder}})\n"
+        "    def prepare(self):\n"
+        "        self.faces.prepare()\n"
+        "    def table(self):\n"
+        "        return self.faces.table()\n"
+    )
+    monkeypatch.syspath_prepend(folder)
+    path = file(
+        own={
+            "section": "mine",
+            "against": "plain",
+            "change": {
+                "model.network": {"class_path": "my_faces.Net"},
+                "data.source": {"class_path": "my_faces.Faces", "init_args": {"folder": drawn["root"]}},
+            },
+        }
+    )
+    report = run(path, seeds=[0], only=["own"])
+    assert {row.name: (row.status, row.errors) for row in report.variants if row.name == "own"} == {
+        "own": ("finished", {})
+    }
+    (left,) = (path.parent / "out" / "runs").glob("own-seed0-*")
+    assert load_file(left / "network.safetensors").keys() == {"2.weight", "2.bias"}

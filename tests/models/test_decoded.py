@@ -5,7 +5,6 @@ import pytest
 import torch
 from lightning import Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.knowledge.rules import RuleSet
@@ -56,9 +55,8 @@ def test_features_encoder_and_parts_are_those_of_the_network(images: Tensor) -> 
     assert wrapped.encoder is network.encoder
     assert torch.equal(wrapped(features=wrapped.encode(images)).logits, wrapped(images).logits)
     batch = FaceBatch(images=images, labels=torch.ones(4, 3, dtype=torch.int8), index=torch.tensor([2, 0, 3, 1]))
-    faces = DataLoader([batch], batch_size=1, collate_fn=FaceBatch.cat)
-    cached = encoded(wrapped.encoder, "image", faces, {}, torch.device("cpu"))
-    assert torch.equal(cached, network.encode(images)["image"])
+    cached = encoded(wrapped.encoder, "image", lambda: [batch], {}, torch.device("cpu"))
+    assert torch.equal(cached["image"], network.encode(images)["image"])
     pd.testing.assert_frame_equal(parts_table(wrapped), parts_table(network))
     assert wrapped.state_dict().keys() == {f"network.{name}" for name in network.state_dict()}
 

@@ -15,72 +15,41 @@ from faceinsight.data.sources.utkface import UTKFace
 from faceinsight.data.table import FaceSource
 from faceinsight.errors import InputError
 
-__all__ = ["source", "source_names"]
+__all__ = ["SOURCES", "source", "source_names"]
+
+
+#: The data sets that can be named.
+SOURCES: dict[str, Callable[..., FaceSource]] = {
+    "celeba": CelebA,
+    "celebamask": CelebAMask,
+    "expw": ExpW,
+    "fairface": FairFace,
+    "maad": MAADFace,
+    "rafdb": RAFDB,
+    "synthfaces": SynthFaces,
+    "utkface": UTKFace,
+}
 
 
 def source(name: str, root: str | os.PathLike[str]) -> FaceSource:
-    """The data set ``name`` in the folder ``root``.
+    """Return the data set ``name`` in the folder ``root``.
 
     Args:
-        name: ``celeba``, ``expw``, ``fairface``, ``maad``, ``rafdb``, ``utkface`` (their owners' layouts),
-            ``celebamask`` (photographs and class-index masks), or ``synthfaces``.
-        root: for drawn faces the folder of one set (``v.../synthfaces.json`` lies in it), which is read as it is; or
-            the folder for all sets, in which the default one is drawn if it is not there yet.
+        name: a key of :data:`SOURCES`. All are read in their owners' layout, ``celebamask`` as photographs with
+            class-index masks.
+        root: for drawn faces (``synthfaces``) the folder of one set (``v.../synthfaces.json`` lies in it), which is
+            read as it is; or the folder for all sets, in which the default one is drawn if it is not there yet.
 
     Raises:
         InputError: no data set of this name.
     """
-    if name not in _SOURCES:
-        raise InputError(f"no data set named {name!r}; known are {', '.join(_SOURCES)}")
-    return _SOURCES[name](Path(root))
-
-
-def _celeba(root: Path) -> FaceSource:
-    return CelebA(root=root)
-
-
-def _celebamask(root: Path) -> FaceSource:
-    return CelebAMask(root=root)
-
-
-def _expw(root: Path) -> FaceSource:
-    return ExpW(root=root)
-
-
-def _fairface(root: Path) -> FaceSource:
-    return FairFace(root=root)
-
-
-def _maad(root: Path) -> FaceSource:
-    return MAADFace(root=root)
-
-
-def _rafdb(root: Path) -> FaceSource:
-    return RAFDB(root=root)
-
-
-def _synthfaces(root: Path) -> FaceSource:
-    if (root / "synthfaces.json").is_file():
+    if name not in SOURCES:
+        raise InputError(f"no data set named {name!r}; known are {', '.join(SOURCES)}")
+    if name == "synthfaces" and (Path(root) / "synthfaces.json").is_file():
         return CelebA(root=root, schema="synthfaces", split="official", mask_folder="masks")
-    return SynthFaces(root=root)
-
-
-def _utkface(root: Path) -> FaceSource:
-    return UTKFace(root=root)
-
-
-_SOURCES: dict[str, Callable[[Path], FaceSource]] = {
-    "celeba": _celeba,
-    "celebamask": _celebamask,
-    "expw": _expw,
-    "fairface": _fairface,
-    "maad": _maad,
-    "rafdb": _rafdb,
-    "synthfaces": _synthfaces,
-    "utkface": _utkface,
-}
+    return SOURCES[name](root=root)
 
 
 def source_names() -> list[str]:
-    """The names that :func:`source` knows."""
-    return sorted(_SOURCES)
+    """Return the names that :func:`source` knows."""
+    return sorted(SOURCES)

@@ -7,23 +7,25 @@ non-commercial research. The labels are annotators' impressions of photographs, 
 import hashlib
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int8, Int64
 from torch import Tensor
 
-from faceinsight.data.sources.absent import MissingImages, absent_files, images_left_out, left_out_notes, names_there
+from faceinsight.data.sources.absent import MissingImages, left_out_notes, names_there
 from faceinsight.data.sources.celeba_lists import (
     aligned,
-    counted,
     read_attributes,
     read_pairs,
 )
+from faceinsight.data.sources.folder import NOT_KNOWN, FolderSource
 from faceinsight.data.sources.label_files import is_csv, read_csv_labels, read_splits
-from faceinsight.data.table import FaceTable
+from faceinsight.data.table import Split
 from faceinsight.knowledge.schema import Schema
 
 __all__ = ["PUBLIC_MD5", "CelebA"]
@@ -41,7 +43,7 @@ HOW = (
 )
 
 
-class CelebA:
+class CelebA(FolderSource):
     """A source of faces in CelebA's layout: ``img_align_celeba/``, and lists of attributes, partition and identities.
 
     Read as well are the folder that torchvision downloads to (``ROOT/celeba``), Kaggle's copy (lists as CSV files, the
@@ -65,10 +67,12 @@ class CelebA:
             :func:`~faceinsight.knowledge.labels.three_valued`.
     """
 
+    title, catalog = "CelebA", "celeba"
+
     def __init__(
         self,
-        *,
         root: str | os.PathLike[str],
+        *,
         schema: Schema | str = "celeba",
         split: Literal["auto", "official", "subset"] = "auto",
         image_folder: str = "img_align_celeba",
@@ -76,14 +80,11 @@ class CelebA:
         missing_images: MissingImages = "refuse",
         undefined: int | float | None = None,
     ) -> None:
-        self.root = Path(root)
-        self.schema = Schema.load(schema) if isinstance(schema, str) else schema
-        self.split, self.missing_images, self.undefined = split, missing_images, undefined
+        super().__init__(root=root, schema=schema, missing_images=missing_images)
+        self.split, self.undefined = split, undefined
         self.image_folder, self.mask_folder = image_folder, mask_folder
         #: After :meth:`table`: columns of the attribute file that the schema does not have.
         self.unused_columns: tuple[str, ...] = ()
-        #: After :meth:`table`: listed images that were skipped.
-        self.left_out: tuple[str, ...] = ()
         #: After :meth:`table`: how many images lie there in another format than the lists name.
         self.copies = 0
 
@@ -92,56 +93,63 @@ class CelebA:
         """Whether the splits come from ``subset_split.csv``."""
         return self.split == "subset" or (self.split == "auto" and self._find(SUBSET).exists())
 
+    @property
+    def how(self) -> str:  # type: ignore[override]  # a text in the base
+        """Return how to get the data set."""
+        if self.schema.name == "celeba":
+            return HOW
+        return "The layout is that of CelebA, see faceinsight.data.sources.celeba"
+
+    @property
+    def images(self) -> Path:
+        """The folder of the images."""
+        return self._find(self.image_folder)
+
+    @property
+    def masks(self) -> Path | None:
+        """The folder of the parsing masks, if there is one."""
+        return None if self.mask_folder is None else self._find(self.mask_folder)
+
     def prepare(self) -> None:
-        """Check that the files are there.
-
-        Raises:
-            FileNotFoundError: naming everything that is missing at once, and how to get it.
-        """
         wanted = [ATTRIBUTES, SUBSET if self.takes_subset else PARTITION, self.image_folder, self.mask_folder]
-        missing = [name for name in wanted if name is not None and not self._find(name).exists()]
-        if missing:
-            raise FileNotFoundError(f"{self.root} lacks {', '.join(missing)}. {self._how()}")
+        self.refuse_missing([name for name in wanted if name is not None and not self._find(name).exists()])
 
-    def table(self) -> FaceTable:
-        """Read the lists and look which images are there.
+    def wanted(self) -> list[Path]:
+        return [self._find(ATTRIBUTES), self._find(SUBSET if self.takes_subset else PARTITION)]
 
-        Raises:
-            FileNotFoundError: files, listed images or masks are missing.
-            InputError: a list is damaged or does not fit the others; file and entry are named.
-        """
-        self.prepare()
+    def read(self) -> pd.DataFrame:
+        splits = read_splits(self._find(SUBSET if self.takes_subset else PARTITION))
+        there = names_there(self.images, list(splits.index))
+        self.copies = sum(name != listed for listed, name in there.items())
+        return pd.DataFrame({"listed": splits.index, "split": splits.to_numpy()}, index=[*there.values()])
+
+    def labels(self, faces: pd.DataFrame) -> Int8[Tensor, "face attr"]:
         path = self._find(ATTRIBUTES)
         if is_csv(path):
             labels, _, self.unused_columns = read_csv_labels(path, self.schema, self.undefined)
         else:
             labels, self.unused_columns = read_attributes(path, self.schema, undefined=self.undefined)
-        splits = read_splits(self._find(SUBSET if self.takes_subset else PARTITION))
-        images = self._find(self.image_folder)
-        there = names_there(images, list(splits.index))
-        self.copies = sum(name != listed for listed, name in there.items())
-        self.left_out = images_left_out(
-            images, list(there.values()), missing_images=self.missing_images, how=self._how()
-        )
-        gone = set(self.left_out)
-        listed = pd.Index([name for name in splits.index if there[name] not in gone])
-        masks = None if self.mask_folder is None else self._find(self.mask_folder)
-        table = FaceTable(
-            schema=self.schema,
-            root=images,
-            files=tuple(there[name] for name in listed),
-            labels=torch.from_numpy(aligned(labels, listed, path.name).to_numpy(np.int8, copy=True)),
-            split=tuple(splits[listed]),
-            identity=self._identities(listed),
-            mask_root=masks,
-            undefined=0,  # the whole list was checked
-        )
-        if masks is not None and (absent := absent_files(masks, [table.mask_name(row) for row in range(len(table))])):
-            raise FileNotFoundError(f"{counted(absent)} of {len(table):,} parsing masks are not in {masks}")
-        return table
+        chosen = aligned(labels, pd.Index(faces["listed"]), path.name)
+        return torch.from_numpy(chosen.to_numpy(np.int8, copy=True))
+
+    def splits(self, faces: pd.DataFrame) -> Iterable[Split]:
+        return faces["split"]
+
+    def identities(self, faces: pd.DataFrame) -> Int64[Tensor, " face"]:
+        """Return who is shown; without the list, everybody is another person."""
+        path = self._find(IDENTITY)
+        if not path.exists():
+            warnings.warn(
+                f"{self.root} has no {IDENTITY}: each picture counts as a person of its own, so that intervals are too "
+                "narrow where several show one person; the list is among the owners' files",
+                stacklevel=3,
+            )
+            return torch.arange(len(faces))
+        people = aligned(read_pairs(path), pd.Index(faces["listed"]), path.name)
+        return torch.from_numpy(people.to_numpy(np.int64, copy=True))
 
     def notes(self) -> list[str]:
-        """What a report should say beside the counts; call after :meth:`table`."""
+        """Return what a report should say beside the counts; call after :meth:`table`."""
         notes = []
         if self.schema.name == "celeba":
             path = self._find(ATTRIBUTES)
@@ -153,20 +161,8 @@ class CelebA:
         if self.copies:
             notes.append(f"images that lie there in another format than the lists name: {self.copies:,}")
         if not self._find(IDENTITY).exists():
-            notes.append("who is shown is not known: each picture is its own identity")
+            notes.append(NOT_KNOWN)
         return notes + left_out_notes(self.left_out)
-
-    def _identities(self, files: pd.Index) -> Tensor:
-        """Who is shown; without the list, everybody is another person."""
-        path = self._find(IDENTITY)
-        if not path.exists():
-            warnings.warn(
-                f"{self.root} has no {IDENTITY}: each picture counts as a person of its own, so that intervals are too "
-                "narrow where several show one person; the list is among the owners' files",
-                stacklevel=3,
-            )
-            return torch.arange(len(files))
-        return torch.from_numpy(aligned(read_pairs(path), files, path.name).to_numpy(np.int64, copy=True))
 
     def _find(self, name: str) -> Path:
         """Where a list or a folder lies: as a text file or as a CSV, in the folder of its name or in that of a copy."""
@@ -174,8 +170,3 @@ class CelebA:
         places = [self.root / folder / each for each in (name, other) for folder in FOLDERS]
         found = next((place for place in places if place.exists()), places[0])
         return found / found.name if (found / found.name).is_dir() else found
-
-    def _how(self) -> str:
-        return (
-            HOW if self.schema.name == "celeba" else "The layout is that of CelebA, see faceinsight.data.sources.celeba"
-        )

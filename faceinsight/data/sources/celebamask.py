@@ -5,6 +5,7 @@ non-commercial research. A parser that was trained on these photographs is not s
 """
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from rich.progress import track
 from torch import Tensor
 
 from faceinsight.data.images import BrokenImageError, opened
-from faceinsight.data.sources.celeba_lists import aligned, attribute_header, counted, read_attributes
+from faceinsight.data.sources.celeba_lists import aligned, attribute_header, read_attributes
+from faceinsight.data.sources.folder import NOT_KNOWN, FolderSource
 from faceinsight.data.sources.hashed_split import hashed_split
-from faceinsight.data.table import FaceTable
+from faceinsight.data.table import Split
 from faceinsight.files import names_in, replacing
 from faceinsight.knowledge.schema import Schema
 
@@ -42,13 +44,13 @@ HOW = (
 )
 
 
-class CelebAMask:
+class CelebAMask(FolderSource):
     """A source of faces with parsing masks: ``images/NAME.jpg`` and ``masks/NAME.png``, or CelebAMask-HQ as it unpacks.
 
     Of an unpacked archive, :meth:`prepare` merges the files of single parts into ``masks/`` once, as the owners'
     ``g_mask.py`` does. Labels are those of the owners' attribute file; without it every label is undefined, so a parser
     trains on these faces and an attribute system has nothing to learn from them. Who is shown is not known here: each
-    picture counts as a person of its own. The split follows from a hash of the file name (choice of this library), so
+    picture counts as a person of its own. The split follows from a hash of the file name (our choice), so
     that it is the same on every machine and stays when pictures are added.
 
     Args:
@@ -59,20 +61,48 @@ class CelebAMask:
         mask_folder: the masks' folder in ``root``.
     """
 
+    title, catalog, how = "CelebAMask-HQ", "celeba", HOW
+    remarks = (NOT_KNOWN,)
+
     def __init__(
         self,
-        *,
         root: str | os.PathLike[str],
+        *,
         schema: Schema | str = "celeba",
         image_folder: str = "images",
         mask_folder: str = "masks",
     ) -> None:
-        self.root = Path(root)
-        self.schema = Schema.load(schema) if isinstance(schema, str) else schema
-        base = self.root / ARCHIVE if (self.root / ARCHIVE).is_dir() else self.root
-        wanted = base / image_folder
-        self.images = base / PHOTOGRAPHS if not wanted.is_dir() and (base / PHOTOGRAPHS).is_dir() else wanted
-        self.masks, self.parts, self.attributes = base / mask_folder, base / PARTS, base / ATTRIBUTES
+        super().__init__(root=root, schema=schema)
+        self.image_folder, self.mask_folder = image_folder, mask_folder
+
+    @property
+    def base(self) -> Path:
+        """The folder with the images' folder in it."""
+        return self.root / ARCHIVE if (self.root / ARCHIVE).is_dir() else self.root
+
+    @property
+    def images(self) -> Path:
+        """The folder of the photographs."""
+        wanted, unpacked = self.base / self.image_folder, self.base / PHOTOGRAPHS
+        return unpacked if not wanted.is_dir() and unpacked.is_dir() else wanted
+
+    @property
+    def masks(self) -> Path:
+        """The folder of the masks."""
+        return self.base / self.mask_folder
+
+    @property
+    def parts(self) -> Path:
+        """The folder of the archive's files of single parts."""
+        return self.base / PARTS
+
+    @property
+    def attributes(self) -> Path:
+        """The owners' attribute file."""
+        return self.base / ATTRIBUTES
+
+    def wanted(self) -> list[Path]:
+        return [self.images, *([] if self.parts.is_dir() else [self.masks])]
 
     def prepare(self) -> None:
         """Check that both folders are there; merge the masks of an unpacked archive that are not merged yet.
@@ -81,10 +111,7 @@ class CelebAMask:
             FileNotFoundError: naming what is missing, and how to get it.
             OSError: the masks cannot be written.
         """
-        there = self.images.is_dir(), self.masks.is_dir() or self.parts.is_dir()
-        if not all(there):
-            names = [folder.name for folder, found in zip((self.images, self.masks), there, strict=True) if not found]
-            raise FileNotFoundError(f"{self.root} lacks the folders {', '.join(names)}. {HOW}")
+        super().prepare()
         if self.parts.is_dir():
             self._merge()
 
@@ -99,52 +126,34 @@ class CelebAMask:
                 pass
 
     def _photographs(self) -> list[str]:
-        """The photographs' names, in order."""
+        """Return the photographs' names, in order."""
         return [name for name in names_in(self.images) if name.lower().endswith((".jpg", ".jpeg", ".png"))]
 
-    def table(self) -> FaceTable:
-        """The photographs in the order of their names.
+    def read(self) -> pd.DataFrame:
+        return pd.DataFrame(index=self._photographs())
 
-        Raises:
-            FileNotFoundError: photographs without a mask.
-        """
-        self.prepare()
-        files = self._photographs()
-        present = set(os.listdir(self.masks))
-        if absent := [name for name in files if f"{Path(name).stem}.png" not in present]:
-            raise FileNotFoundError(f"{counted(absent)} of {len(files):,} photographs have no mask in {self.masks}")
-        return FaceTable(
-            schema=self.schema,
-            root=self.images,
-            files=tuple(files),
-            labels=self._labels(files),
-            split=tuple(hashed_split(name, train=0.8, val=0.05) for name in files),
-            identity=torch.arange(len(files)),
-            mask_root=self.masks,
-            undefined=0,  # the whole list was checked
-        )
+    def splits(self, faces: pd.DataFrame) -> Iterable[Split]:
+        return (hashed_split(name, train=0.8, val=0.05) for name in faces.index)
 
     def _known(self) -> list[str]:
-        """The attributes that the owners' file tells, in the schema's order."""
+        """Return the attributes that the owners' file tells, in the schema's order."""
         header = attribute_header(self.attributes) if self.attributes.exists() else []
         return [name for name in self.schema.names if name in header]
 
-    def _labels(self, files: list[str]) -> Int8[Tensor, "face attr"]:
-        """The labels of the owners' file; 0 for what it does not know."""
-        labels = torch.zeros(len(files), len(self.schema), dtype=torch.int8)
+    def labels(self, faces: pd.DataFrame) -> Int8[Tensor, "face attr"]:
+        """Return the labels of the owners' file; 0 for what it does not know."""
+        labels = torch.zeros(len(faces), len(self.schema), dtype=torch.int8)
         if known := self._known():
             listed, _ = read_attributes(self.attributes, Schema.from_names(known, self.schema.name))
-            told = aligned(listed, pd.Index(files), self.attributes.name).to_numpy(np.int8, copy=True)
+            told = aligned(listed, faces.index, self.attributes.name).to_numpy(np.int8, copy=True)
             labels[:, [self.schema.index(name) for name in known]] = torch.from_numpy(told)
         return labels
 
     def notes(self) -> list[str]:
-        """What a report should say beside the counts."""
         unknown = [name for name in self.schema.names if name not in self._known()]
-        notes = ["who is shown is not known: each picture is its own identity"]
         if len(unknown) == len(self.schema):
-            return ["no attribute labels: all are undefined", *notes]
-        return [*notes, f"attributes without labels: {', '.join(unknown)}"] if unknown else notes
+            return ["no attribute labels: all are undefined", *self.remarks]
+        return [*self.remarks, *([f"attributes without labels: {', '.join(unknown)}"] if unknown else [])]
 
 
 def merge_parts(folder: Path, number: int, path: Path) -> None:

@@ -10,19 +10,20 @@ confidence is the detector's own score, not a probability: from 0.2 to 138 there
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-import torch
 
 from faceinsight.data.face_box import FaceBox
-from faceinsight.data.sources.absent import MissingImages, images_left_out, left_out_notes
-from faceinsight.data.sources.categories import category_labels, named_values, unknown_notes
+from faceinsight.data.sources.absent import MissingImages, left_out_notes
+from faceinsight.data.sources.categories import named_values
 from faceinsight.data.sources.celeba_lists import counted, read_lines, whole_numbers
+from faceinsight.data.sources.folder import FolderSource
 from faceinsight.data.sources.hashed_split import hashed_split
 from faceinsight.data.sources.label_files import read_csv
-from faceinsight.data.table import FaceTable
+from faceinsight.data.table import Split
 from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
@@ -39,11 +40,11 @@ HOW = (
 )
 
 
-class ExpW:
+class ExpW(FolderSource):
     """A source of faces in ExpW's layout: ``image/`` and ``label.lst``, a face box on each line.
 
     There is no official split: by a hash of the picture's name, 80 % of the pictures train, 5 % validate and 15 % test,
-    so that the faces of one picture stay together (choice of this library). Who is shown is not known: each face
+    so that the faces of one picture stay together (our choice). Who is shown is not known: each face
     counts as a person of its own. A face that is listed again with the same expression counts once; one that is listed
     with two expressions has no label to learn and is left out.
 
@@ -53,7 +54,7 @@ class ExpW:
         faces: "boxes" cuts the listed boxes out of the pictures; "crops" takes faces that were cut out before,
             ``crops128/`` and ``crops128_labels.csv`` (columns ``file``, ``label`` and those of the list, the picture
             as ``src_image``), as they are; "auto" takes the boxes where the pictures are.
-        margin: what is added to a box on each side, as a share of its side, 0.25 by default (choice of this library);
+        margin: what is added to a box on each side, as a share of its side, 0.25 by default (our choice);
             black where that is outside the picture. The table carries it, and so do the keys of cached features.
             Crops have the margin that they were cut with.
         min_confidence: leave out faces of which the detector was less sure.
@@ -63,10 +64,12 @@ class ExpW:
         InputError: a margin below 0.
     """
 
+    title, catalog, how = "ExpW", "expw", HOW
+
     def __init__(
         self,
-        *,
         root: str | os.PathLike[str],
+        *,
         schema: Schema | str = "expw",
         faces: Literal["auto", "boxes", "crops"] = "auto",
         margin: float = 0.25,
@@ -75,12 +78,8 @@ class ExpW:
     ) -> None:
         if margin < 0:
             raise InputError(f"margin is a share of a face box that is added to it, at least 0, got {margin}")
-        self.root = Path(root)
-        self.schema = Schema.load(schema) if isinstance(schema, str) else schema
+        super().__init__(root=root, schema=schema, missing_images=missing_images)
         self.faces, self.margin, self.min_confidence = faces, margin, min_confidence
-        self.missing_images = missing_images
-        #: After :meth:`table`: listed images that were skipped.
-        self.left_out: tuple[str, ...] = ()
         #: After :meth:`table`: faces that are listed with two expressions.
         self.contradictory: tuple[str, ...] = ()
         #: After :meth:`table`: how many lines said again what another had said, and how many faces were too unsure.
@@ -93,56 +92,40 @@ class ExpW:
             return not self._find(PICTURES).is_dir() and (self.root / CROPS).is_dir()
         return self.faces == "crops"
 
-    def prepare(self) -> None:
-        """Check that the files are there.
+    @property
+    def images(self) -> Path:
+        """The folder of the pictures, or of the faces that were cut out of them."""
+        return self.root / CROPS if self.takes_crops else self._find(PICTURES)
 
-        Raises:
-            FileNotFoundError: naming everything that is missing at once, and how to get it.
-        """
-        wanted = (self.root / CROPS, self.root / CROP_LIST) if self.takes_crops else map(self._find, (PICTURES, LISTS))
-        if missing := [place.relative_to(self.root).as_posix() for place in wanted if not place.exists()]:
-            raise FileNotFoundError(f"{self.root} lacks {', '.join(missing)}. {HOW}")
+    @property
+    def table_margin(self) -> float:  # type: ignore[override]  # a number in the base
+        """Return the margin of boxes; crops have one already."""
+        return 0.0 if self.takes_crops else self.margin
 
-    def table(self) -> FaceTable:
-        """Read the list and look which images are there.
+    def wanted(self) -> list[Path]:
+        return [self.images, self.root / CROP_LIST if self.takes_crops else self._find(LISTS)]
 
-        Raises:
-            FileNotFoundError: files or listed images are missing.
-            InputError: the list is damaged; file and entry are named.
-        """
-        self.prepare()
-        crops = self.takes_crops
-        images = self.root / CROPS if crops else self._find(PICTURES)
-        listed = read_crops(self.root / CROP_LIST) if crops else read_boxes(self._find(LISTS))
+    def read(self) -> pd.DataFrame:
+        listed = read_crops(self.root / CROP_LIST) if self.takes_crops else read_boxes(self._find(LISTS))
         faces = listed[~listed.reset_index().duplicated(["face", "expression"]).to_numpy()]
         self.repeated = len(listed) - len(faces)
         twice = faces.index.duplicated(keep=False)
         self.contradictory = tuple(faces.index[twice].unique())
         unsure = (faces["confidence"] < self.min_confidence).to_numpy()
         self.unsure = int((unsure & ~twice).sum())
-        faces = faces[~(twice | unsure)]
-        self.left_out = images_left_out(
-            images, list(faces["file"].unique()), missing_images=self.missing_images, how=HOW
-        )
-        faces = faces[~faces["file"].isin(self.left_out)]
-        return FaceTable(
-            schema=self.schema,
-            root=images,
-            files=tuple(faces.index),
-            labels=category_labels(faces, Schema.load("expw"), self.schema),
-            split=tuple(hashed_split(name, train=TRAIN_SHARE, val=VAL_SHARE) for name in faces["picture"]),
-            identity=torch.arange(len(faces)),
-            margin=0.0 if crops else self.margin,
-        )
+        return faces[~(twice | unsure)]
+
+    def splits(self, faces: pd.DataFrame) -> Iterable[Split]:
+        return (hashed_split(name, train=TRAIN_SHARE, val=VAL_SHARE) for name in faces["picture"])
 
     def notes(self) -> list[str]:
-        """What a report should say beside the counts; call after :meth:`table`."""
+        """Return what a report should say beside the counts; call after :meth:`table`."""
         cut = "crops as they are" if self.takes_crops else f"boxes with a margin of {self.margin:g} on each side"
         notes = [
             f"faces are {cut}",
             "there is no official split: a hash of the pictures' names gives it",
             "who is shown is not known: each face is its own identity",
-            *unknown_notes("ExpW", Schema.load("expw"), self.schema),
+            *self.unknown_notes(),
         ]
         if self.repeated:
             notes.append(f"lines that say what another line says: {self.repeated:,}")
@@ -186,7 +169,7 @@ def read_crops(path: Path) -> pd.DataFrame:
 
 
 def checked_faces(path: Path, faces: pd.DataFrame) -> pd.DataFrame:
-    """The faces with their expressions by name; a wrong confidence or class is refused with its face."""
+    """Return the faces with their expressions by name; a wrong confidence or class is refused with its face."""
     confidence = pd.to_numeric(faces["confidence"], errors="coerce")
     if (wrong := confidence.isna()).any():
         found = faces["confidence"][wrong].tolist()[0]

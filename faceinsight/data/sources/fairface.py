@@ -4,17 +4,16 @@ Source: Karkkainen and Joo, "FairFace", WACV 2021, https://github.com/joojs/fair
 may be passed on, with attribution. The labels are what crowd workers saw in a photograph, not facts about people.
 """
 
-import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-import torch
 
-from faceinsight.data.sources.absent import MissingImages, images_left_out, left_out_notes
-from faceinsight.data.sources.categories import category_labels, named_values, unknown_notes
+from faceinsight.data.sources.categories import named_values
 from faceinsight.data.sources.celeba_lists import separator_hint
+from faceinsight.data.sources.folder import NOT_KNOWN, FolderSource
 from faceinsight.data.sources.hashed_split import hashed_split
-from faceinsight.data.table import FaceTable
+from faceinsight.data.table import Split
 from faceinsight.errors import InputError
 from faceinsight.files import opened_text
 from faceinsight.knowledge.schema import Schema
@@ -32,11 +31,11 @@ HOW = (
 )
 
 
-class FairFace:
+class FairFace(FolderSource):
     """A source of faces in FairFace's layout: ``train/``, ``val/`` and a CSV of labels for each.
 
     The owners' validation faces, on which everybody reports, are the test split; one training face in twenty is kept
-    for validation, by a hash of its name (choice of this library). Who is shown is not known: each picture counts as a
+    for validation, by a hash of its name (our choice). Who is shown is not known: each picture counts as a
     person of its own. Ages that a spreadsheet has turned into dates are repaired and counted, see :meth:`notes`.
 
     Args:
@@ -45,70 +44,37 @@ class FairFace:
         missing_images: "refuse" listed images that are not on disk, or "skip" them with one warning.
     """
 
-    def __init__(
-        self,
-        *,
-        root: str | os.PathLike[str],
-        schema: Schema | str = "fairface",
-        missing_images: MissingImages = "refuse",
-    ) -> None:
-        self.root = Path(root)
-        self.schema = Schema.load(schema) if isinstance(schema, str) else schema
-        self.missing_images = missing_images
-        #: After :meth:`table`: listed images that were skipped.
-        self.left_out: tuple[str, ...] = ()
-        #: After :meth:`table`: how many ages were repaired.
-        self.repaired = 0
+    title, catalog, how = "FairFace", "fairface", HOW
+    remarks = ("the test faces are the owners' validation faces", NOT_KNOWN)
 
-    def prepare(self) -> None:
-        """Check that the files are there.
+    #: After :meth:`table`: how many ages were repaired.
+    repaired = 0
 
-        Raises:
-            FileNotFoundError: naming everything that is missing at once, and how to get it.
-        """
-        wanted = ["train", "val", *map(list_name, ("train", "val"))]
-        if missing := [name for name in wanted if not (self.root / name).exists()]:
-            raise FileNotFoundError(f"{self.root} lacks {', '.join(missing)}. {HOW}")
+    def wanted(self) -> list[Path]:
+        return [self.root / name for name in ("train", "val", *map(list_name, ("train", "val")))]
 
-    def table(self) -> FaceTable:
-        """Read the lists and look which images are there.
-
-        Raises:
-            FileNotFoundError: files or listed images are missing.
-            InputError: a list is damaged, or a value is not in the catalog ``fairface``; file and entry are named.
-        """
-        self.prepare()
+    def read(self) -> pd.DataFrame:
         lists = [read_list(self.root / list_name(split)) for split in ("train", "val")]
         self.repaired = sum(repaired for _, repaired in lists)
-        faces = pd.concat([faces for faces, _ in lists])
-        self.left_out = images_left_out(self.root, list(faces.index), missing_images=self.missing_images, how=HOW)
-        faces = faces.drop(index=list(self.left_out))
-        return FaceTable(
-            schema=self.schema,
-            root=self.root,
-            files=tuple(faces.index),
-            labels=category_labels(faces, Schema.load("fairface"), self.schema),
-            split=tuple(
-                "test" if name.startswith("val/") else hashed_split(name, train=1 - VAL_SHARE, val=VAL_SHARE)
-                for name in faces.index
-            ),
-            identity=torch.arange(len(faces)),
-        )
+        return pd.concat([faces for faces, _ in lists])
 
-    def notes(self) -> list[str]:
-        """What a report should say beside the counts; call after :meth:`table`."""
-        notes = [
-            "the test faces are the owners' validation faces",
-            "who is shown is not known: each picture is its own identity",
-        ]
-        notes += unknown_notes("FairFace", Schema.load("fairface"), self.schema)
-        if self.repaired:
-            notes.append(f"ages that a spreadsheet had turned into dates, repaired: {self.repaired:,}")
-        return notes + left_out_notes(self.left_out)
+    def splits(self, faces: pd.DataFrame) -> Iterable[Split]:
+        return map(split_of, faces.index)
+
+    def unknown_notes(self) -> list[str]:
+        if not self.repaired:
+            return super().unknown_notes()
+        repaired = f"ages that a spreadsheet had turned into dates, repaired: {self.repaired:,}"
+        return [*super().unknown_notes(), repaired]
+
+
+def split_of(name: str) -> Split:
+    """Return the owners' validation faces as the test split, and a share of the others for validation."""
+    return "test" if name.startswith("val/") else hashed_split(name, train=1 - VAL_SHARE, val=VAL_SHARE)
 
 
 def list_name(split: str) -> str:
-    """The file that holds the labels of the owners' split."""
+    """Return the file that holds the labels of the owners' split."""
     return f"fairface_label_{split}.csv"
 
 

@@ -11,17 +11,21 @@ then the attributes) and against VGGFace2's readme (a folder for each identity, 
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Int8, Int64
+from torch import Tensor
 
-from faceinsight.data.sources.absent import MissingImages, images_left_out, left_out_notes
+from faceinsight.data.sources.absent import MissingImages, left_out_notes
 from faceinsight.data.sources.celeba_lists import check_header, checked_values, label_values
+from faceinsight.data.sources.folder import FolderSource
 from faceinsight.data.sources.hashed_split import hashed_split
-from faceinsight.data.table import FaceTable, Split
+from faceinsight.data.table import Split
 from faceinsight.errors import InputError
 from faceinsight.files import opened_text
 from faceinsight.knowledge.schema import Schema
@@ -30,6 +34,8 @@ __all__ = ["MAADFace"]
 
 LIST = "MAAD_Face.csv"
 IDENTITY = "Identity"
+#: A column that is put beside the list's own.
+SPLIT = "split of the identity"
 #: VGGFace2's own folders; the identities of the second are its official test.
 TRAIN, TEST = "train", "test"
 TRAIN_SHARE, VAL_SHARE = 0.8, 0.05
@@ -41,7 +47,7 @@ HOW = (
 )
 
 
-class MAADFace:
+class MAADFace(FolderSource):
     """A source of faces in MAAD-Face's layout: ``MAAD_Face.csv`` and VGGFace2's pictures, a folder for each identity.
 
     Attributes are matched by name, so the file's columns may be in any order; columns that the schema does not have are
@@ -53,72 +59,57 @@ class MAADFace:
         split: "official" makes VGGFace2's 500 test identities, those in ``test/``, the test split, and one identity in
             twenty of the others is kept for validation; "hashed" gives 80 % of all identities to train, 5 % to val and
             15 % to test; "auto" takes the official one where ``test/`` is there. Hashes are of an identity's name and
-            choice of this library: all faces of a person are in one split either way.
+            our choice: all faces of a person are in one split either way.
         missing_images: "refuse" listed images that are not on disk, or "skip" them with one warning.
     """
 
+    title, catalog, how = "MAAD-Face", "maad", HOW
+
     def __init__(
         self,
-        *,
         root: str | os.PathLike[str],
+        *,
         schema: Schema | str = "maad",
         split: Literal["auto", "official", "hashed"] = "auto",
         missing_images: MissingImages = "refuse",
     ) -> None:
-        self.root = Path(root)
-        self.schema = Schema.load(schema) if isinstance(schema, str) else schema
-        self.split, self.missing_images = split, missing_images
+        super().__init__(root=root, schema=schema, missing_images=missing_images)
+        self.split = split
         #: After :meth:`table`: columns of the list that the schema does not have.
         self.unused_columns: tuple[str, ...] = ()
-        #: After :meth:`table`: listed images that were skipped.
-        self.left_out: tuple[str, ...] = ()
 
     @property
     def takes_official(self) -> bool:
         """Whether the test identities are VGGFace2's."""
         return self.split == "official" or (self.split == "auto" and (self.root / TEST).is_dir())
 
+    def wanted(self) -> list[Path]:
+        return [self.root / name for name in ((LIST, TRAIN, TEST) if self.takes_official else (LIST,))]
+
     def prepare(self) -> None:
-        """Check that the files are there.
+        super().prepare()
+        if not identity_folders(self.root):
+            self.refuse_missing([f"{TRAIN}, {TEST} or the identities' folders (n000001, ...)"])
 
-        Raises:
-            FileNotFoundError: naming everything that is missing at once, and how to get it.
-        """
-        wanted = [LIST, TRAIN, TEST] if self.takes_official else [LIST]
-        missing = [name for name in wanted if not (self.root / name).exists()]
-        if not missing and not identity_folders(self.root):
-            missing = [f"{TRAIN}, {TEST} or the identities' folders (n000001, ...)"]
-        if missing:
-            raise FileNotFoundError(f"{self.root} lacks {', '.join(missing)}. {HOW}")
-
-    def table(self) -> FaceTable:
-        """Read the list and look which images are there.
-
-        Raises:
-            FileNotFoundError: files or listed images are missing.
-            InputError: the list is damaged; file and entry are named.
-        """
-        self.prepare()
+    def read(self) -> pd.DataFrame:
         labels, people, self.unused_columns = read_list(self.root / LIST, self.schema)
         folders = identity_folders(self.root)
-        places = {person: folders.get(person, "") for person in people.unique()}
-        labels.index = pd.Index([f"{places[person]}/{name}".removeprefix("/") for name, person in people.items()])
-        self.left_out = images_left_out(self.root, list(labels.index), missing_images=self.missing_images, how=HOW)
-        kept = ~labels.index.isin(self.left_out)
-        labels, people = labels[kept], people[kept]
-        splits = {person: self._split(person, place) for person, place in places.items()}
-        return FaceTable(
-            schema=self.schema,
-            root=self.root,
-            files=tuple(labels.index),
-            labels=torch.from_numpy(labels.to_numpy(np.int8, copy=True)),
-            split=tuple(people.map(splits)),
-            identity=torch.from_numpy(people.str[1:].astype(np.int64).to_numpy(copy=True)),
-            undefined=0,  # the whole list was checked
-        )
+        places = people.map(lambda person: folders.get(person, ""))
+        labels.index = pd.Index([f"{place}/{name}".removeprefix("/") for name, place in places.items()])
+        splits = {person: self._split(person, folders.get(person, "")) for person in people.unique()}
+        return labels.assign(**{IDENTITY: people.to_numpy(), SPLIT: people.map(splits).to_numpy()})
+
+    def labels(self, faces: pd.DataFrame) -> Int8[Tensor, "face attr"]:
+        return torch.from_numpy(faces[list(self.schema.names)].to_numpy(np.int8, copy=True))
+
+    def splits(self, faces: pd.DataFrame) -> Iterable[Split]:
+        return faces[SPLIT]
+
+    def identities(self, faces: pd.DataFrame) -> Int64[Tensor, " face"]:
+        return torch.from_numpy(faces[IDENTITY].str[1:].astype(np.int64).to_numpy(copy=True))
 
     def notes(self) -> list[str]:
-        """What a report should say beside the counts; call after :meth:`table`."""
+        """Return what a report should say beside the counts; call after :meth:`table`."""
         notes = [
             "the test identities are VGGFace2's official ones"
             if self.takes_official
@@ -135,7 +126,7 @@ class MAADFace:
 
 
 def identity_folders(root: Path) -> dict[str, str]:
-    """The folder in which each identity's own lies: ``train``, ``test``, or "" for the root itself."""
+    """Return the folder in which each identity's own lies: ``train``, ``test``, or "" for the root itself."""
     return {
         person: place
         for place in ("", TEST, TRAIN)
@@ -146,7 +137,7 @@ def identity_folders(root: Path) -> dict[str, str]:
 
 
 def read_list(path: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Series, tuple[str, ...]]:
-    """The schema's labels and the identities by file name, and the names of the columns left out."""
+    """Return the schema's labels and the identities by file name, and the names of the columns left out."""
     labels: list[pd.DataFrame] = []
     people: list[pd.Series] = []
     unused: tuple[str, ...] = ()
@@ -171,7 +162,7 @@ def read_list(path: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Series, tupl
 
 
 def identities(path: Path, listed: pd.Series) -> pd.Series:
-    """The identity of each face, the folder in its name (``n000001``), which the column has to agree with."""
+    """Return the identity of each face, the folder in its name (``n000001``), which the column has to agree with."""
     people = listed.index.to_series().str.partition("/")[0]
     if (wrong := ~people.map(is_identity)).any():
         raise InputError(f"{path}: a file is named like n000001/0001_01.jpg, got {people.index[wrong][0]!r}")

@@ -9,17 +9,16 @@ The set itself was not at hand. Its layout was checked against published program
 5 Sadness, 6 Anger, 7 Neutral.
 """
 
-import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-import torch
 
-from faceinsight.data.sources.absent import MissingImages, images_left_out, left_out_notes
-from faceinsight.data.sources.categories import category_labels, named_values, unknown_notes
+from faceinsight.data.sources.categories import named_values
 from faceinsight.data.sources.celeba_lists import read_pairs
+from faceinsight.data.sources.folder import NOT_KNOWN, FolderSource
 from faceinsight.data.sources.hashed_split import hashed_split
-from faceinsight.data.table import FaceTable, Split
+from faceinsight.data.table import Split
 from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
 
@@ -34,11 +33,11 @@ HOW = (
 )
 
 
-class RAFDB:
+class RAFDB(FolderSource):
     """A source of faces in RAF-DB's layout: ``EmoLabel/list_patition_label.txt`` and ``Image/aligned/``.
 
     Names that begin with ``test_`` are the official test split; one training face in twenty is kept for validation, by
-    a hash of its name (choice of this library). Who is shown is not known: each picture counts as a person of its own.
+    a hash of its name (our choice). Who is shown is not known: each picture counts as a person of its own.
 
     Args:
         root: the folder with ``EmoLabel`` and ``Image`` (the owners call it ``basic``).
@@ -46,59 +45,26 @@ class RAFDB:
         missing_images: "refuse" listed images that are not on disk, or "skip" them with one warning.
     """
 
-    def __init__(
-        self,
-        *,
-        root: str | os.PathLike[str],
-        schema: Schema | str = "rafdb",
-        missing_images: MissingImages = "refuse",
-    ) -> None:
-        self.root = Path(root)
-        self.schema = Schema.load(schema) if isinstance(schema, str) else schema
-        self.missing_images = missing_images
-        #: After :meth:`table`: listed images that were skipped.
-        self.left_out: tuple[str, ...] = ()
+    title, catalog, how = "RAF-DB", "rafdb", HOW
+    remarks = (NOT_KNOWN,)
 
-    def prepare(self) -> None:
-        """Check that the files are there.
+    @property
+    def images(self) -> Path:
+        """The folder of the aligned faces."""
+        return self.root / IMAGES
 
-        Raises:
-            FileNotFoundError: naming everything that is missing at once, and how to get it.
-        """
-        if missing := [name for name in (LIST, IMAGES) if not (self.root / name).exists()]:
-            raise FileNotFoundError(f"{self.root} lacks {', '.join(missing)}. {HOW}")
+    def wanted(self) -> list[Path]:
+        return [self.root / LIST, self.images]
 
-    def table(self) -> FaceTable:
-        """Read the list and look which images are there.
+    def read(self) -> pd.DataFrame:
+        return read_list(self.root / LIST)
 
-        Raises:
-            FileNotFoundError: files or listed images are missing.
-            InputError: the list is damaged; file and entry are named.
-        """
-        self.prepare()
-        faces, images = read_list(self.root / LIST), self.root / IMAGES
-        self.left_out = images_left_out(images, list(faces.index), missing_images=self.missing_images, how=HOW)
-        faces = faces.drop(index=list(self.left_out))
-        return FaceTable(
-            schema=self.schema,
-            root=images,
-            files=tuple(faces.index),
-            labels=category_labels(faces, Schema.load("rafdb"), self.schema),
-            split=tuple(split_of(name) for name in faces.index),
-            identity=torch.arange(len(faces)),
-        )
-
-    def notes(self) -> list[str]:
-        """What a report should say beside the counts; call after :meth:`table`."""
-        return [
-            "who is shown is not known: each picture is its own identity",
-            *unknown_notes("RAF-DB", Schema.load("rafdb"), self.schema),
-            *left_out_notes(self.left_out),
-        ]
+    def splits(self, faces: pd.DataFrame) -> Iterable[Split]:
+        return map(split_of, faces.index)
 
 
 def read_list(path: Path) -> pd.DataFrame:
-    """The expression of each aligned face, by its file's name."""
+    """Return the expression of each aligned face, by its file's name."""
     classes = read_pairs(path).rename("expression")
     if (wrong := ~classes.index.str.startswith(("train_", "test_"))).any():
         raise InputError(f"{path}: a name begins with train_ or test_, got {classes.index[wrong][0]!r}")
@@ -107,7 +73,7 @@ def read_list(path: Path) -> pd.DataFrame:
 
 
 def aligned_name(name: str) -> str:
-    """The aligned face of a listed picture.
+    """Return the aligned face of a listed picture.
 
     >>> aligned_name("train_00001.jpg")
     'train_00001_aligned.jpg'
@@ -116,5 +82,5 @@ def aligned_name(name: str) -> str:
 
 
 def split_of(name: str) -> Split:
-    """The official test split, and this library's share of the training faces for validation."""
+    """Return the official test split, and this library's share of the training faces for validation."""
     return "test" if name.startswith("test_") else hashed_split(name, train=1 - VAL_SHARE, val=VAL_SHARE)

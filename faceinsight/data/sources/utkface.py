@@ -11,15 +11,15 @@ both still say all that is wanted here.
 
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
-import torch
 
-from faceinsight.data.sources.categories import category_labels, unknown_notes
 from faceinsight.data.sources.celeba_lists import counted
+from faceinsight.data.sources.folder import NOT_KNOWN, FolderSource
 from faceinsight.data.sources.hashed_split import hashed_split
-from faceinsight.data.table import FaceTable
+from faceinsight.data.table import Split
 from faceinsight.errors import InputError
 from faceinsight.files import names_in
 from faceinsight.knowledge.schema import Group, Schema
@@ -37,7 +37,7 @@ HOW = (
 )
 
 
-class UTKFace:
+class UTKFace(FolderSource):
     """A source of faces in UTKFace's layout: one folder of pictures, nothing else.
 
     There is no official split: by a hash of their names, 80 % of the faces train, 5 % validate and 15 % test (choice of
@@ -49,11 +49,14 @@ class UTKFace:
         schema: the attributes wanted, or the name of a catalog; what UTKFace does not know of them is undefined.
     """
 
-    def __init__(self, *, root: str | os.PathLike[str], schema: Schema | str = "utkface") -> None:
-        self.root = Path(root)
-        self.schema = Schema.load(schema) if isinstance(schema, str) else schema
-        #: After :meth:`table`: pictures whose names do not say age, gender and race.
-        self.left_out: tuple[str, ...] = ()
+    title, catalog, how = "UTKFace", "utkface", HOW
+    remarks = ("there is no official split: a hash of the names gives it", NOT_KNOWN)
+
+    #: After :meth:`table`: pictures with names that do not say age, gender and race.
+    left_out: tuple[str, ...]
+
+    def __init__(self, root: str | os.PathLike[str], *, schema: Schema | str = "utkface") -> None:
+        super().__init__(root=root, schema=schema)
 
     @property
     def images(self) -> Path:
@@ -69,48 +72,35 @@ class UTKFace:
         if not self.images.is_dir() or not picture_names(self.images):
             raise FileNotFoundError(f"{self.images} has no pictures. {HOW}")
 
-    def table(self) -> FaceTable:
-        """The pictures in the order of their names; those whose names lack a label are named in one warning.
+    def wanted(self) -> list[Path]:
+        return []
 
-        Raises:
-            FileNotFoundError: there are no pictures.
-            InputError: no picture's name says age, gender and race.
-        """
-        self.prepare()
+    def read(self) -> pd.DataFrame:
         files = picture_names(self.images)
         said = {name: fields for name in files if (fields := labels_in(name)) is not None}
         self.left_out = tuple(name for name in files if name not in said)
         if self.left_out:
-            warnings.warn(f"{self._left_out()}; they are left out", stacklevel=2)
-        catalog = Schema.load("utkface")
-        age, gender, race = (catalog.groups[name] for name in ("age", "gender", "race"))
+            warnings.warn(f"{self._left_out()}; they are left out", stacklevel=3)
+        groups = Schema.load(self.catalog).groups
+        age, gender, race = (groups[name] for name in ("age", "gender", "race"))
         values = [
             (age_bin(years, age), [*gender.labels][sex], [*race.labels][origin]) for years, sex, origin in said.values()
         ]
-        return FaceTable(
-            schema=self.schema,
-            root=self.images,
-            files=tuple(said),
-            labels=category_labels(pd.DataFrame(values, columns=["age", "gender", "race"]), catalog, self.schema),
-            split=tuple(hashed_split(name, train=TRAIN_SHARE, val=VAL_SHARE) for name in said),
-            identity=torch.arange(len(said)),
-        )
+        return pd.DataFrame(values, index=[*said], columns=["age", "gender", "race"])
+
+    def splits(self, faces: pd.DataFrame) -> Iterable[Split]:
+        return (hashed_split(name, train=TRAIN_SHARE, val=VAL_SHARE) for name in faces.index)
 
     def notes(self) -> list[str]:
-        """What a report should say beside the counts; call after :meth:`table`."""
-        notes = [
-            "there is no official split: a hash of the names gives it",
-            "who is shown is not known: each picture is its own identity",
-            *unknown_notes("UTKFace", Schema.load("utkface"), self.schema),
-        ]
-        return [*notes, f"left out: {self._left_out()}"] if self.left_out else notes
+        left_out = [f"left out: {self._left_out()}"] if self.left_out else []
+        return [*self.remarks, *self.unknown_notes(), *left_out]
 
     def _left_out(self) -> str:
         return f"{counted(self.left_out)} pictures of {self.images} whose names do not say age, gender and race"
 
 
 def age_in_years(name: str) -> int:
-    """The age that a picture's name says.
+    """Return the age that a picture's name says.
 
     Raises:
         InputError: the name is not one of UTKFace's, or lacks a field.
@@ -137,7 +127,7 @@ def labels_in(name: str) -> tuple[int, int, int] | None:
 
 
 def age_bin(years: int, ages: Group) -> str:
-    """The label of a group of ages that these years belong to; older than its end is in the last one.
+    """Return the label of a group of ages that these years belong to; older than its end is in the last one.
 
     >>> ages = Schema.load("utkface").groups["age"]
     >>> [age_bin(years, ages) for years in (2, 3, 69, 70, 116)]
@@ -150,5 +140,5 @@ def age_bin(years: int, ages: Group) -> str:
 
 
 def picture_names(folder: Path) -> list[str]:
-    """The pictures of a folder, sorted."""
+    """Return the pictures of a folder, sorted."""
     return [name for name in names_in(folder) if name.lower().endswith((".jpg", ".jpeg", ".png"))]

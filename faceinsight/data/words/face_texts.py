@@ -32,7 +32,7 @@ class FaceTexts:
     ('Describe this face.', 'They are bald.')
     """
 
-    def __init__(self, *, rules: RuleSet, questions: Sequence[str] = QUESTIONS, seed: int = 0) -> None:
+    def __init__(self, rules: RuleSet, *, questions: Sequence[str] = QUESTIONS, seed: int = 0) -> None:
         if not questions:
             raise InputError("no question to ask for a description; give one, or leave the argument out")
         self.rules, self.questions, self.seed = rules, tuple(questions), seed

@@ -17,7 +17,6 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from faceinsight.data.dataset import without_broken
@@ -39,6 +38,7 @@ from faceinsight.evaluation.readings import Readings, asked, read_faces
 from faceinsight.evaluation.report.plot import save_plot
 from faceinsight.evaluation.report.writing import Report, print_report, write_csv, write_report
 from faceinsight.files import write_text
+from faceinsight.inference.loop import progress_bars
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.models.face_insight import FaceInsight
 from faceinsight.modules.language.parsing import is_refusal, parse_yes_no
@@ -96,10 +96,8 @@ def evaluate_training_free(
     if not bool((faces.labels != 0).any()):
         raise InputError(f"none of the {len(faces):,} faces of {table.root} has a label to measure by")
     wants_texts = "text" in show
-    with Progress(
-        TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-    ) as bar:
-        tasks = {kind: bar.add_task(BARS[kind], total=len(faces)) for kind in ("logits", "texts")[: 1 + wants_texts]}
+    kinds = ("logits", "texts")[: 1 + wants_texts]
+    with progress_bars({BARS[kind]: len(faces) for kind in kinds}, console) as advance:
         try:
             readings = read_faces(
                 model,
@@ -108,7 +106,7 @@ def evaluate_training_free(
                 texts=wants_texts,
                 batch_size=batch_size,
                 max_new_tokens=max_new_tokens,
-                tell=lambda kind, number: bar.advance(tasks[kind], number),
+                tell=lambda kind, number: advance(BARS[kind], number),
             )
         except (BrokenImageError, FileNotFoundError) as error:
             error.add_note("broken='skip' (--broken skip) leaves out the faces whose files cannot be read")
@@ -136,7 +134,7 @@ def evaluate_training_free(
 
 
 def remarks(readings: Readings, said: TextAnswers | None, skipped: int) -> list[str]:
-    """What a reader of the table must know of the readings, and of the faces that were left out."""
+    """Return what a reader of the table must know of the readings, and of the faces that were left out."""
     blank = readings.blank.mean(0).sigmoid()
     lines = [
         f"Pictures without content are answered with yes at {blank.min():.2f} to {blank.max():.2f} (median "
@@ -195,7 +193,7 @@ def understood(text: str) -> str:
 
 
 def metrics_of(report: Report, readings: Readings, model: FaceInsight) -> dict[str, Any]:
-    """The whole table as plain data, with what it was measured with."""
+    """Return the whole table as plain data, with what it was measured with."""
     blank = dict(zip(model.schema.names, readings.blank.mean(0).sigmoid().tolist(), strict=True))
     rows: dict[str, Any] = {}
     for each in report.variants:
@@ -220,5 +218,5 @@ def metrics_of(report: Report, readings: Readings, model: FaceInsight) -> dict[s
 
 
 def number(value: float) -> float | None:
-    """A number as JSON can hold it."""
+    """Return a number as JSON can hold it."""
     return None if math.isnan(value) else value

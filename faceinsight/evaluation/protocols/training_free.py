@@ -13,29 +13,29 @@ The rows of the table are read from the same faces in the same prompts:
 
 Source of the calibration: Zhao et al., "Calibrate Before Use" (ICML 2021, https://arxiv.org/abs/2102.09690), who divide
 each answer's probability by the one it gets for inputs without content. Of two answers that leaves the odds over the
-content-free odds, so the logits' difference is what is subtracted here. Choice of this library: the input without
+content-free odds, so the logits' difference is what is subtracted here. Not in the paper: the input without
 content is a picture (black, grey and white; their mean logit) in the very prompt, and the odds are made a probability
 by ``sigmoid``, where the paper puts a softmax over the divided probabilities; which answer is the larger is the same.
 Subtracting one number from all faces moves no ranking: AP and AUROC are those of the logits.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int8
 from torch import Tensor
 
-from faceinsight import metrics
 from faceinsight.data.table import FaceTable
 from faceinsight.evaluation.readings import Readings
 from faceinsight.evaluation.report.results import Report, VariantResult
 from faceinsight.evaluation.statistics.bootstrap import Bootstrap, paired_bootstrap
-from faceinsight.evaluation.statistics.scores import Run, score
 from faceinsight.knowledge.rules import RuleSet
+from faceinsight.metrics.attributes import ATTRIBUTE_METRICS, measure, undecided_is_wrong
+from faceinsight.metrics.text import TEXT_METRICS, measure_texts
 from faceinsight.modules.decoder import ConsistentDecoder
-from faceinsight.modules.language.parsing import is_refusal, parse_yes_no
+from faceinsight.modules.language.parsing import parse_yes_no
 
 __all__ = [
     "Reading",
@@ -60,9 +60,6 @@ LOGITS, CALIBRATED, TEXT, BLANK, MAJORITY = (
 #: What each row is compared with; those of the rules are compared with the row they decode.
 REFERENCES = {CALIBRATED: LOGITS, TEXT: LOGITS, BLANK: LOGITS, MAJORITY: LOGITS}
 
-#: The metrics of decisions, in which what is undecided is wrong.
-GRADED = ("accuracy", "balanced_accuracy", "exact_match")
-
 GROUPS = {BLANK: "control", MAJORITY: "control"}
 
 
@@ -82,7 +79,7 @@ class TextAnswers:
 
 
 def calibrated(logits: Float[Tensor, "face attr"], blank: Float[Tensor, "blank attr"]) -> Float[Tensor, "face attr"]:
-    """The logits without what they are for pictures without content.
+    """Return the logits without what they are for pictures without content.
 
     >>> calibrated(torch.tensor([[2.0, -1.0]]), torch.tensor([[1.0, -3.0], [2.0, -2.0]]))
     tensor([[0.5000, 1.5000]])
@@ -105,29 +102,8 @@ def text_answers(texts: Sequence[Sequence[str]], counts: Sequence[int]) -> TextA
     votes = torch.tensor([[0 if answer is None else 1 if answer else -1 for answer in row] for row in parsed])
     by_attribute = votes.float().split(list(counts), dim=1)
     means = [each.sum(1) / each.abs().sum(1).clamp(min=1) for each in by_attribute]
-    silent = [
-        text
-        for row, answers in zip(texts, parsed, strict=True)
-        for text, answer in zip(row, answers, strict=True)
-        if answer is None
-    ]
-    refused = sum(map(is_refusal, silent))
-    return TextAnswers(
-        probability=(1 + torch.stack(means, dim=1)) / 2,
-        refused=refused / votes.numel(),
-        unclear=(len(silent) - refused) / votes.numel(),
-    )
-
-
-def undecided_is_wrong(
-    probability: Float[Tensor, "face attr"], labels: Int8[Tensor, "face attr"]
-) -> Float[Tensor, "face attr"]:
-    """The probabilities, with the wrong decision wherever one is left undecided at exactly one half.
-
-    >>> undecided_is_wrong(torch.tensor([[0.5, 0.5, 0.2]]), torch.tensor([[-1, 1, 1]], dtype=torch.int8))
-    tensor([[1.0000, 0.0000, 0.2000]])
-    """
-    return probability.where(probability != 0.5, (labels == -1).to(probability))
+    flat = [text for row in texts for text in row], [answer for row in parsed for answer in row]
+    return TextAnswers(probability=(1 + torch.stack(means, dim=1)) / 2, **measure_texts(*flat))
 
 
 def variants(
@@ -171,7 +147,7 @@ def training_free_report(
     remarks: Sequence[str] = (),
     resamples: int = 1000,
 ) -> Report:
-    """The table of all rows over the same faces.
+    """Return the table of all rows over the same faces.
 
     Args:
         rows: as :func:`variants` gives them.
@@ -211,46 +187,16 @@ def bootstrapped(
     references: Mapping[str, str],
     **options: Any,
 ) -> Bootstrap:
-    """Every row estimated and compared; texts that decide nothing are wrong, and have no logical accuracy."""
-    silent = TEXT in rows and bool((rows[TEXT] == 0.5).any())
-    scorers = {TEXT: score_of_silence} if silent else {}
+    """Estimate and compare every row; texts that decide nothing are wrong, and have no logical accuracy."""
+    undecided = [TEXT] if TEXT in rows and bool((rows[TEXT] == 0.5).any()) else []
     runs = {name: {0: each} for name, each in rows.items()}
-    found = paired_bootstrap(runs, labels, references, scorers=scorers, undefined=0, **options)
-    if not silent:
-        return found
-    estimates = {name: dict(each) for name, each in found.estimates.items()}
-    estimates[TEXT].pop("logical_accuracy", None)
-    kept = [each for each in found.comparisons if (each.variant, each.metric) != (TEXT, "logical_accuracy")]
-    return replace(found, estimates=estimates, comparisons=tuple(kept))
-
-
-def score_of_silence(
-    probability: Float[Tensor, "face attr"],
-    labels: Int8[Tensor, "face attr"],
-    weights: Float[Tensor, "resample face"],
-    rules: RuleSet | None,
-) -> Run:
-    """As :func:`~faceinsight.evaluation.statistics.scores.score`, with what is undecided as a wrong decision."""
-    plain, graded = (
-        score(each, labels, weights, rules) for each in (probability, undecided_is_wrong(probability, labels))
-    )
-    decided = {
-        field.name: {
-            metric: getattr(graded if metric in GRADED else plain, field.name)[metric]
-            for metric in getattr(plain, field.name)
-        }
-        for field in fields(Run)
-    }
-    return Run(**decided)
+    return paired_bootstrap(runs, labels, references, undecided=undecided, undefined=0, **options)
 
 
 def shares(
     probability: Float[Tensor, "face attr"], labels: Int8[Tensor, "face attr"], said: TextAnswers | None
 ) -> dict[str, float]:
-    """A row's further numbers, each a mean over the attributes that have it."""
-    of_attributes = {
-        "calibration_error": metrics.calibration_error(probability, labels, undefined=0),
-        "brier": metrics.brier(probability, labels, undefined=0),
-    }
-    values = {name: float(each.nanmean()) for name, each in of_attributes.items()}
-    return values if said is None else {**values, "refused": said.refused, "unclear": said.unclear}
+    """Return a row's further numbers, each a mean over the attributes that have it."""
+    entries = [entry for entry in ATTRIBUTE_METRICS if entry.shown == "share"]
+    values = {name: float(each.nanmean()) for name, each in measure(probability, labels, entries=entries).items()}
+    return values if said is None else values | {entry.name: getattr(said, entry.name) for entry in TEXT_METRICS}

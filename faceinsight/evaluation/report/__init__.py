@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
+    from faceinsight.evaluation.report.tables import METRIC_TITLES
     from faceinsight.evaluation.report.writing import (
-        METRIC_TITLES,
         Report,
         VariantResult,
         comparisons_sheet,
@@ -32,7 +32,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "METRIC_TITLES": "faceinsight.evaluation.report.writing",
+        "METRIC_TITLES": "faceinsight.evaluation.report.tables",
         "Report": "faceinsight.evaluation.report.writing",
         "VariantResult": "faceinsight.evaluation.report.writing",
         "comparisons_sheet": "faceinsight.evaluation.report.writing",

@@ -10,13 +10,12 @@ import pandas as pd
 from faceinsight.evaluation.report.sheet import Sheet
 from faceinsight.evaluation.statistics.per_attribute import AttributeComparison
 from faceinsight.evaluation.statistics.resampling import ALPHA
+from faceinsight.metrics.registry import find_metric
 
 __all__ = ["attribute_facts", "attributes_frame", "detectable", "discoveries_sheet"]
 
 #: How many discoveries the sheet shows, and how many of one variant: a hopeless control differs everywhere.
 SHOWN, SHOWN_OF_A_VARIANT = 15, 3
-
-TITLES = {"average_precision": "AP", "accuracy": "accuracy"}
 
 
 def attributes_frame(comparisons: Sequence[AttributeComparison]) -> pd.DataFrame:
@@ -26,14 +25,14 @@ def attributes_frame(comparisons: Sequence[AttributeComparison]) -> pd.DataFrame
 
 
 def discoveries_sheet(comparisons: Sequence[AttributeComparison]) -> Sheet | None:
-    """The largest discoveries in points, at most 15 and at most 3 of a variant; None where there is none."""
+    """Return the largest discoveries in points, at most 15 and at most 3 of a variant; None where there is none."""
     header = ("attribute", "variant", "against", "metric", "difference", "q", "positives", "detectable")
     rows = [
         (
             each.attribute,
             each.variant,
             each.reference,
-            TITLES[each.metric],
+            find_metric(each.metric).attribute_title,
             f"{100 * each.difference:+.1f} [{100 * each.low:+.1f}, {100 * each.high:+.1f}]",
             f"{each.q:.3f}" if each.q >= 0.001 else "< 0.001",
             f"{each.positives:,}",
@@ -46,7 +45,7 @@ def discoveries_sheet(comparisons: Sequence[AttributeComparison]) -> Sheet | Non
 
 
 def largest(comparisons: Sequence[AttributeComparison]) -> list[AttributeComparison]:
-    """The discoveries that the sheet shows."""
+    """Return the discoveries that the sheet shows."""
     found = sorted((each for each in comparisons if each.discovered), key=lambda each: -abs(each.difference))
     taken: Counter[str] = Counter()
     chosen = []
@@ -58,7 +57,9 @@ def largest(comparisons: Sequence[AttributeComparison]) -> list[AttributeCompari
 
 
 def attribute_facts(comparisons: Sequence[AttributeComparison]) -> list[str]:
-    """The notes: how many discoveries there are and whose, what could not have been found, what could not be tested."""
+    """Return the notes: how many discoveries there are and whose, what could not have been found, what could not be
+    tested.
+    """
     if not comparisons:
         return []
     tests = sum(each.p == each.p for each in comparisons)

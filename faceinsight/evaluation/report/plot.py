@@ -14,19 +14,12 @@ from matplotlib.ticker import MaxNLocator
 from faceinsight.evaluation.report.writing import Report, VariantResult
 from faceinsight.evaluation.statistics.bootstrap import ALPHA
 from faceinsight.files import replacing
+from faceinsight.metrics.registry import INTERVALS, find_metric
 
 __all__ = ["PANEL_TITLES", "plot_report", "save_plot"]
 
-PANEL_TITLES = {
-    "accuracy": "accuracy, % ↑",
-    "balanced_accuracy": "balanced accuracy, % ↑",
-    "average_precision": "mAP, % ↑",
-    "auroc": "AUROC, % ↑",
-    "violation_rate": "faces breaking a rule, % ↓",
-    "logical_accuracy": "logical accuracy, % ↑",
-    "exact_match": "exact match, % ↑",
-    "contradicting_accuracy": "accuracy, contradicting, % ↑",
-}
+#: Each metric with an interval by the heading of its panel, as version 0.1.0 named them.
+PANEL_TITLES = {name: find_metric(name).panel_heading for name in INTERVALS}
 
 INK, SOFT, FAINT, GRID = "#222222", "#6b6b6b", "#9a9a9a", "#e8e8e8"
 POINT, REFERENCE = "#33658a", "#c8553d"
@@ -56,7 +49,7 @@ def plot_report(
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     for panel, metric in zip(panels, shown, strict=True):
-        style_panel(panel, PANEL_TITLES[metric])
+        style_panel(panel, find_metric(metric).panel_heading)
         fill_panel(panel, report, metric, heights, reference)
     label_rows(panels[0], report, heights, groups)
     legend = "bar: 95 % interval over faces" + ("   small dots: seeds" if report.trained else "")
@@ -78,7 +71,7 @@ def save_plot(report: Report, path: str | os.PathLike[str], **options: Any) -> N
 
 
 def usual_reference(report: Report) -> str | None:
-    """The variant that most others are compared with."""
+    """Return the variant that most others are compared with."""
     named = [each.reference for each in report.variants if each.reference is not None]
     return max(named, key=named.count, default=None)
 
@@ -122,7 +115,7 @@ def fill_panel(panel: Axes, report: Report, metric: str, heights: Sequence[float
 
 
 def visible_range(variants: Sequence[VariantResult], metric: str) -> tuple[float, float]:
-    """The range of a panel: of all intervals and seeds, without the variants that would more than double it."""
+    """Return the range of a panel: of all intervals and seeds, without the variants that would more than double it."""
     kept = list(variants)
     while len(kept) > 3:
         centre = median(each.estimates[metric].value for each in kept)
@@ -151,7 +144,7 @@ def width(variants: Sequence[VariantResult], metric: str) -> float:
 def draw_variant(
     panel: Axes, variant: VariantResult, metric: str, height: float, colour: str, *, seeds: bool = True
 ) -> None:
-    """A point, its interval, and its seeds as small dots beneath."""
+    """Draw a point, its interval, and its seeds as small dots beneath."""
     estimate, comparison = variant.estimates[metric], variant.comparisons.get(metric)
     filled = comparison is None or comparison.starred(trained=seeds)
     dots = [100 * value for value in estimate.by_seed.values()] if seeds else []
@@ -162,7 +155,7 @@ def draw_variant(
 
 
 def draw_outside(panel: Axes, value: float, height: float, colour: str) -> None:
-    """An arrow at the edge, with the value that lies beyond it."""
+    """Draw an arrow at the edge, with the value that lies beyond it."""
     left = value < panel.get_xlim()[0]
     panel.annotate(f"◂ {value:.1f}" if left else f"{value:.1f} ▸", (0.0 if left else 1.0, height), va="center",
                    xycoords=panel.get_yaxis_transform(), ha="left" if left else "right", fontsize=8,
@@ -182,7 +175,7 @@ def style_panel(panel: Axes, title: str) -> None:
 
 
 def label_rows(panel: Axes, report: Report, heights: Sequence[float], groups: dict[float, str]) -> None:
-    """The names left of the first panel, the groups' above them; what has no score says why."""
+    """Draw the names left of the first panel, the groups' above them; what has no score says why."""
     panel.set_yticks(list(heights), [each.name for each in report.variants], fontsize=8.5, color=INK)
     panel.set_yticks(list(groups), list(groups.values()), minor=True, fontsize=8, fontweight="bold", color=SOFT)
     panel.set_ylim(max(heights) + 0.7, -0.7)

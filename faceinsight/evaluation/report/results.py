@@ -7,7 +7,7 @@ from typing import Literal
 from faceinsight.errors import InputError
 from faceinsight.evaluation.statistics.bootstrap import Bootstrap, Comparison, Estimate
 from faceinsight.evaluation.statistics.per_attribute import AttributeComparison
-from faceinsight.evaluation.statistics.scores import METRICS
+from faceinsight.metrics.registry import INTERVALS
 
 __all__ = ["Report", "Status", "VariantResult"]
 
@@ -28,8 +28,7 @@ class VariantResult:
         comparisons: metric -> difference from the reference.
         parameters: trained parameters.
         seconds: mean wall time of a finished run.
-        shares: further numbers of the row, without interval, by the names of
-            :data:`~faceinsight.evaluation.report.tables.SHARE_TITLES`.
+        shares: metric -> further numbers of the row, without interval.
     """
 
     name: str
@@ -71,8 +70,8 @@ class Report:
     trained: bool = True
 
     def __post_init__(self) -> None:
-        if unknown := [name for name in self.compared if name not in METRICS]:
-            raise InputError(f"cannot compare {unknown[0]!r}; the metrics are {', '.join(METRICS)}")
+        if unknown := [name for name in self.compared if name not in INTERVALS]:
+            raise InputError(f"cannot compare {unknown[0]!r}; the metrics are {', '.join(INTERVALS)}")
 
     @property
     def attributes(self) -> tuple[AttributeComparison, ...]:
@@ -82,7 +81,7 @@ class Report:
     @property
     def measured(self) -> list[str]:
         """The metrics that some variant has."""
-        return [name for name in METRICS if any(name in each.estimates for each in self.variants)]
+        return [name for name in INTERVALS if any(name in each.estimates for each in self.variants)]
 
     @property
     def shares(self) -> list[str]:

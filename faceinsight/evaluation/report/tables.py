@@ -12,44 +12,31 @@ from faceinsight.evaluation.report.results import Report, VariantResult
 from faceinsight.evaluation.report.sheet import Sheet
 from faceinsight.evaluation.statistics.bootstrap import Bootstrap, Comparison
 from faceinsight.evaluation.statistics.resampling import ALPHA
+from faceinsight.metrics.registry import COLUMNS, find_metric
 
 __all__ = ["METRIC_TITLES", "SHARE_TITLES", "comparisons_sheet", "first_line", "notes", "scores_sheet"]
 
-#: How each metric is called in a sheet, and which way is better.
-METRIC_TITLES = {
-    "accuracy": "accuracy ↑",
-    "balanced_accuracy": "balanced ↑",
-    "average_precision": "mAP ↑",
-    "auroc": "AUROC ↑",
-    "violation_rate": "violations ↓",
-    "logical_accuracy": "logical ↑",
-    "exact_match": "exact ↑",
-    "contradicting_accuracy": "contradicting ↑",
-}
-
-#: The same for numbers without an interval.
-SHARE_TITLES = {
-    "calibration_error": "ECE ↓",
-    "brier": "Brier ↓",
-    "refused": "refused",
-    "unclear": "unclear",
-}
+#: The headings of metrics with and without an interval, as version 0.1.0 named them.
+METRIC_TITLES = {name: entry.heading for name, entry in COLUMNS.items() if entry.shown == "interval"}
+SHARE_TITLES = {name: entry.heading for name, entry in COLUMNS.items() if entry.shown == "share"}
 
 
 def scores_sheet(report: Report) -> Sheet:
     """Every variant's scores in per cent."""
-    titles = [METRIC_TITLES[name] for name in report.measured] + [SHARE_TITLES[name] for name in report.shares]
-    header = ("variant", *(("seeds",) * report.trained), *titles, *(("trained",) * report.trained), "seconds")
+    header = ["variant", *(find_metric(name).heading for name in (*report.measured, *report.shares)), "seconds"]
+    if report.trained:
+        header[1:1], header[-1:-1] = ["seeds"], ["trained"]
     rows = []
     for variant in report.variants:
         scores = [
             percent(variant.estimates[name].value) if name in variant.estimates else "–" for name in report.measured
         ]
         scores += [percent(variant.shares.get(name, math.nan)) for name in report.shares]
-        seeds, trained = ((each,) * report.trained for each in (seeds_cell(variant), count(variant.parameters)))
-        seconds = "–" if variant.seconds is None else f"{variant.seconds:,.0f}"
-        rows.append((variant.group, (variant.name, *seeds, *scores, *trained, seconds)))
-    return Sheet("Scores in %", header, tuple(rows))
+        cells = [variant.name, *scores, "–" if variant.seconds is None else f"{variant.seconds:,.0f}"]
+        if report.trained:
+            cells[1:1], cells[-1:-1] = [seeds_cell(variant)], [count(variant.parameters)]
+        rows.append((variant.group, tuple(cells)))
+    return Sheet("Scores in %", tuple(header), tuple(rows))
 
 
 def comparisons_sheet(report: Report) -> Sheet:
@@ -57,7 +44,7 @@ def comparisons_sheet(report: Report) -> Sheet:
     shown = [name for name in report.compared if name in report.measured]
     header = ["variant", "against"]
     for name in shown:
-        header += [METRIC_TITLES[name], "p"]
+        header += [find_metric(name).heading, "p"]
     rows = []
     for variant in report.variants:
         if variant.reference is None:
@@ -70,7 +57,9 @@ def comparisons_sheet(report: Report) -> Sheet:
 
 
 def notes(report: Report) -> list[str]:
-    """What a reader must know beside the sheets: the ceiling, the test's power, what is left out, what failed."""
+    """Return what a reader must know beside the sheets: the ceiling, the test's power, what is left out, what
+    failed.
+    """
     lines = [] if report.bootstrap is None else facts(report, report.bootstrap)
     lines += report.remarks
     if report.constant:
@@ -83,7 +72,7 @@ def notes(report: Report) -> list[str]:
 
 
 def facts(report: Report, bootstrap: Bootstrap) -> list[str]:
-    """The notes about the test faces and the bootstrap."""
+    """Return the notes about the test faces and the bootstrap."""
     identities = f" of {bootstrap.clusters:,} identities" if bootstrap.clusters != bootstrap.faces else ""
     if bootstrap.clusters == 1:
         identities = " of one identity, so faces were resampled and nothing is said about other people"
@@ -96,7 +85,7 @@ def facts(report: Report, bootstrap: Bootstrap) -> list[str]:
     powers = []
     for name in report.compared:
         if known := [each.comparisons[name].detectable for each in report.variants if name in each.comparisons]:
-            powers.append(f"{METRIC_TITLES[name][:-2]} {percent(median(known))}")
+            powers.append(f"{find_metric(name).title} {percent(median(known))}")
     if powers:
         lines.append(
             f"Smallest difference that one test on these faces finds four times in five (median, points): "
@@ -118,7 +107,7 @@ def facts(report: Report, bootstrap: Bootstrap) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """A share in per cent, or a dash where there is none.
+    """Return a share in per cent, or a dash where there is none.
 
     >>> percent(0.8421), percent(float("nan"))
     ('84.21', '–')
@@ -127,7 +116,7 @@ def percent(share: float) -> str:
 
 
 def count(number: int | None) -> str:
-    """A number of parameters, short.
+    """Return a number of parameters, short.
 
     >>> count(1_234_567), count(12_300), count(0), count(None)
     ('1.23 M', '12.3 k', '0', '–')
@@ -149,7 +138,9 @@ def seeds_cell(variant: VariantResult) -> str:
 
 
 def difference_cells(comparison: Comparison | None, *, trained: bool) -> list[str]:
-    """A difference with its interval, and its corrected p with a star where :meth:`Comparison.starred` says so."""
+    """Return a difference with its interval, and its corrected p with a star where :meth:`Comparison.starred` says
+    so.
+    """
     if comparison is None or comparison.difference != comparison.difference:
         return ["–", "–"]
     value, low, high = (f"{100 * each:+.2f}" for each in (comparison.difference, comparison.low, comparison.high))
@@ -157,7 +148,7 @@ def difference_cells(comparison: Comparison | None, *, trained: bool) -> list[st
 
 
 def first_line(text: str) -> str:
-    r"""An error's first line with text in it.
+    r"""Return an error's first line with text in it.
 
     >>> first_line("ValueError: 3 faces\nTraceback ...")
     'ValueError: 3 faces'

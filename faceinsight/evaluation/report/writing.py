@@ -14,11 +14,10 @@ from rich.text import Text
 from faceinsight.evaluation.report.discoveries import attributes_frame, discoveries_sheet
 from faceinsight.evaluation.report.results import Report, VariantResult
 from faceinsight.evaluation.report.sheet import Sheet, markdown, to_latex, to_markdown, to_rich
-from faceinsight.evaluation.report.tables import METRIC_TITLES, comparisons_sheet, first_line, notes, scores_sheet
+from faceinsight.evaluation.report.tables import comparisons_sheet, first_line, notes, scores_sheet
 from faceinsight.files import replacing, write_text
 
 __all__ = [
-    "METRIC_TITLES",
     "Report",
     "VariantResult",
     "comparisons_sheet",

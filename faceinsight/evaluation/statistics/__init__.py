@@ -7,7 +7,6 @@ from faceinsight._lazy import lazy
 if TYPE_CHECKING:
     from faceinsight.evaluation.statistics.bootstrap import (
         ALPHA,
-        METRICS,
         POWER,
         Bootstrap,
         Comparison,
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
         holm,
         paired_bootstrap,
     )
+    from faceinsight.evaluation.statistics.scores import METRICS
 
 __all__ = [
     "ALPHA",
@@ -36,7 +36,7 @@ __getattr__, __dir__ = lazy(
         "Bootstrap": "faceinsight.evaluation.statistics.bootstrap",
         "Comparison": "faceinsight.evaluation.statistics.bootstrap",
         "Estimate": "faceinsight.evaluation.statistics.bootstrap",
-        "METRICS": "faceinsight.evaluation.statistics.bootstrap",
+        "METRICS": "faceinsight.evaluation.statistics.scores",
         "POWER": "faceinsight.evaluation.statistics.bootstrap",
         "face_weights": "faceinsight.evaluation.statistics.bootstrap",
         "holm": "faceinsight.evaluation.statistics.bootstrap",

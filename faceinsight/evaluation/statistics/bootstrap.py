@@ -13,7 +13,7 @@ Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 
@@ -25,13 +25,13 @@ from faceinsight import metrics
 from faceinsight.errors import InputError
 from faceinsight.evaluation.statistics.per_attribute import AttributeComparison, compare_attributes
 from faceinsight.evaluation.statistics.resampling import ALPHA, POWER, face_weights, holm, interval, two_sided
-from faceinsight.evaluation.statistics.scores import METRICS, Run, score, seeds_of_both
+from faceinsight.evaluation.statistics.scores import Run, score, seeds_of_both
 from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.rules import RuleSet
+from faceinsight.metrics.registry import INTERVALS, find_metric
 
 __all__ = [
     "ALPHA",
-    "METRICS",
     "POWER",
     "Bootstrap",
     "Comparison",
@@ -114,7 +114,7 @@ class Bootstrap:
     @property
     def smallest_p(self) -> float:
         """The smallest Holm-corrected p-value that this many resamples can give to a table's best comparison."""
-        family = sum(each.metric == METRICS[0] for each in self.comparisons)
+        family = sum(each.metric == INTERVALS[0] for each in self.comparisons)
         return min(1.0, 2 * max(family, 1) / (self.resamples + 1))
 
 
@@ -128,7 +128,7 @@ def paired_bootstrap(
     names: Sequence[str] | None = None,
     resamples: int = 1000,
     seed: int = 0,
-    scorers: Mapping[str, Callable[..., Run]] | None = None,
+    undecided: Collection[str] = (),
     undefined: int | float | None = None,
 ) -> Bootstrap:
     """Estimate every variant and compare it with its reference on the same resampled faces.
@@ -144,7 +144,8 @@ def paired_bootstrap(
             (:mod:`faceinsight.evaluation.statistics.per_attribute`).
         resamples: 1,000 allow overall p-values down to 0.002 times the number of comparisons.
         seed: of the resampling.
-        scorers: variant -> what scores its runs in place of :func:`~faceinsight.evaluation.statistics.scores.score`.
+        undecided: the variants in which a probability of exactly one half decides nothing, as where a text answers
+            nothing; see :class:`~faceinsight.metrics.entry.MetricEntry`.
         undefined: the value of undefined labels; see :func:`~faceinsight.knowledge.labels.three_valued`.
 
     Raises:
@@ -157,18 +158,28 @@ def paired_bootstrap(
     weights = face_weights(len(labels), resamples=resamples, seed=seed, clusters=resampled)
     scored = {
         variant: {
-            seed: (scorers or {}).get(variant, score)(probability, labels, weights, rules)
+            seed: score(probability, labels, weights, rules, undecided=variant in undecided)
             for seed, probability in by_seed.items()
         }
         for variant, by_seed in runs.items()
     }
-    measured = [name for name in METRICS if rules is not None or name not in ("violation_rate", "logical_accuracy")]
-    estimates = {variant: {name: estimate(by_seed, name) for name in measured} for variant, by_seed in scored.items()}
+    measured = [name for name in INTERVALS if rules is not None or "rules" not in find_metric(name).needs]
+    unmeasured = {
+        (variant, name) for variant in undecided for name in measured if find_metric(name).undecided == "unmeasured"
+    }
+    estimates = {
+        variant: {name: estimate(by_seed, name) for name in measured if (variant, name) not in unmeasured}
+        for variant, by_seed in scored.items()
+    }
     comparisons: list[Comparison] = []
     for name in measured:
         family = [compare(scored, variant, reference, name) for variant, reference in references.items()]
         corrected = holm([each.p for each in family])
-        comparisons += [replace(each, p_holm=p) for each, p in zip(family, corrected, strict=True)]
+        comparisons += [
+            replace(each, p_holm=p)
+            for each, p in zip(family, corrected, strict=True)
+            if (each.variant, name) not in unmeasured
+        ]
     return Bootstrap(
         estimates=estimates,
         comparisons=tuple(comparisons),

@@ -2,12 +2,12 @@
 
 Forty attributes tested at 5 % find two that do not differ, so what counts is the q-value: among the attributes with q
 below 0.05, on average at most one in twenty is none. The correction is Benjamini and Hochberg's, within one variant and
-one metric. Choice of this library: attributes of the same faces are dependent, and Benjamini and Yekutieli's correction
+one metric. Not in the paper: attributes of the same faces are dependent, and Benjamini and Yekutieli's correction
 would hold under any dependence, at 4.3 times the q-values for 40 attributes; Benjamini and Hochberg's is proven for
 independence and for positive dependence, and two-sided tests that are correlated through their faces keep it in
 practice. The tests simulate just that.
 
-Choice of this library: a difference is divided by its bootstrap standard error and held against Student's t, rather
+Not in the paper: a difference is divided by its bootstrap standard error and held against Student's t, rather
 than counting the resamples beyond zero. A thousand resamples cannot count below p = 0.002, while one discovery among 40
 needs 0.05 / 40. And resampling repeats rare positives, which lifts the poorer ranking's average precision: simulated
 without any difference (970 faces, 543 identities), 5 positives gave a counted p below 0.01 in 8 % of all cases, and 50
@@ -34,7 +34,8 @@ from torch import Tensor
 
 from faceinsight.errors import InputError
 from faceinsight.evaluation.statistics.resampling import ALPHA, POWER, units
-from faceinsight.evaluation.statistics.scores import ATTRIBUTE_METRICS, Run, seeds_of_both
+from faceinsight.evaluation.statistics.scores import Run, seeds_of_both
+from faceinsight.metrics.registry import BY_ATTRIBUTE, find_metric
 
 __all__ = ["AttributeComparison", "benjamini_hochberg", "compare_attributes"]
 
@@ -85,7 +86,7 @@ def compare_attributes(
     *,
     clusters: Int64[Tensor, " face"] | None = None,
 ) -> tuple[AttributeComparison, ...]:
-    """Compare every variant with its reference in every attribute, for :data:`ATTRIBUTE_METRICS`.
+    """Compare every variant with its reference in every attribute and each metric of ``registry.BY_ATTRIBUTE``.
 
     Args:
         scored: variant -> seed -> the scored run.
@@ -100,7 +101,7 @@ def compare_attributes(
     freedom = degrees_of_freedom(labels, clusters)
     positives = (labels == 1).sum(0).tolist()
     rows = []
-    for metric in ATTRIBUTE_METRICS:
+    for metric in BY_ATTRIBUTE:
         for variant, reference in references.items():
             _, ours, theirs = seeds_of_both(scored, variant, reference)
             value, reference_value = mean_value(ours, metric), mean_value(theirs, metric)
@@ -123,7 +124,7 @@ def studentised(difference: PerAttribute, error: PerAttribute, freedom: PerAttri
 
 
 def benjamini_hochberg(p: PerAttribute) -> PerAttribute:
-    """The q-values of a family of p-values, in the order given; NaN stays NaN and counts for nothing.
+    """Return the q-values of a family of p-values, in the order given; NaN stays NaN and counts for nothing.
 
     >>> benjamini_hochberg(np.array([0.01, 0.5, float("nan"), 0.02])).tolist()
     [0.03, 0.5, nan, 0.03]
@@ -140,8 +141,9 @@ def degrees_of_freedom(
     """One less than the identities that an attribute's metric rests on; NaN where that leaves none."""
     unit, count = units(len(labels), clusters)
     showing, lacking, labelled = (identities(each, unit, count) for each in (labels == 1, labels == -1, labels != 0))
-    known = {"average_precision": torch.minimum(showing, lacking), "accuracy": labelled}
-    return {metric: np.where(each > 1, each - 1.0, np.nan) for metric, each in known.items()}
+    known = {"rarer": torch.minimum(showing, lacking), "labelled": labelled}
+    freedom = {faces: np.where(each > 1, each - 1.0, np.nan) for faces, each in known.items()}
+    return {metric: freedom[find_metric(metric).rests_on] for metric in BY_ATTRIBUTE}
 
 
 def identities(faces: Tensor, unit: Int64[Tensor, " face"], count: int) -> Int64[Tensor, " attr"]:
@@ -154,7 +156,9 @@ def mean_value(runs: Sequence[Run], metric: str) -> PerAttribute:
 
 
 def standard_error(ours: Sequence[Run], theirs: Sequence[Run], metric: str) -> PerAttribute:
-    """The spread over the resamples of the difference, among the resamples in which the attribute has the metric."""
+    """Return the spread over the resamples of the difference, among the resamples in which the attribute has the
+    metric.
+    """
     draws = mean_draws(ours, metric) - mean_draws(theirs, metric)
     known = ~draws.isnan()
     excess = (draws - draws.nanmean(0)).where(known, 0.0)

@@ -6,25 +6,14 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int8
 from torch import Tensor
 
-from faceinsight import metrics
 from faceinsight.knowledge.rules import RuleSet
+from faceinsight.metrics.attributes import measure
+from faceinsight.metrics.registry import BY_ATTRIBUTE, INTERVALS, find_metric
 
 __all__ = ["ATTRIBUTE_METRICS", "METRICS", "Run", "score", "seeds_of_both"]
 
-#: What is estimated and compared; the last four need rules or ask whole faces.
-METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "average_precision",
-    "auroc",
-    "violation_rate",
-    "logical_accuracy",
-    "exact_match",
-    "contradicting_accuracy",
-)
-
-#: What is compared for each attribute by itself as well.
-ATTRIBUTE_METRICS = ("average_precision", "accuracy")
+#: The registry's names by those that they had in version 0.1.0.
+METRICS, ATTRIBUTE_METRICS = INTERVALS, BY_ATTRIBUTE
 
 
 @dataclass(frozen=True)
@@ -34,7 +23,7 @@ class Run:
     Args:
         value: metric -> on the faces as they are.
         draws: metric -> in every resample of them.
-        attribute_value, attribute_draws: the same before the mean over attributes, for :data:`ATTRIBUTE_METRICS`.
+        attribute_value, attribute_draws: the same before the mean over attributes, for BY_ATTRIBUTE.
     """
 
     value: Mapping[str, float]
@@ -48,47 +37,35 @@ def score(
     labels: Int8[Tensor, "face attr"],
     weights: Float[Tensor, "resample face"],
     rules: RuleSet | None,
+    *,
+    undecided: bool = False,
 ) -> Run:
-    """All metrics of one run: a number per attribute or for the face as a whole, and the mean over those defined.
+    """Return all metrics with intervals of one run: a number per attribute or for whole faces, and the mean over those
+    defined.
 
     An attribute that a resample happens to make constant is left out of that resample's mean, for all runs alike.
+
+    Args:
+        undecided: a probability of exactly one half decides nothing, see
+            :class:`~faceinsight.metrics.entry.MetricEntry`.
     """
-    value = measured(probability.double(), labels, None, rules)
-    draws = measured(probability, labels, weights, rules)
+    entries = [find_metric(name) for name in INTERVALS]
+    value = measure(probability.double(), labels, rules=rules, entries=entries, undecided=undecided)
+    draws = measure(probability, labels, weights=weights, rules=rules, entries=entries, undecided=undecided)
     return Run(
         value={name: float(each.nanmean(-1)) for name, each in value.items()},
         draws={name: each.nanmean(-1).double() for name, each in draws.items()},
-        attribute_value={name: value[name] for name in ATTRIBUTE_METRICS},
-        attribute_draws={name: draws[name].float() for name in ATTRIBUTE_METRICS},
+        attribute_value={name: value[name] for name in BY_ATTRIBUTE},
+        attribute_draws={name: draws[name].float() for name in BY_ATTRIBUTE},
     )
-
-
-def measured(
-    probability: Float[Tensor, "face attr"],
-    labels: Int8[Tensor, "face attr"],
-    weights: Float[Tensor, "resample face"] | None,
-    rules: RuleSet | None,
-) -> dict[str, Float[Tensor, "*resample column"]]:
-    """Each metric for each row of weights; a column for each attribute, or one for metrics of whole faces."""
-    area, steps = metrics.rank_attributes(probability, labels, weights, undefined=0)
-    values = {
-        "accuracy": metrics.accuracy(probability, labels, weights, undefined=0),
-        "balanced_accuracy": metrics.balanced_accuracy(probability, labels, weights, undefined=0),
-        "average_precision": steps,
-        "auroc": area,
-        "exact_match": metrics.exact_match(probability, labels, weights, undefined=0)[..., None],
-        "contradicting_accuracy": metrics.contradicting_accuracy(probability, labels, weights, undefined=0)[..., None],
-    }
-    if rules is not None:
-        values["violation_rate"] = metrics.violation_rate(probability, rules, weights)[..., None]
-        values["logical_accuracy"] = metrics.logical_accuracy(probability, labels, rules, weights, undefined=0)
-    return values
 
 
 def seeds_of_both(
     scored: Mapping[str, Mapping[int, Run]], variant: str, reference: str
 ) -> tuple[list[int], Sequence[Run], Sequence[Run]]:
-    """The seeds that two variants share, and the runs to compare: those of these seeds, or all where none is shared."""
+    """Return the seeds that two variants share, and the runs to compare: those of these seeds, or all where none is
+    shared.
+    """
     mine, other = scored[variant], scored[reference]
     shared = [seed for seed in mine if seed in other]
     ours, theirs = ([by[seed] for seed in shared or by] for by in (mine, other))

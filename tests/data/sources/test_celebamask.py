@@ -50,9 +50,9 @@ def test_the_split_is_a_property_of_the_name_alone() -> None:
 
 def test_missing_masks_and_folders_are_named(root: Path) -> None:
     (root / "masks" / "7.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 \(7\.jpg\) of 40 photographs have no mask"):
+    with pytest.raises(FileNotFoundError, match=r"1 \(7\.png\) of 40 parsing masks are not in"):
         CelebAMask(root=root).table()
-    with pytest.raises(FileNotFoundError, match="lacks the folders images, masks"):
+    with pytest.raises(FileNotFoundError, match="lacks images, masks"):
         CelebAMask(root=root / "nowhere").prepare()
 
 

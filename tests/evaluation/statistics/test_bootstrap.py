@@ -9,7 +9,8 @@ import torch
 from sklearn.metrics import average_precision_score, balanced_accuracy_score, roc_auc_score
 from torch import Tensor
 
-from faceinsight.evaluation.statistics.bootstrap import METRICS, check_runs, face_weights, holm, paired_bootstrap
+from faceinsight.evaluation.statistics.bootstrap import check_runs, face_weights, holm, paired_bootstrap
+from faceinsight.evaluation.statistics.scores import METRICS
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 

@@ -1,15 +1,17 @@
-"""Features on disk: the same as computed, never half, never someone else's."""
+"""Values on disk: the same as computed, never half, never someone else's, computed by one process of several."""
 
 import errno
 import resource
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from faceinsight.data import feature_store
-from faceinsight.data.feature_store import FeatureStore, key_of
+from faceinsight import store as stores
+from faceinsight.store import FeatureStore, JsonStore, key_of
 
 FEATURES = {"image": torch.linspace(-3, 3, 24).view(4, 2, 3), "part": torch.arange(4)}
 
@@ -69,7 +71,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         path.write_bytes(b"half of it")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(feature_store, "save_file", no_space)
+    monkeypatch.setattr(stores, "save_file", no_space)
     with pytest.raises(OSError, match="No space left on device") as caught:
         store.put("key", {"image": torch.zeros(3)})
     assert "make room there, or choose another folder" in "".join(caught.value.__notes__)
@@ -82,7 +84,7 @@ def test_a_write_that_the_system_refuses_is_an_error_of_the_system(tmp_path: Pat
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # no file may grow beyond 1,000 bytes
     try:
-        with pytest.raises(OSError, match=r"File too large.*were not stored in") as caught:
+        with pytest.raises(OSError, match=r"File too large.*was not stored in") as caught:
             store.put("key", {"image": torch.zeros(10_000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -106,7 +108,7 @@ def test_a_second_writer_of_the_same_key_may_come_in_between(tmp_path: Path, mon
         save_file(tensors, path, **named)
         look()
 
-    monkeypatch.setattr(feature_store, "save_file", interrupted)
+    monkeypatch.setattr(stores, "save_file", interrupted)
     FeatureStore(tmp_path).put("key", FEATURES)
     look()
     assert seen == [False, True, True, True]
@@ -129,3 +131,53 @@ def test_a_part_that_is_not_plain_data_is_named() -> None:
 def test_a_key_that_is_a_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a key is letters, digits"):
         FeatureStore(tmp_path).get("../x")
+
+
+def test_plain_data_comes_back_and_a_cut_file_is_made_again(tmp_path: Path) -> None:
+    store, value = JsonStore(tmp_path), {"texts": ["ja", "né"], "seconds": 0.25}
+    assert store.get_or_make("logits-1", lambda: value) == store.get("logits-1") == value
+    store.path("logits-1").write_text('{"texts": [')
+    with pytest.warns(UserWarning, match="logits-1.json cannot be used"):
+        assert store.get_or_make("logits-1", lambda: [1]) == [1]
+    assert [path.name for path in tmp_path.iterdir()] == ["logits-1.json"]
+
+
+def test_what_is_stored_is_not_made_again(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    first = store.get_or_make("key", lambda: FEATURES)
+    again = store.get_or_make("key", lambda: pytest.fail("made again"))
+    assert torch.equal(first["image"], again["image"])
+    assert first["image"].dtype == torch.float16
+
+
+def test_of_two_that_want_a_value_at_once_one_makes_it(tmp_path: Path) -> None:
+    begun, go_on, made, got = threading.Event(), threading.Event(), [], []
+
+    def make() -> dict[str, Any]:
+        made.append(1)
+        begun.set()
+        assert go_on.wait(60)
+        return {"value": len(made)}
+
+    def want() -> None:
+        got.append(JsonStore(tmp_path).get_or_make("key", make))
+
+    threads = [threading.Thread(target=want) for _ in range(2)]
+    threads[0].start()
+    assert begun.wait(60)
+    threads[1].start()
+    go_on.set()
+    for each in threads:
+        each.join()
+    assert got == [{"value": 1}] * 2
+    assert len(made) == 1
+
+
+def test_what_fails_while_it_is_made_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        JsonStore(tmp_path).get_or_make("key", fail)
+    assert JsonStore(tmp_path).get_or_make("key", lambda: 3) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["key.json"]
