@@ -197,6 +197,9 @@ def plain_yaml(text: str, name: str | os.PathLike[str] = "the text", *, as_text:
         raise
     except RecursionError as error:
         raise InputError(f"{name} is nested too deeply") from error
+    except yaml.MarkedYAMLError as error:
+        place = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
+        raise InputError(f"{name} is not a whole YAML file: {place}{error.problem}") from error
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{name} is not a whole YAML file: {error}") from error
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from faceinsight.ablation.plan import AblationFile, PlanError, Run, needed, planned_runs, read_ablation
@@ -73,7 +74,7 @@ def ablate(
     wanted = needed(only or [*ablation.variants], ablation.variants)
     missing = [run for run in runs if run.variant.name in wanted and read_result(run.folder) is None]
     finished = sum(read_result(run.folder) is not None for run in runs)
-    console.print(f"[bold]{ablation.question}[/bold]\n{finished} of {len(runs)} runs are finished.")
+    console.print(f"[bold]{escape(ablation.question)}[/bold]\n{finished} of {len(runs)} runs are finished.")
     report_former(missing, folder, console)
     board = Board(missing, console)
     try:
@@ -100,10 +101,10 @@ def ablate(
     except OSError as error:
         if missing or error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
-        console.print(f"[yellow]Tables and plot are as they were: {folder} cannot be written.[/yellow]")
+        console.print(f"[yellow]Tables and plot are as they were: {escape(str(folder))} cannot be written.[/yellow]")
     console.print(
-        f"Tables and plot: {folder}; runs: {home / 'runs'}. To drop a run, delete its folder there; "
-        "--rerun NAME does a variant again."
+        escape(f"Tables and plot: {folder}; runs: {home / 'runs'}. To drop a run, delete its folder there; ")
+        + "--rerun NAME does a variant again."
     )
     return report
 
@@ -152,9 +153,9 @@ def report_former(missing: Sequence[Run], folder: Path, console: Console) -> Non
         return
     names = ", ".join(f"{run.variant.name} (seed {run.seed})" for run in former)
     console.print(
-        f"[yellow]{len(former)} finished runs were made before contents were recorded: {names}. Whether their files "
-        f"and source are still the same cannot be known, so they are not shown and are done again. Their folders stay, "
-        f"and their tables are kept in {folder / FORMER}.[/yellow]"
+        f"[yellow]{len(former)} finished runs were made before contents were recorded: {escape(names)}. Whether their "
+        f"files and source are still the same cannot be known, so they are not shown and are done again. Their folders "
+        f"stay, and their tables are kept in {escape(str(folder / FORMER))}.[/yellow]"
     )
     if not (folder / FORMER).exists():
         for each in [*folder.glob("table.*"), *folder.glob("attributes.*"), *folder.glob("plot.*")]:
@@ -190,7 +191,7 @@ class Board:
         """Show what happens to a run."""
         run = self.runs[event.run]
         if event.kind == "begin":
-            self.tasks[event.run] = self.progress.add_task(f"{run.variant.name}, seed {run.seed}", total=None)
+            self.tasks[event.run] = self.progress.add_task(escape(f"{run.variant.name}, seed {run.seed}"), total=None)
         elif event.kind == "step":
             self.progress.update(self.tasks[event.run], completed=event.done, total=event.total)
         else:
@@ -199,4 +200,5 @@ class Board:
             self.progress.advance(self.everything)
         if event.kind == "fail":
             self.errors[run.variant.name, run.seed] = event.message
-            self.progress.console.print(f"[red]{run.variant.name}, seed {run.seed} failed:[/red] {event.message}")
+            failed = escape(f"{run.variant.name}, seed {run.seed} failed:")
+            self.progress.console.print(f"[red]{failed}[/red] {escape(event.message)}")

@@ -23,7 +23,8 @@ from typing import Any
 
 from faceinsight import tiny
 from faceinsight.ablation.contents import Contents, strings
-from faceinsight.errors import InputError, did_you_mean
+from faceinsight.errors import InputError, did_you_mean, named
+from faceinsight.evaluation.statistics.scores import METRICS
 from faceinsight.files import plain_yaml, read_text
 
 __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
@@ -120,10 +121,16 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     {'model': {'class_path': 'FaceInsight', 'init_args': {'correlation': None}}}
 
     Raises:
-        PlanError: a key that ``config`` does not have on the way to the last word.
+        PlanError: a key that ``config`` does not have on the way to the last word, or that undoes one above it.
     """
     result = copy.deepcopy(dict(config))
+    done_before: list[str] = []
     for dotted, value in changes.items():
+        if "" in dotted.split("."):
+            raise PlanError(f"cannot change {dotted!r}: a change is named by words with dots between, such as model.lr")
+        if lost := [each for each in done_before if f"{each}.".startswith(f"{dotted}.")]:
+            raise PlanError(f"{dotted!r} would undo the change of {lost[0]!r}, which stands above it; put it first")
+        done_before.append(dotted)
         *way, last = dotted.split(".")
         node = result
         for done, word in enumerate(way):
@@ -150,11 +157,19 @@ def with_settings(node: Any, settings: Mapping[str, Any]) -> Any:
 
     >>> with_settings({"root": "${root}", "weights": "${run:trunk}/a"}, {"root": "data/celeba"})
     {'root': 'data/celeba', 'weights': '${run:trunk}/a'}
+
+    Raises:
+        PlanError: a setting that there is not, one inside other text, or ``${`` with something else.
     """
     if isinstance(node, str) and (match := SETTING.fullmatch(node)):
         if match[1] not in settings:
-            raise PlanError(f"{node} is not among the settings {sorted(settings)}")
+            raise PlanError(f"{node} is not among the settings {sorted(settings)}{did_you_mean(match[1], settings)}")
         return copy.deepcopy(settings[match[1]])
+    if isinstance(node, str) and "${" in REFERENCE.sub("", node):
+        raise PlanError(
+            f"{node!r} holds '${{', which is neither a setting, ${{NAME}} and nothing else, nor a run's folder, "
+            "${run:NAME}"
+        )
     if isinstance(node, Mapping):
         return {key: with_settings(each, settings) for key, each in node.items()}
     return [with_settings(each, settings) for each in node] if isinstance(node, list) else node
@@ -172,12 +187,14 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
     data = read_content(path)
     home = data.pop("home")
     values = dict(data.pop("settings", None) or {})
-    given = (read_yaml(settings) or {}) if settings else {}
+    given = (read_yaml(settings) or {}) if settings is not None else {}
     if not isinstance(given, dict):
         raise PlanError(f"{settings}: settings are names with values, got {given!r}")
     if unknown := given.keys() - values.keys():
-        raise PlanError(f"{settings}: {sorted(unknown)} are no settings of {path}; it has {sorted(values)}")
-    data = with_settings(data, values | given)
+        raise PlanError(f"{settings}: {sorted(unknown, key=str)} are no settings of {path}; it has {sorted(values)}")
+    with named(path):
+        data = with_settings(data, values | given)
+    check_kinds(Path(path), data)  # settings may have put something else in place
     variants: dict[str, Variant] = {}
     for kind in ("extended", "trunks", "variants"):
         for name, entry in (data.get(kind) or {}).items():
@@ -187,8 +204,8 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
             variants.pop(name, None)  # one that takes the place of the extended file's stands where this file has it
             variants[name] = variant
     for variant in variants.values():
-        named = [*variant.needs, *([variant.against] if variant.against else [])]
-        if missing := [name for name in named if name not in variants]:
+        referred = [*variant.needs, *([variant.against] if variant.against else [])]
+        if missing := [name for name in referred if name not in variants]:
             hint = did_you_mean(missing[0], variants)
             raise PlanError(
                 f"{path}: variant {variant.name!r} refers to {missing[0]!r}, which is not in the file{hint}"
@@ -197,12 +214,9 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
         if variant.against is not None and variants[variant.against].section is None:
             raise PlanError(f"{path}: variant {variant.name!r} is compared with {variant.against!r}, which has no row")
     wanted = needed([*(data.get("trunks") or {}), *data["variants"]], variants)
-    seeds = tuple(int(seed) for seed in data["seeds"])
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise PlanError(f"{path}: seeds must be different numbers, at least one, got {list(seeds)}")
     compared = {"compared": tuple(data["compared"])} if "compared" in data else {}
     kept = {name: variant for name, variant in variants.items() if name in wanted}
-    return AblationFile(str(data["question"]), seeds, kept, home, **compared)
+    return AblationFile(data["question"], tuple(data["seeds"]), kept, home, **compared)
 
 
 def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -217,7 +231,7 @@ def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str
     if not isinstance(data, dict) or not needs <= data.keys():
         raise PlanError(f"{path}: an ablation file needs the keys question, seeds, base and variants")
     if unknown := data.keys() - KEYS:
-        hint = did_you_mean(min(unknown, key=str), KEYS)
+        hint = did_you_mean(str(min(unknown, key=str)), KEYS)
         raise PlanError(f"{path}: unknown keys {sorted(unknown, key=str)}{hint}; known are {sorted(KEYS)}")
     check_kinds(path, data)
     if "extends" not in data:
@@ -236,18 +250,49 @@ def check_kinds(path: Path, data: Mapping[str, Any]) -> None:
         **dict.fromkeys(("base", "trunks", "variants", "settings"), (dict, "names with values")),
         **dict.fromkeys(("seeds", "compared"), (list, "a list")),
         "extends": (str, "the name of a file"),
+        "question": (str, "text"),
     }
     for key, (kind, says) in kinds.items():
-        if data.get(key) is not None and not isinstance(data[key], kind):
+        left_empty = data.get(key) in (None, {}) and key in ("trunks", "settings")
+        if key in data and not left_empty and (not isinstance(data[key], kind) or data[key] in ("", {})):
             raise PlanError(f"{path}: {key!r} must be {says}, got {data[key]!r}")
     for key in ("trunks", "variants"):
         for name, entry in (data.get(key) or {}).items():
-            if not isinstance(name, str):
-                raise PlanError(f"{path}: a variant is named {name!r}, which is no text; quote it")
-            if not isinstance(entry, dict | None) or not isinstance((entry or {}).get("change"), dict | None):
-                raise PlanError(f"{path}: variant {name!r} and its 'change' must be names with values, got {entry!r}")
-    if wrong := [seed for seed in data.get("seeds") or () if type(seed) is not int]:
-        raise PlanError(f"{path}: a seed is a whole number, got {wrong[0]!r}")
+            check_entry(path, name, entry)
+    for key in ("settings", "base"):
+        if wrong := [name for name in data.get(key) or () if not isinstance(name, str)]:
+            raise PlanError(f"{path}: {key!r} has the name {wrong[0]!r}, which is no text; quote it")
+    if "seeds" in data:
+        check_seeds(path, data["seeds"])
+    known = list(METRICS)
+    for metric in data.get("compared") or ():
+        if metric not in known or data["compared"].count(metric) > 1:
+            hint = did_you_mean(str(metric), known)
+            raise PlanError(f"{path}: 'compared' has {metric!r}{hint}; each of {', '.join(known)} may stand there once")
+    if data.get("compared") == []:
+        raise PlanError(f"{path}: 'compared' is empty; it may hold {', '.join(known)}, or be left out")
+
+
+def check_entry(path: Path, name: Any, entry: Any) -> None:
+    """Refuse a variant or trunk with a value of another kind than its keys have."""
+    if not isinstance(name, str) or not name.strip():
+        raise PlanError(f"{path}: a variant is named {name!r}, which is no text; quote it")
+    told = {} if entry is None else entry
+    if not isinstance(told, dict) or not isinstance(told.get("change"), dict | None):
+        raise PlanError(f"{path}: variant {name!r} and its 'change' must be names with values, got {entry!r}")
+    if wrong := [dotted for dotted in told.get("change") or {} if not isinstance(dotted, str)]:
+        raise PlanError(f"{path}: variant {name!r} changes {wrong[0]!r}, which is no text; quote it")
+    for key in ("section", "against", "from"):
+        if key in told and not (isinstance(told[key], str) and told[key].strip()):
+            raise PlanError(f"{path}: variant {name!r}: {key!r} must be text, got {told[key]!r}; quote it")
+
+
+def check_seeds(path: Path, seeds: Sequence[Any]) -> None:
+    """Refuse seeds that are no seeds, or the same twice."""
+    if wrong := [seed for seed in seeds if type(seed) is not int or not 0 <= seed < 2**32]:
+        raise PlanError(f"{path}: a seed is a whole number, got {wrong[0]!r}; it may be 0 to 2**32 - 1")
+    if not seeds or len({*seeds}) != len(seeds):
+        raise PlanError(f"{path}: seeds must be different numbers, at least one, got {[*seeds]}")
 
 
 def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
@@ -287,10 +332,12 @@ def read_variant(
     """
     known = {"variants": VARIANT_KEYS, "trunks": TRUNK_KEYS, "extended": VARIANT_KEYS | TRUNK_KEYS}[kind]
     if unknown := entry.keys() - known:
-        hint = did_you_mean(min(unknown), known)
-        raise PlanError(f"{path}: variant {name!r} has unknown keys {sorted(unknown)}{hint}; known: {sorted(known)}")
-    if not isinstance(seed := entry.get("seed"), int | None):
-        raise PlanError(f"{path}: trunk {name!r}: a seed is a whole number, got {seed!r}")
+        hint = did_you_mean(str(min(unknown, key=str)), known)
+        raise PlanError(
+            f"{path}: variant {name!r} has unknown keys {sorted(unknown, key=str)}{hint}; known: {sorted(known)}"
+        )
+    if (seed := entry.get("seed")) is not None:
+        check_seeds(Path(f"{path}: trunk {name!r}"), [seed])
     if (origin := entry.get("from")) is not None and origin not in above:
         raise PlanError(f"{path}: variant {name!r} is made from {origin!r}, which is none of those above it")
     try:
@@ -309,8 +356,10 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
     finished run is found again, and whatever has changed since never meets an old result.
 
     Raises:
-        PlanError: variants that need each other in a circle.
+        PlanError: variants that need each other in a circle; seeds that are none, or the same twice.
     """
+    if seeds is not None:
+        check_seeds(Path("--seeds"), seeds)
     runs: dict[tuple[str, int], Run] = {}
     contents = Contents()
 

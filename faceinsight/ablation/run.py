@@ -16,7 +16,8 @@ import shutil
 import signal
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -37,8 +38,9 @@ from faceinsight.evaluation.labelled import LabelledFaces, write_faces
 from faceinsight.evaluation.predictions import Predictions, write_predictions
 from faceinsight.files import replacing, write_text
 from faceinsight.models.contracts import PlainNetwork
-from faceinsight.models.decoded import undecoded
+from faceinsight.models.decoded import DecodedOutput, undecoded
 from faceinsight.models.face_insight import FaceModel
+from faceinsight.modules.decoder import ConsistentDecoder
 from faceinsight.training.callbacks import StepProgress, parts_table
 from faceinsight.training.configure import built
 from faceinsight.training.resume import WholeCheckpoints, newest, saved_every_epoch
@@ -275,12 +277,17 @@ def test_faces(system: AttributeSystem, table: FaceTable) -> LabelledFaces:
 
 
 def save_trained(system: Any, folder: Path) -> None:
-    """Write the model as a directory, and each part that was trained and can be used elsewhere as a file of its own."""
+    """Write the model as a directory, and each part that was trained and can be used elsewhere as a file of its own.
+
+    The model keeps the rules that it was measured under, so that its probabilities, loaded again, are those of
+    ``predictions.csv``: its own, and none where it has none. A directory holds no decoder. In place of a
+    ``ConsistentDecoder`` stand its rules: then ``output.mode`` gives its decisions, and ``output.probability`` its
+    probabilities before these are moved to the decisions' side of one half. What another decoder does is not kept.
+    """
     network = undecoded(system.network)
     if isinstance(network, FaceModel):
-        if network.rules is None:
-            network.rules = system.rules
-        network.save_pretrained(folder / "model")
+        with kept_rules(network, system.network):
+            network.save_pretrained(folder / "model")
     elif any(isinstance(part, PlainNetwork) for part in system.network.modules()):
         with replacing(folder / "network.safetensors") as temporary:
             save_model(network, str(temporary))
@@ -288,6 +295,18 @@ def save_trained(system: Any, folder: Path) -> None:
         whole = any(parameter.requires_grad for parameter in part.parameters())
         if whole and hasattr(part, "save"):
             part.save(folder / f"{name.split('.')[-1] or 'network'}.safetensors")
+
+
+@contextmanager
+def kept_rules(network: FaceModel, whole: Any) -> Iterator[None]:
+    """Give a network the rules of the decoder after it, for as long as it is saved."""
+    own = network.rules
+    if isinstance(whole, DecodedOutput):
+        network.rules = whole.decoder.rules if isinstance(whole.decoder, ConsistentDecoder) else None
+    try:
+        yield
+    finally:
+        network.rules = own
 
 
 def environment() -> dict[str, Any]:

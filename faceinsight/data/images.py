@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, Shaped, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 from faceinsight.data.face_box import Edges
@@ -290,12 +290,35 @@ def read_picture(
         picture = Image.fromarray(bytes_of(picture))
     if not isinstance(picture, Image.Image):
         raise InputError(f"a picture is a file, a PIL image, an array or a tensor, got {type(picture).__name__}")
+    check_opened(picture)
     return square_image(picture, **options)
 
 
 def unit_range(pixels: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return bytes as floats in [0, 1], and floats as they are."""
     return pixels if pixels.is_floating_point() else pixels.float() / 255
+
+
+def check_opened(picture: Image.Image) -> None:
+    """Refuse a picture that somebody else has opened from a file that is not read here, before Pillow decodes it.
+
+    Raises:
+        BrokenImageError: it is of no format of :data:`FORMATS` (for PostScript, Pillow would run a program), or has
+            more than :data:`MAX_PIXELS`.
+    """
+    if not isinstance(picture, ImageFile.ImageFile):
+        return
+    name = getattr(picture, "filename", "") or "the picture"
+    if picture.format not in (*FORMATS, "MPO"):  # JPEG with further pictures behind the first
+        raise BrokenImageError(f"{name}: {picture.format} is not among {', '.join(FORMATS)}; save it as one of these")
+    check_pixels(picture, name)
+
+
+def check_pixels(picture: Image.Image, name: object) -> None:
+    """Refuse a picture with more than :data:`MAX_PIXELS`."""
+    if picture.width * picture.height > MAX_PIXELS:
+        size = f"{picture.width:,} x {picture.height:,}"
+        raise BrokenImageError(f"{name}: {size} pixels are more than {MAX_PIXELS:,}; make the picture smaller")
 
 
 def bytes_of(picture: Tensor | np.ndarray) -> np.ndarray:
@@ -341,9 +364,7 @@ def opened(path: str | os.PathLike[str]) -> Image.Image:
     except (OSError, InputError) as error:
         raise BrokenImageError(f"{path}: {error}") from error
     with _damage_named(str(path)), Image.open(path, formats=known_formats()) as picture:
-        if picture.width * picture.height > MAX_PIXELS:
-            size = f"{picture.width:,} x {picture.height:,}"
-            raise BrokenImageError(f"{path}: {size} pixels are more than {MAX_PIXELS:,}; make the picture smaller")
+        check_pixels(picture, path)
         picture.load()
         with suppress(Exception):  # kept by the picture; of a TIFF it is read from the file, and may be damaged
             picture.getexif()

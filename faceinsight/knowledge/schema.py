@@ -274,7 +274,16 @@ class Schema:
 
     @classmethod
     def from_names(cls, names: Iterable[str], name: str = "custom") -> "Schema":
-        """Return a quick schema without groups; the prompts are made from the names."""
+        """Return a quick schema without groups; the prompts are made from the names.
+
+        Raises:
+            InputError: one text instead of several names, or a name that is none.
+        """
+        if isinstance(names, str):
+            raise InputError(f"names are a list, got the text {names!r}; write [{names!r}]")
+        names = [*names]
+        for each in names:
+            check_name(each, "an attribute")
         words = [(each, each.replace("_", " ").lower()) for each in names]
         return cls(name, tuple(Attribute(each, f"who is described as: {text}") for each, text in words))
 

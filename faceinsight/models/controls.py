@@ -43,6 +43,9 @@ class TokenClassifier(FaceModel):
         projector: image tokens to ``embed_dim``; none when the image encoder has that width already.
         segmentation: its tokens, of width ``embed_dim``, are averaged apart and read beside the image's.
         rules: what its predictions are to keep, see :class:`~faceinsight.models.face_insight.FaceModel`.
+
+    Raises:
+        InputError: tokens of another width than ``embed_dim``, as far as the modules tell theirs.
     """
 
     def __init__(
@@ -56,6 +59,9 @@ class TokenClassifier(FaceModel):
         rules: RuleSet | None = None,
     ) -> None:
         super().__init__(schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules)
+        given = getattr(image_encoder, "embed_dim", None) if projector is None else getattr(projector, "out_dim", None)
+        if given not in (None, embed_dim):
+            raise InputError(f"embed_dim is {embed_dim}, but the tokens are {given} wide; set embed_dim to {given}")
         self.embed_dim, self.projector = embed_dim, projector
         self.head = nn.Linear(embed_dim * (1 if segmentation is None else 2), len(schema))
 

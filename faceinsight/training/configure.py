@@ -6,6 +6,7 @@ LightningCLI. ``class_path`` may name a class or a function that returns one, th
 
 import inspect
 import logging
+import os
 import pkgutil
 import re
 import sys
@@ -26,6 +27,7 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from faceinsight.errors import InputError, did_you_mean, message_of
+from faceinsight.files import plain_yaml, read_text
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -94,6 +96,40 @@ class SavedConfig(SaveConfigCallback):
         super().setup(trainer, pl_module, stage)
 
 
+class FaceParser(LightningArgumentParser):
+    """Lightning's parser, for configuration files that are read as every other YAML file of this library is."""
+
+    def parse_path(self, path: str | os.PathLike[str], *arguments: Any, **named: Any) -> Any:
+        """Parse a configuration file, once it is known to be plain YAML in UTF-8.
+
+        Raises:
+            InputError: as of :func:`~faceinsight.files.plain_yaml`: a key that stands twice, values without measure;
+                or the file is no mapping.
+        """
+        if not isinstance(found := plain_yaml(read_text(path), path), dict):
+            kind = "nothing" if found is None else f"a {type(found).__name__}"
+            raise InputError(f"{path}: a configuration has the keys model, data and trainer; this file holds {kind}")
+        return super().parse_path(path, *arguments, **named)
+
+
+def check_parts(node: Any) -> None:
+    """Refuse what a configuration names as files of its parts where they are no plain YAML; as :class:`FaceParser`."""
+    if isinstance(node, Mapping):
+        if (path := node.get("__path__")) is not None:
+            plain_yaml(read_text(path), path)
+        for each in node.values():
+            check_parts(each)
+    elif isinstance(node, list):
+        for each in node:
+            check_parts(each)
+
+
+def check_seed(seed: int | None) -> None:
+    """Refuse a seed that numpy and Lightning do not take."""
+    if seed is not None and not 0 <= seed < 2**32:
+        raise ConfigurationError(f"seed_everything must be 0 to 2**32 - 1, got {seed}")
+
+
 class FaceCLI(LightningCLI):
     """LightningCLI for any system and any data module, with this library's training checks always on.
 
@@ -123,11 +159,15 @@ class FaceCLI(LightningCLI):
             args=args,
             run=run,
             auto_configure_optimizers=False,
+            parser_class=FaceParser,
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         with refused_as_configuration():
             super().parse_arguments(parser, args)
+            config = self.config.as_dict()
+            check_parts(config)
+            check_seed(config.get(str(config.get("subcommand")), config).get("seed_everything"))
 
     def instantiate_classes(self) -> None:
         with refused_as_configuration():
@@ -160,11 +200,16 @@ def refused_as_configuration() -> Iterator[None]:
         raise cause from None
 
 
+#: Modules whose errors are about a configuration's text or the names in it.
+PARSING = ("jsonargparse.", "yaml.", "faceinsight._lazy")
+
+
 def said_by_the_class(error: BaseException) -> BaseException | None:
     """Return the error that jsonargparse met, without what it wraps round it; None where it is its own."""
     while True:
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-        if not isinstance(error, ArgumentError) and not frames[-1].f_globals["__name__"].startswith("jsonargparse."):
+        parsing = frames[-1].f_globals["__name__"].startswith(PARSING)
+        if not isinstance(error, ArgumentError) and not parsing:
             return error
         if error.__cause__ is None:
             return None

@@ -11,6 +11,7 @@ Accumulated batches (``--trainer.accumulate_grad_batches N``) train what one bat
 labels are undefined (:mod:`faceinsight.training.accumulation`).
 """
 
+import math
 from collections.abc import Sequence
 from functools import reduce
 from operator import add
@@ -140,6 +141,19 @@ def parameter_groups(
     return [{"params": each, "lr": rate, "weight_decay": decay} for (rate, decay), each in groups.items()]
 
 
+def check_numbers(**numbers: float) -> None:
+    """Refuse what cannot be a learning rate or a weight: a negative number, NaN, infinity.
+
+    >>> check_numbers(lr=1e-3, weight_decay=0.0)
+
+    Raises:
+        InputError: naming the first.
+    """
+    for name, value in numbers.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise InputError(f"{name} must be a finite number of at least 0, got {value}")
+
+
 class TrainingSystem(lightning.LightningModule):
     """A network with AdamW, a linear warm-up and a cosine decay to zero.
 
@@ -151,6 +165,9 @@ class TrainingSystem(lightning.LightningModule):
         part_lr: learning rates of single parts, see :func:`parameter_groups`.
         weight_decay: of weight matrices; vectors and scalars have none.
         warmup: share of all steps in which the learning rate rises.
+
+    Raises:
+        InputError: a number that is negative or not finite, or a ``warmup`` above 1.
     """
 
     network: Any  # a module; what else it must have is said by each system
@@ -166,6 +183,10 @@ class TrainingSystem(lightning.LightningModule):
         warmup: float = 0.1,
     ) -> None:
         super().__init__()
+        named = {f"part_lr[{name!r}]": rate for name, rate in (part_lr or {}).items()}
+        check_numbers(lr=lr, weight_decay=weight_decay, warmup=warmup, **named)
+        if warmup > 1:
+            raise InputError(f"warmup is a share of all steps, from 0 to 1, got {warmup}")
         if trained is not None:
             freeze_all_but(undecoded(network), trained)
         self.network = network
@@ -247,9 +268,12 @@ class AttributeSystem(TrainingSystem):
     Any face of a batch may have labels, a text, or both: undefined labels and missing texts count nowhere.
 
     The conditional constraint leaves to BCE what labels break (:func:`~faceinsight.modules.logical.conditional_loss`);
-    ``train/broken_faces`` in the log is the number of such faces in each epoch. A network that is trained with it is
-    measured under the rules, by :attr:`~faceinsight.models.face_insight.FaceInsightOutput.probability`, since its
-    logits mean nothing under a sigmoid; the rules become the network's own.
+    ``train/broken_faces`` in the log is the number of such faces in each epoch. The rules of a network that is trained
+    with it become the network's own, since its logits mean nothing under a sigmoid.
+
+    A network with rules of its own is measured under these, by
+    :attr:`~faceinsight.models.face_insight.FaceInsightOutput.probability`, whatever it is trained with; any other
+    network, and one behind a decoder, by the sigmoid of its logits.
 
     Every objective is logged under its name while it trains (``train/bce``), and for the validation faces
     (``val/logical``), whose weighted sum is ``val/loss``. ``val/bce`` is the cross-entropy of the probabilities that
@@ -312,6 +336,7 @@ class AttributeSystem(TrainingSystem):
             weight_decay=weight_decay,
             warmup=warmup,
         )
+        check_numbers(logical_weight=logical_weight, bce_weight=bce_weight, text_weight=text_weight)
         self.network.schema.check_names(rules.schema.names, "the rules")
         if (text_weight or gradient_checkpointing) and not hasattr(network, "answer_sum_and_count"):
             raise InputError(
@@ -330,6 +355,7 @@ class AttributeSystem(TrainingSystem):
             raise InputError(f"weights: there is no objective {min(unknown)!r}{did_you_mean(min(unknown), own)}")
         self.weights = {"bce": bce_weight, "logical": logical_weight, "text": text_weight}
         self.weights |= dict.fromkeys(own, 1.0) | (weights or {})
+        check_numbers(**{f"weights[{name!r}]": weight for name, weight in (weights or {}).items()})
         parts: dict[str, nn.Module] = {"bce": LabelObjective()}
         if logical is not None:
             parts["logical"] = RuleObjective(logical)
@@ -422,15 +448,17 @@ class AttributeSystem(TrainingSystem):
         return {name: count_of(name, objective, batch) for name, objective in self.objectives.items()}
 
     def probability(self, logits: Float[Tensor, "face attr"]) -> Float[Tensor, "face attr"]:
-        """Return the probabilities that are measured: under the rules where the network is trained as conditioned on
-        them.
-        """
+        """Return the probabilities that are measured and stored: those that the network's output has."""
         return FaceInsightOutput(logits, {}, self.conditioned_on).probability
 
     @property
     def conditioned_on(self) -> RuleSet | None:
         """The rules under which the logits are to be read; a network with a decoder has done so already."""
-        if self.logical is None or self.logical.kind != "conditional" or isinstance(self.network, DecodedOutput):
+        if isinstance(self.network, DecodedOutput):
+            return None
+        if isinstance(self.network, FaceModel):
+            return self.network.rules
+        if self.logical is None or self.logical.kind != "conditional":
             return None
         return self.logical.rules
 
@@ -519,6 +547,7 @@ class ParserSystem(TrainingSystem):
     ) -> None:
         super().__init__(network=network, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup)
         classes = self.network.classes
+        check_numbers(**{f"class_weights[{each}]": weight for each, weight in enumerate(class_weights or ())})
         if class_weights is not None and len(class_weights) != classes:
             raise InputError(f"class_weights: wanted one for each of {classes} classes, got {len(class_weights)}")
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)

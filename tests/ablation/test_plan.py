@@ -96,6 +96,23 @@ def test_a_folder_changes_when_the_run_or_its_trunk_changes_and_only_then(tmp_pa
     ("changes", "message"),
     [
         ({"seeds": [1, 1]}, r"seeds must be different numbers, at least one, got \[1, 1\]"),
+        ({"seeds": []}, "seeds must be different numbers"),
+        ({"seeds": None}, "'seeds' must be a list, got None"),
+        ({"seeds": [True]}, "a seed is a whole number, got True"),
+        ({"seeds": [-1]}, "a seed is a whole number, got -1; it may be 0"),
+        ({"question": None}, "'question' must be text, got None"),
+        ({"compared": ["acuracy"]}, "'compared' has 'acuracy', did you mean 'accuracy'"),
+        ({"compared": []}, "'compared' is empty"),
+        ({"variants": {"full": {"against": ["full"]}}}, "variant 'full': 'against' must be text"),
+        ({"variants": {"full": {"section": None}}}, "variant 'full': 'section' must be text, got None"),
+        ({"variants": {"full": {"change": {5: 1}}}}, "variant 'full' changes 5, which is no text"),
+        ({"variants": {"full": {"change": {"model..lr": 1}}}}, "cannot change 'model..lr'"),
+        (
+            {"variants": {"full": {"change": {"model.lr": 1, "model": {}}}}},
+            "'model' would undo the change of 'model.lr'",
+        ),
+        ({"base": {"root": "${root}/faces"}, "settings": {"root": "a"}}, r"'\$\{root\}/faces' holds '\$\{'"),
+        ({"base": {"weights": "${rum:trunk}/a"}}, r"nor a run's folder"),
         ({"sedes": [1]}, r"unknown keys \['sedes'\], did you mean 'seeds'"),
         ({"seeds": ["one"]}, "a seed is a whole number, got 'one'"),
         ({"seeds": 1}, "'seeds' must be a list, got 1"),
@@ -111,6 +128,24 @@ def test_a_folder_changes_when_the_run_or_its_trunk_changes_and_only_then(tmp_pa
 def test_a_file_that_cannot_be_carried_out_says_why(tmp_path: Path, changes: dict, message: str) -> None:
     with pytest.raises(PlanError, match=message):
         read_ablation(write(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("    section: again", "line 8: 'section' stands a second time .first in line 7"),
+        ("  full: {section: again}", "line 8: 'full' stands a second time .first in line 6"),
+        ("seeds: [1]", "line 8: 'seeds' stands a second time .first in line 2"),
+    ],
+)
+def test_what_stands_twice_is_refused_with_its_line(tmp_path: Path, line: str, says: str) -> None:
+    path = tmp_path / "twice.yaml"
+    once = "question: q\nseeds: [0]\nbase:\n  model: {lr: 1}\nvariants:\n  full:\n    section: first\n"
+    path.write_text(once)
+    assert [variant.name for variant in read_ablation(path).rows] == ["full"]
+    path.write_text(f"{once}{line}\n")
+    with pytest.raises(PlanError, match=f"twice.yaml, {says}"):
+        read_ablation(path)
 
 
 def test_a_circle_of_needs_is_named(tmp_path: Path) -> None:

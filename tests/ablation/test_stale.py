@@ -21,6 +21,9 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:GPU available but not used",
 )
 
+#: What the trained image encoder of the variant "plain" is kept in.
+WEIGHTS = "${run:plain}/image_encoder.safetensors"
+
 NETWORK = """
 from faceinsight.models.controls import PriorClassifier
 from own_numbers import SHIFT
@@ -224,6 +227,25 @@ def test_a_damaged_run_is_set_aside_and_done_again(path: Path, file: str, damage
     assert (folder / "result.damaged.json").is_file()
     pd.testing.assert_frame_equal(table.drop(columns="seconds"), first.drop(columns="seconds"))
     assert read_result(folder) is not None
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut], ids=["lost", "cut"])
+def test_a_trunk_without_its_weights_is_set_aside_and_done_again(
+    file: Callable[..., Path], tmp_path: Path, damage: Callable
+) -> None:
+    on_top = {"against": "plain", "from": "plain", "change": {"model.network.image_encoder.weights": WEIGHTS}}
+    path, options = file(top=on_top), {"seeds": [0], "only": ["top"]}
+    first, _ = carry_out(path, **options)
+    trunk, top = (folders(path)[name, 0] for name in ("plain", "top"))
+    damage(trunk / "image_encoder.safetensors")
+    wanted, result = (top / "predictions.csv").read_bytes(), (top / "result.json").stat().st_mtime_ns
+    with pytest.warns(UserWarning, match=r"image_encoder.safetensors is .*set aside as .*result.damaged.json"):
+        table, printed = carry_out(path, **options)
+    assert "1 of 3 runs are finished" in printed, "what rests on the trunk is still whole"
+    pd.testing.assert_frame_equal(table.drop(columns="seconds"), first.drop(columns="seconds"))
+    assert (trunk / "image_encoder.safetensors").is_file()
+    assert read_result(trunk) is not None
+    assert ((top / "predictions.csv").read_bytes(), (top / "result.json").stat().st_mtime_ns) == (wanted, result)
 
 
 def test_damage_that_keeps_the_size_of_a_file_costs_one_row(path: Path) -> None:

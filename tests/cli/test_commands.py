@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -270,6 +272,13 @@ MISTAKES = [
     ({"model.network.image_encoder.nmae": "x"}, "model.network.image_encoder: Option 'nmae'"),
     ({"model.part_lr": {"hed": 0.1}}, "did you mean 'head'?"),
     ({"model.trained": ["hed"]}, "did you mean 'head'?"),
+    ({"model.network.class_path": "faceinsight.models.TokenClasifier"}, "'TokenClasifier', did you mean"),
+    ({"model.network.embed_dim": 13}, "the tokens are 12 wide"),
+    ({"model.lr": -0.1}, "lr must be a finite number of at least 0, got -0.1"),
+    ({"model.part_lr": {"head": float("nan")}}, "part_lr['head'] must be a finite number"),
+    ({"model.logical_weight": -1.0}, "logical_weight must be a finite number"),
+    ({"model.warmup": 2.0}, "warmup is a share of all steps"),
+    ({"seed_everything": -3}, "seed_everything must be 0 to"),
 ]
 
 
@@ -309,6 +318,38 @@ def test_a_mistake_in_a_configuration_is_one_line_of_fit(
     assert error.startswith("error: ")
     assert says in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: f"{text}trainer: {{max_epochs: 2}}\n", "line [0-9]+: 'trainer' stands a second time"),
+        (
+            lambda text: text.replace("  max_epochs:", "  max_epochs: 7\n  max_epochs:"),
+            "line [0-9]+: 'max_epochs' stands a second time",
+        ),
+        (lambda text: text.replace("trainer:", "trainer: [", 1), "not a whole YAML file: line [0-9]+: "),
+        (lambda text: "- 1\n", "the keys model, data and trainer; this file holds a list"),
+        (lambda text: "", "this file holds nothing"),
+    ],
+)
+def test_a_mistake_in_the_text_of_a_configuration_is_one_line_of_fit_with_its_file(
+    training: dict, change: Callable[[str], str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("single.yaml").write_text(change(yaml.safe_dump(training)))
+    assert cli.main(["fit", "--config", "single.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert re.match(f"error: single.yaml.*{says}", error)
+    assert error.count("\n") == 1
+
+
+def test_a_key_that_stands_twice_in_a_part_of_a_configuration_is_refused_with_the_parts_file(
+    training: dict, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("data.yaml").write_text(f"{yaml.safe_dump(training['data'])}class_path: faceinsight.data.FaceDataModule\n")
+    Path("single.yaml").write_text(yaml.safe_dump({**training, "data": "data.yaml"}))
+    assert cli.main(["fit", "--config", "single.yaml"]) == 2
+    assert re.match("error: .*data.yaml, line [0-9]+: 'class_path' stands a second time", capsys.readouterr().err)
 
 
 def test_fit_is_quiet_and_never_writes_over_an_earlier_configuration(

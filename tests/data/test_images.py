@@ -318,3 +318,19 @@ def test_encoders_and_parsers_refuse_pictures_outside_0_and_1(factor: float) -> 
     for wrong in (images * factor, images * factor - 1):
         with pytest.raises(InputError, match=r"RGB in \[0, 1\]"):
             encoder(wrong)
+
+
+def test_a_picture_that_was_opened_elsewhere_runs_no_program_and_has_no_more_pixels_than_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("a program was run"))
+    with pytest.raises(BrokenImageError, match="EPS is not among JPEG"):
+        image_batch(Image.open(io.BytesIO(script)), image_size=8)
+    path = tmp_path / "a.png"
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(path)
+    with Image.open(path) as picture:
+        assert image_batch(picture, image_size=8).shape == (1, 3, 8, 8)
+    monkeypatch.setattr("faceinsight.data.images.MAX_PIXELS", 1000)
+    with Image.open(path) as picture, pytest.raises(BrokenImageError, match="40 x 40 pixels are more than 1,000"):
+        image_batch(picture, image_size=8)

@@ -225,3 +225,9 @@ def test_a_folder_or_a_pipe_is_no_catalog(tmp_path: Path) -> None:
 def test_an_unknown_attribute_is_a_mistake_of_input_and_a_missing_key() -> None:
     assert issubclass(UnknownAttributeError, InputError)
     assert issubclass(UnknownAttributeError, KeyError)
+
+
+@pytest.mark.parametrize(("names", "says"), [("Male", "a list, got the text 'Male'"), ([""], "empty")])
+def test_names_that_are_none_make_no_schema(names: object, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Schema.from_names(names)

@@ -116,7 +116,7 @@ def attribute_table(report: DataReport) -> "RenderableType":
         table.add_column(heading, justify="right")
     for name, row in report.frame().iterrows():
         positive, share = f"{int(row['positive']):,}", f"{row['prevalence']:.1%}"
-        table.add_row(str(name), positive, share, f"{row['undefined share']:.1%}")
+        table.add_row(escape(str(name)), positive, share, f"{row['undefined share']:.1%}")
     return table
 
 

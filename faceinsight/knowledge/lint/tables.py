@@ -50,7 +50,7 @@ def rule_table(report: "LintReport") -> "RenderableType":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=f"{len(report.rules)} rules over {report.rules.schema.name!r}", title_justify="left")
+    table = Table(title=escape(f"{len(report.rules)} rules over {report.rules.schema.name!r}"), title_justify="left")
     table.add_column("rule", overflow="fold")
     for heading in ("strength", "findings"):
         table.add_column(heading)
@@ -69,7 +69,7 @@ def slice_table(report: "LintReport", name: str) -> "RenderableType":
     from rich.table import Table
 
     assert report.labels is not None
-    table = Table(title=f"broken share by {name}", title_justify="left")
+    table = Table(title=escape(f"broken share by {name}"), title_justify="left")
     table.add_column("rule", overflow="fold")
     for part, check in report.labels.by[name].items():
         table.add_column(f"{escape(part)}\n{check.faces_decided:,}", justify="right")
