@@ -46,7 +46,7 @@ def test_pysdd_and_klay_count_the_same(size: int) -> None:
 
 
 def test_every_decoder_but_the_threshold_and_the_marginals_keeps_the_rules() -> None:
-    rules = RuleSet.parse("exactly_one(a, b, c, d)", Schema.from_names("abcde"))
+    rules = RuleSet.parse("exactly_one(a, b, c, d)", Schema.from_names([*"abcde"]))
     logits = torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
     labels = torch.where(torch.eye(5).repeat(40, 1) > 0, 1, -1).to(torch.int8)
     rows = {row["decoded by"]: row for row in decoding.compared(logits, labels, rules)}

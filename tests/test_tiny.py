@@ -150,7 +150,7 @@ def test_a_part_is_the_class_path_of_an_experiment() -> None:
         return {"class_path": f"faceinsight.{name}", "init_args": arguments}
 
     schema = part("Schema.load", name_or_path="synthfaces")
-    network = part("controls.TokenClassifier", schema=schema, embed_dim=192, image_encoder=part("tiny.image_encoder"))
+    network = part("controls.TokenClassifier", schema=schema, embed_dim=896, image_encoder=part("tiny.image_encoder"))
     rules = part("RuleSet.load", name_or_path="synthfaces")
     data = part("data.FaceDataModule", source=part("data.SynthFaces", root="nowhere", count=40))
     trainer = {"accelerator": "cpu", "logger": False}

@@ -118,7 +118,7 @@ def rule_costs(logits: Float[Tensor, "*batch attr"], rules: RuleSet) -> Float[Te
 
     >>> from faceinsight.knowledge.rules import RuleSet
     >>> from faceinsight.knowledge.schema import Schema
-    >>> rules = RuleSet.parse(["a -> b", "a -> not b"], Schema.from_names("ab"))
+    >>> rules = RuleSet.parse(["a -> b", "a -> not b"], Schema.from_names([*"ab"]))
     >>> rule_costs(torch.tensor([[2.0, 2.0]]), rules)
     tensor([[0.1109, 1.4952]])
     """

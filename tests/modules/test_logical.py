@@ -256,7 +256,7 @@ def test_bad_input_is_refused():
 
 def test_only_a_fuzzy_kind_takes_rules_that_join_too_many_attributes_to_sum_over(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rules_module, "find_components", functools.partial(find_components, max_nodes=2))
-    rules = RuleSet.parse("a or b or c or d", Schema.from_names("abcd"))
+    rules = RuleSet.parse("a or b or c or d", Schema.from_names([*"abcd"]))
     with pytest.raises(ComponentTooLargeError):
         LogicalConstraint(rules=rules)
     assert LogicalConstraint(rules=rules, kind="product")(torch.zeros(1, 4)).isfinite()

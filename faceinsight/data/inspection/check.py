@@ -72,7 +72,7 @@ def constant_attributes(
     Args:
         labels, undefined: see :meth:`Schema.check_labels`.
 
-    >>> constant_attributes(torch.tensor([[1, -1, 1], [1, 0, -1]]), Schema.from_names("abc"))
+    >>> constant_attributes(torch.tensor([[1, -1, 1], [1, 0, -1]]), Schema.from_names([*"abc"]))
     {'a': 'always positive', 'b': 'never positive'}
     """
     constant, labels = {}, schema.check_labels(labels, undefined=undefined)

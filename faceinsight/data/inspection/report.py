@@ -109,6 +109,7 @@ def split_table(report: DataReport) -> "RenderableType":
 
 def attribute_table(report: DataReport) -> "RenderableType":
     """Prevalence and undefined share of each attribute."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("attribute")

@@ -147,7 +147,7 @@ def fewest_changes(
     Args:
         labels, undefined: see :meth:`Schema.check_labels`.
 
-    >>> rules = RuleSet.parse(["a -> b", "a -> c"], Schema.from_names("abc"))
+    >>> rules = RuleSet.parse(["a -> b", "a -> c"], Schema.from_names([*"abc"]))
     >>> fewest_changes(rules, torch.tensor([[1, -1, -1], [1, 0, -1], [-1, -1, 1]])).tolist()
     [1, 1, 0]
     """

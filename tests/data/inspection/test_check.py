@@ -61,7 +61,7 @@ def test_an_empty_split_is_counted_rather_than_refused(source: CelebA, root: Pat
 
 def test_constant_attributes_are_told_apart() -> None:
     labels = torch.tensor([[1, -1, 0, 1, 0], [1, 0, 0, -1, 1]], dtype=torch.int8)
-    assert constant_attributes(labels, Schema.from_names("abcde"), undefined=0) == {
+    assert constant_attributes(labels, Schema.from_names([*"abcde"]), undefined=0) == {
         "a": "always positive",
         "b": "never positive",
         "c": "never defined",

@@ -28,7 +28,7 @@ from faceinsight.modules.logical import rule_costs, semantic_loss
 from tests.knowledge.random_rules import SCHEMA, random_rules
 
 KINDS = ["product", "goedel", "lukasiewicz"]
-LETTERS = Schema.from_names("abc")
+LETTERS = Schema.from_names([*"abc"])
 
 #: and, or of two numbers, as the papers write them.
 OPERATORS = {
