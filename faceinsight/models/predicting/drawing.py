@@ -1,6 +1,7 @@
 """A prediction and an explanation as pictures."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 from faceinsight.data.inspection.sheet import as_pictures, colour_masks
 from faceinsight.knowledge.face_parts import FACE_PARTS, PALETTE
+from faceinsight.knowledge.logic.language import parse_expression
 
 if TYPE_CHECKING:
     from faceinsight.models.predicting.explanation import Explanation
@@ -32,30 +34,49 @@ def plot_prediction(face: "FacePrediction", attributes: int) -> Figure:
     """Draw the photograph, the parser's map, the groups, the strongest attributes, and what the rules changed."""
     groups = group_bars(face)
     names = strongest(face, attributes)
-    rows = max(len(groups), len(names), 14)
+    rows = max(len(groups), len(names), 18)
     figure = blank(9.6, 1.3 + 0.19 * rows)
     panels = figure.subplot_mosaic([["photo", "groups", "names"], ["map", "groups", "names"]], width_ratios=[1, 1, 1])
     show_picture(panels["photo"], picture_of(face), plain(face.name))
     show_map(panels["map"], face)
-    draw_bars(panels["groups"], [(label, value, None) for label, value, _ in groups], "groups, probability")
-    for place, (_, _, chosen) in enumerate(groups):
-        if chosen:
-            panels["groups"].patches[place].set_facecolor(YES)
-            panels["groups"].get_yticklabels()[place].set_fontweight("bold")
+    draw_bars(panels["groups"], [(words(text), value, None) for text, value, _, _ in groups], "groups, probability")
+    for place, (_, _, chosen, mentioned) in enumerate(groups):
+        mark(panels["groups"], place, chosen=chosen, drawn=origin(face, mentioned) not in main_origins(face))
     sigmoid = dict(zip(face.schema.names, face.logits.sigmoid().tolist(), strict=True))
     bars = [(words(name), face.probabilities[name], sigmoid[name]) for name in names]
     draw_bars(panels["names"], bars, "strongest attributes, probability")
     for place, name in enumerate(names):
-        if face.attributes[name]:
-            panels["names"].patches[place].set_facecolor(YES)
-            panels["names"].get_yticklabels()[place].set_fontweight("bold")
+        mark(panels["names"], place, chosen=face.attributes[name], drawn=origin(face, [name]) not in main_origins(face))
     figure.supxlabel(legend(face), fontsize=7, color=SOFT, x=0.01, ha="left", parse_math=False)
     return figure
+
+
+def mark(panel: Axes, place: int, *, chosen: bool, drawn: bool) -> None:
+    """Make a bar dark and its name bold where the face has it; slant a name that was learnt from other pictures."""
+    label = panel.get_yticklabels()[place]
+    if chosen:
+        panel.patches[place].set_facecolor(YES)
+        label.set_fontweight("bold")
+    if drawn:
+        label.set_fontstyle("italic")
+        label.set_color(SOFT)
+
+
+def origin(face: "FacePrediction", names: Sequence[str]) -> str | None:
+    """Return the kind of pictures that the first of some attributes was learnt from."""
+    return face.schema.origin(names[0])
+
+
+def main_origins(face: "FacePrediction") -> tuple[str | None, ...]:
+    """Return the kinds of pictures of which names stand upright: the first that the schema names, and unknown ones."""
+    return None, *list(face.schema.learnt_from)[:1]
 
 
 def legend(face: "FacePrediction") -> str:
     """Return what the colours mean, and what the rules changed."""
     lines = ["bold: in the most probable face that keeps the rules    red mark: the sigmoid, before the rules"]
+    if len(kinds := list(face.schema.learnt_from)) > 1:
+        lines.append(f"upright names were learnt from {kinds[0]}, slanted grey ones from {' and '.join(kinds[1:])}")
     if face.facts:
         lines.append(f"given: {'; '.join(face.facts)}")
     if face.broken_rules:
@@ -91,8 +112,8 @@ def plot_explanation(explanation: "Explanation", shown: int = 14) -> Figure:
     moved = sorted(explanation.rules.items(), key=lambda each: -abs(each[1]))[:8]
     moved = [(text, 100 * value) for text, value in moved if abs(value) >= 0.0005]
     title = (
-        f"{explanation.before_rules:.1%} before the rules, {explanation.probability:.1%} with them; "
-        "each rule in percentage points, the others being there"
+        f"{explanation.before_rules:.1%} before the rules, {explanation.probability:.1%} with them\n"
+        "each rule alone, in percentage points"
     )
     signed_bars(rules, [("\n".join(textwrap.wrap(text, 34)), value) for text, value in moved], title)
     if not moved:
@@ -154,21 +175,26 @@ def show_map(panel: Axes, face: "FacePrediction") -> None:
     )
 
 
-def group_bars(face: "FacePrediction") -> list[tuple[str, float, bool]]:
-    """Return the likeliest labels of each group: what stands beside the bar, its length, whether the face has it."""
+def group_bars(face: "FacePrediction") -> list[tuple[str, float, bool, tuple[str, ...]]]:
+    """Return the likeliest labels of each group.
+
+    Of each what stands beside the bar, its length, whether the face has it, and the attributes that it is made of.
+    """
     bars = []
     for name, labels in face.group_probabilities.items():
         best = sorted(labels, key=lambda label: -labels[label])[:MAX_LABELS]
         if (mine := face.groups[name]) is not None and mine not in best:
             best[-1] = mine
-        bars += [(f"{words(name)}: {words(label)}", labels[label], label == mine) for label in best]
+        made_of = face.schema.groups[name].labels
+        bars += [
+            (f"{name}: {label}", labels[label], label == mine, parse_expression(made_of[label], face.schema).names)
+            for label in best
+        ]
     return bars
 
 
 def strongest(face: "FacePrediction", number: int) -> list[str]:
     """Return the attributes outside the groups that are likeliest, or that the rules changed, in order."""
-    from faceinsight.knowledge.logic.language import parse_expression
-
     grouped = {
         name
         for group in face.schema.groups.values()
@@ -197,7 +223,7 @@ def draw_bars(panel: Axes, bars: list[tuple[str, float, float | None]], title: s
 
 def signed_bars(panel: Axes, bars: list[tuple[str, float]], title: str) -> None:
     """Draw what adds to the right and what takes away to the left, with numbers."""
-    style(panel, "\n".join(textwrap.wrap(title, 44)))
+    style(panel, title)
     places = range(len(bars))
     panel.barh(places, [value for _, value in bars], height=0.7, color=[YES if v > 0 else PLAIN for _, v in bars])
     for place, (_, value) in enumerate(bars):
@@ -210,7 +236,7 @@ def signed_bars(panel: Axes, bars: list[tuple[str, float]], title: str) -> None:
     values = [0.0, *(value for _, value in bars)]
     room = 0.2 * (max(values) - min(values) or 1)
     panel.set_xlim(min(values) - room, max(values) + room)
-    panel.set_ylim(max(len(bars), 1) - 0.4, -0.6)
+    panel.set_ylim(max(len(bars), 8) - 0.4, -0.6)
 
 
 def style(panel: Axes, title: str) -> None:

@@ -241,6 +241,7 @@ class FacePrediction:
             "group_probabilities": self.group_probabilities,
             "broken_rules": list(self.broken_rules),
             "given": list(self.facts),
+            "learnt_from": {kind: list(names) for kind, names in self.schema.learnt_from.items()},
         }
 
     def __repr__(self) -> str:

@@ -151,6 +151,10 @@ def test_the_plots_hold_the_picture_the_parsing_and_the_rules(tiny: fi.FaceInsig
     assert tuple(face.segmentation.shape) == (128, 128)
     figure.canvas.draw()
     assert np.asarray(figure.canvas.buffer_rgba()).std() > 10
+    slanted = {label.get_text(): label.get_fontstyle() for panel in figure.axes for label in panel.get_yticklabels()}
+    assert slanted["gender: Female"] == "normal"
+    assert {slanted[name] for name in slanted if name.startswith("expression")} == {"italic"}
+    assert "drawn faces" in figure.get_supxlabel()
     told = face.given({"Bald": True})
     assert "given: Bald" in told.plot().get_supxlabel()
     assert told._repr_html_().startswith("<img")
