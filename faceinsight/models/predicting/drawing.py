@@ -88,6 +88,7 @@ def legend(face: "FacePrediction") -> str:
         lines.append(f"turned by what is given: {turned}")
     else:
         lines.append("the rules turned nothing")
+    lines.append("labels are what annotators saw in pictures, not what the people would say of themselves")
     return "\n".join(plain(part) for line in lines for part in textwrap.wrap(line, 150, max_lines=3))
 
 
@@ -113,7 +114,7 @@ def plot_explanation(explanation: "Explanation", shown: int = 14) -> Figure:
     moved = [(text, 100 * value) for text, value in moved if abs(value) >= 0.0005]
     title = (
         f"{explanation.before_rules:.1%} before the rules, {explanation.probability:.1%} with them\n"
-        "each rule alone, in percentage points"
+        "moved by each rule, the others there, in points"
     )
     signed_bars(rules, [("\n".join(textwrap.wrap(text, 34)), value) for text, value in moved], title)
     if not moved:
