@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
 
-.PHONY: ablation test check wheel format notebooks clean
+.PHONY: ablation test check wheel parts tiny format notebooks clean
 
 ablation: $(SETUP)
 	$(BIN)/faceinsight ablate experiments/constraints.yaml --seeds 0 1 --workers 2
@@ -25,6 +25,21 @@ wheel: $(SETUP)
 	$(BIN)/uv pip install --quiet --python .venv-oldest --no-deps dist/*.whl
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -I tests/installed.py dist/*.whl
 	rm -rf build .venv-oldest
+
+# The small trained parts that ship with the package, and the model between them, from their sources into runs/tiny: some
+# hours of one core. FairFace in data/fairface is needed; the other sets in data/ are measured on.
+parts: $(SETUP)
+	$(BIN)/pip install --quiet --editable '.[dev,weights]'
+	$(BIN)/python -m experiments.tiny.face_resnet --output runs/tiny/face_resnet --photographs data/fairface/val
+	$(BIN)/python -m experiments.tiny.image_encoder --trunk runs/tiny/face_resnet/face_resnet.safetensors \
+		--output runs/tiny/image_encoder --fairface data/fairface --celeba data/celeba --utkface data/UTKFace
+	$(BIN)/python -m experiments.tiny.face_parser --trunk runs/tiny/face_resnet/face_resnet.safetensors \
+		--output runs/tiny/face_parser --celebamask data/celebamask
+	$(BIN)/python -m experiments.tiny.language_model --output runs/tiny/language_model
+
+tiny: $(SETUP)
+	$(BIN)/python -m experiments.tiny.model --parts runs/tiny --output runs/tiny/model \
+		--fairface data/fairface --celeba data/celeba --utkface data/UTKFace
 
 format: $(SETUP)
 	$(BIN)/ruff format .

@@ -48,7 +48,7 @@ class Faces:
     rows: Mapping[str, Tensor]
 
     def of(self, inputs: str, split: str) -> tuple[Tensor, Tensor]:
-        """The inputs and labels of a split."""
+        """Return the inputs and labels of a split."""
         return self.inputs[inputs][self.rows[split]], self.labels[self.rows[split]]
 
 
@@ -74,7 +74,7 @@ def compared(logits: Tensor, labels: Tensor, rules: RuleSet) -> list[dict[str, o
 
 
 def row_of(logits: Tensor, labels: Tensor, rules: RuleSet) -> dict[str, float]:
-    """What the decisions of some logits are worth, in %."""
+    """Return what the decisions of some logits are worth, in %."""
     probability = logits.sigmoid()
     values = {
         "accuracy": metrics.accuracy(probability, labels).nanmean(),
@@ -89,7 +89,7 @@ def row_of(logits: Tensor, labels: Tensor, rules: RuleSet) -> dict[str, float]:
 def logistic_regression(
     train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], balanced: bool
 ) -> Callable[[Tensor], Tensor]:
-    """Inputs to logits; of some penalties the one with the least validation loss."""
+    """Return inputs to logits; of some penalties the one with the least validation loss."""
     middle, spread = train[0].mean(0), train[0].std(0).clamp(min=1e-6)
     count = (train[1] == 1).sum(0).clamp(min=1).double()
     weight = (len(train[1]) - count) / count if balanced else torch.ones_like(count)
@@ -104,7 +104,9 @@ def logistic_regression(
 
 
 def fit(loss: Callable[[Tensor], Tensor], shape: tuple[int, int], penalty: float) -> Tensor:
-    """The parameters of the least loss plus ``penalty`` times their squares; the last row, the intercepts, is free."""
+    """Return the parameters of the least loss plus ``penalty`` times their squares; the last row, the intercepts, is
+    free.
+    """
     parameters = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
     optimiser = torch.optim.LBFGS([parameters], max_iter=60, history_size=20, line_search_fn="strong_wolfe")
 

@@ -113,7 +113,7 @@ def peak(name: str, faces: int, features: int) -> float:
 
 
 def measure(faces: int, features: int, rounds: int, only: str) -> list[dict[str, object]]:
-    """A row for each contender."""
+    """Return a row for each contender."""
     inputs, labels = drawn(faces, features)
     seconds_of_cpu: dict[str, float] = {}
 

@@ -24,7 +24,7 @@ OURS = "face network"
 
 
 def encoders() -> dict[str, nn.Module]:
-    """The contenders, in evaluation mode."""
+    """Return the contenders, in evaluation mode."""
     trunk = FaceResNet()
     half = {"channels": [32, 64, 128, 256], "stem_width": 32}
     former = ImageEncoder(name="resnet18", options=half, feature_index=4, output_stride=16)
@@ -37,7 +37,7 @@ def encoders() -> dict[str, nn.Module]:
 
 
 def measure(batch: int, rounds: int) -> pd.DataFrame:
-    """A row for each contender."""
+    """Return a row for each contender."""
     seconds_of_cpu: dict[str, float] = {}
 
     def run(name: str, encoder: nn.Module) -> Callable[[], object]:

@@ -51,7 +51,7 @@ Clauses = list[list[int]]
 
 
 def rule_sets() -> Iterator[tuple[str, RuleSet]]:
-    """What is measured on: real rules, and random sparse ones of growing size."""
+    """Yield what is measured on: real rules, and random sparse ones of growing size."""
     yield "CelebA, strict", RuleSet.parse(STRICT.strip(), Schema.load("celeba"))
     yield "FH37K", RuleSet.load("fh37k")
     for size, count, spread in ((20, 30, None), (40, 60, None), (40, 80, None), (60, 90, None), (80, 160, 4)):
@@ -73,7 +73,7 @@ def random_rules(size: int, count: int, spread: int | None, seed: int = 0) -> Ru
 
 
 def clauses_of(rules: RuleSet) -> Clauses:
-    """The rules as the other tools read them: clauses of signed numbers from 1 on."""
+    """Return the rules as the other tools read them: clauses of signed numbers from 1 on."""
     place = {name: number + 1 for number, name in enumerate(rules.schema.names)}
     found = [clause for formula in rules.formulas for clause in prime_implicates(formula)]
     return [[place[name] if shown else -place[name] for name, shown in sorted(clause)] for clause in found]
@@ -199,7 +199,7 @@ def measure_losses(name: str, rules: RuleSet, faces: int, installed: set[str]) -
 
 
 def measure_decoding(name: str, rules: RuleSet, faces: int, installed: set[str]) -> list[dict[str, object]]:
-    """The most probable consistent face, against layers that repair: broken faces and log-probability lost."""
+    """Return the most probable consistent face, against layers that repair: broken faces and log-probability lost."""
     logits = torch.randn(faces, len(rules.schema), generator=torch.Generator().manual_seed(0)) * 2
     contenders: dict[str, Callable[[Tensor], Tensor]] = {
         "faceinsight, mode": lambda x: ConstrainedBernoulli(logits=x, rules=rules, validate_args=False).mode

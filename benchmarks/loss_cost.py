@@ -69,7 +69,7 @@ def peak_of_loss(name: str, faces: int) -> float:
 
 
 def measure_memory(faces: int, only: str) -> pd.DataFrame:
-    """The peak for each rule set, each in a fresh process."""
+    """Return the peak for each rule set, each in a fresh process."""
     context = multiprocessing.get_context("spawn")
     rows = []
     for name, rules in rule_sets():
@@ -81,7 +81,7 @@ def measure_memory(faces: int, only: str) -> pd.DataFrame:
 
 
 def small_model(schema: Schema) -> FaceInsight:
-    """The full model but for the correlation constraint, which has no part in each face's cost."""
+    """Return the full model but for the correlation constraint, which has no part in each face's cost."""
     route = RegionTokens(image_dim=192, embed_dim=128)
     return FaceInsight(
         schema=schema,
@@ -114,7 +114,7 @@ def training_step(
 
 
 def measure_step(batch: int) -> pd.DataFrame:
-    """A step with and without the constraint, in turn, and the constraint by itself."""
+    """Return a step with and without the constraint, in turn, and the constraint by itself."""
     rules = RuleSet.load("celeba")
     constraint = LogicalConstraint(rules=rules, kind="semantic")
     model = small_model(rules.schema)

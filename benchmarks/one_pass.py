@@ -30,7 +30,7 @@ Reading = Callable[[], Tensor]
 def readings(
     model: LanguageModel, *, batch: int, attributes: int, prefix: int, question: int, pooled: int
 ) -> dict[str, Reading]:
-    """The contenders, on the same random prefix and questions."""
+    """Return the contenders, on the same random prefix and questions."""
     draw = torch.Generator().manual_seed(0)
 
     def tokens(count: int) -> Tensor:
@@ -57,7 +57,7 @@ def readings(
 
 
 def measure(runs: dict[str, Reading], *, batch: int, device: str, peak: float | None, rounds: int) -> pd.DataFrame:
-    """A row for each contender."""
+    """Return a row for each contender."""
     base, nothing = "separate prompts", float("nan")
     with torch.no_grad():
         flops = {name: flops_of(run) for name, run in runs.items()}

@@ -57,7 +57,7 @@ def flops_of(run: Callable[[], object]) -> float:
 
 
 def peak_memory(run: Callable[[], object], device: str) -> float:
-    """The most GiB that one call holds on a GPU; not a number elsewhere."""
+    """Return the most GiB that one call holds on a GPU; not a number elsewhere."""
     if device != "cuda":
         return float("nan")
     torch.cuda.reset_peak_memory_stats()

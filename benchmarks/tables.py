@@ -28,7 +28,7 @@ def shown(title: str, frame: pd.DataFrame, console: Console) -> None:
 
 
 def written(value: object) -> str:
-    """A number with three digits, an empty cell for nothing.
+    """Return a number with three digits, an empty cell for nothing.
 
     >>> written(0.12345), written(float("nan")), written(12345)
     ('0.123', '', '12,345')

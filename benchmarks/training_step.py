@@ -75,14 +75,14 @@ CHEAPEST = "cached, pooled, bf16"
 
 
 def vit(grid: int, width: int) -> Frozen:
-    """A ViT of ``grid x grid`` patches."""
+    """Return a ViT of ``grid x grid`` patches."""
     size = 8 * grid
     options = {"patch_size": 8, "embed_dim": width, "depth": 12 if width > 64 else 1, "num_heads": width // 64 or 1}
     return Frozen(ImageEncoder(name="vit_tiny_patch16_224", image_size=size, options=options))
 
 
 def model_of(contender: Contender, base: LanguageModel, *, grid: int, width: int) -> FaceInsight:
-    """The full model but for the correlation constraint, which has no part in each face's cost."""
+    """Return the full model but for the correlation constraint, which has no part in each face's cost."""
     dim = base.embed_dim
     model = FaceInsight(
         schema=Schema.load("celeba"),
@@ -127,7 +127,7 @@ def step(contender: Contender, model: FaceInsight, batch: int) -> Callable[[], T
 
 
 def kept_bytes(run: Callable[[], object], model: FaceInsight) -> int:
-    """What a step keeps for its backward pass, weights apart."""
+    """Return what a step keeps for its backward pass, weights apart."""
     weights = {each.untyped_storage()._cdata for each in model.parameters()}
     kept: dict[int, Tensor] = {}  # the tensors too, lest another one come to lie in the same place
 
@@ -144,7 +144,7 @@ def measure(
     chosen: dict[str, Contender], base: LanguageModel, *, batch: int, grid: int, width: int, rounds: int,
     peak: float | None,
 ) -> pd.DataFrame:  # fmt: skip
-    """A row for each contender."""
+    """Return a row for each contender."""
     device = base.device.type
     models = {name: model_of(each, base, grid=grid, width=width) for name, each in chosen.items()}
     runs = {name: step(each, models[name], batch) for name, each in chosen.items()}

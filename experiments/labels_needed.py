@@ -1,10 +1,11 @@
 """The picture of the README: labels needed against accuracy, with and without label graph and rules.
 
-    python -m experiments.labels_needed --table runs/few_labels/table.csv --output docs/labels_needed.png
+    python -m experiments.labels_needed --tables '[runs/few_labels/table.csv]' --output docs/labels_needed.png
 
-It reads what ``faceinsight ablate experiments/few_labels.yaml`` wrote.
+It reads what ``faceinsight ablate experiments/few_labels.yaml`` wrote, in one table or in several by ``--only``.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -47,15 +48,17 @@ def drawing(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def main(table: Path = Path("runs/few_labels/table.csv"), output: Path = Path("docs/labels_needed.png")) -> None:
+def main(
+    tables: Sequence[Path] = (Path("runs/few_labels/table.csv"),), output: Path = Path("docs/labels_needed.png")
+) -> None:
     """Draw the picture.
 
     Args:
-        table: what the ablation wrote.
+        tables: what the ablation wrote.
         output: the picture.
     """
     with replacing(output) as temporary:
-        drawing(pd.read_csv(table)).savefig(temporary)
+        drawing(pd.concat([pd.read_csv(table) for table in tables])).savefig(temporary)
 
 
 if __name__ == "__main__":

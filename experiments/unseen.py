@@ -49,7 +49,7 @@ PENALTY = 3.0
 
 
 def folds(names: list[str], hidden: int, splits: int) -> Iterator[list[str]]:
-    """Sets of ``hidden`` names; every split holds each name once."""
+    """Yield sets of ``hidden`` names; every split holds each name once."""
     for split in range(splits):
         order = torch.randperm(len(names), generator=torch.Generator().manual_seed(split)).tolist()
         for first in range(0, len(names) - hidden + 1, hidden):
@@ -59,7 +59,7 @@ def folds(names: list[str], hidden: int, splits: int) -> Iterator[list[str]]:
 def prompt_weights(
     weight: Float[Tensor, "seen feature"], seen: Float[Tensor, "seen dim"], hidden: Float[Tensor, "hidden dim"]
 ) -> Float[Tensor, "hidden feature"]:
-    """The weights that bilinear evidence gives hidden attributes: ridge regression from prompts to weights.
+    """Return the weights that bilinear evidence gives hidden attributes: ridge regression from prompts to weights.
 
     Prompts are centred and scaled to length one; the penalty is a tenth of the prompts' own variance.
     """
@@ -72,7 +72,7 @@ def prompt_weights(
 def estimates(
     graph: fi.LabelGraph, seen: list[str], hidden: list[str], left_out: Tensor, labels: Tensor, scores: Tensor
 ) -> Float[Tensor, "face hidden"]:
-    """The hidden attributes of the test faces, from the scores of the seen ones."""
+    """Return the hidden attributes of the test faces, from the scores of the seen ones."""
     gain = fi.modules.CooccurrenceGain(graph=graph, observed=seen, asked=[*seen, *hidden])
     gain.fit(left_out, labels)
     return gain(scores)[:, len(seen) :]

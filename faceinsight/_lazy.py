@@ -12,7 +12,7 @@ __all__ = ["MOVED", "MovedModules", "lazy"]
 
 
 def lazy(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The ``__getattr__`` and ``__dir__`` of a package whose public names live in other modules.
+    """Return the ``__getattr__`` and ``__dir__`` of a package whose public names live in other modules.
 
     Args:
         package: its ``__name__``.

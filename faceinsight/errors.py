@@ -51,6 +51,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """The message of an error, with its notes; of the system's errors the file and the reason."""
+    """Return the message of an error, with its notes; of the system's errors the file and the reason."""
     text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
     return "\n".join([text, *getattr(error, "__notes__", [])])

@@ -124,7 +124,7 @@ def check_file_names(names: Iterable[str], folder: str | os.PathLike[str]) -> No
 
 
 def names_in(folder: str | os.PathLike[str]) -> list[str]:
-    """The names in a folder, sorted; raises as :func:`check_file_names` does."""
+    """Return the names in a folder, sorted; raises as :func:`check_file_names` does."""
     names = sorted(os.listdir(folder))
     check_file_names(names, folder)
     return names
@@ -219,12 +219,12 @@ _TextLoader.yaml_implicit_resolvers = {
 
 
 def line_of(node: yaml.Node) -> str:
-    """The line where a node begins."""
+    """Return the line where a node begins."""
     return f"line {node.start_mark.line + 1}"
 
 
 def nodes_below(node: yaml.Node) -> list[yaml.Node]:
-    """The nodes right below a node."""
+    """Return the nodes right below a node."""
     if isinstance(node, yaml.MappingNode):
         return [each for pair in node.value for each in pair]
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []

@@ -18,7 +18,7 @@ def number_of_processes() -> int:
 
 
 def summed(tensor: Tensor) -> Tensor:
-    """The sum over all processes, without gradient and the same on each."""
+    """Return the sum over all processes, without gradient and the same on each."""
     total = tensor.detach().clone()
     if number_of_processes() > 1:
         distributed.all_reduce(total)
@@ -26,7 +26,7 @@ def summed(tensor: Tensor) -> Tensor:
 
 
 def gathered(rows: Shaped[Tensor, "row *shape"]) -> Shaped[Tensor, "rows *shape"]:
-    """The rows of all processes, one process after the other; each may have another number of them."""
+    """Return the rows of all processes, one process after the other; each may have another number of them."""
     return torch.cat(gather_all_tensors(rows)) if number_of_processes() > 1 else rows
 
 
@@ -48,7 +48,7 @@ def mean_over_processes(total: Float[Tensor, ""], count: Float[Tensor, ""]) -> F
 
 
 def share_of_mean(total: Float[Tensor, ""], count: float, parts: int) -> Float[Tensor, ""]:
-    """The share of one batch in a mean over several batches and all processes, times the number of parts.
+    """Return the share of one batch in a mean over several batches and all processes, times the number of parts.
 
     As :func:`mean_over_processes`, with a count that is known before: added up over the batches and divided by
     ``parts``, as Lightning does with accumulated gradients, the shares are the mean.

@@ -34,7 +34,7 @@ LAYOUT = "faceinsight features 1"
 
 
 def key_of(**parts: Any) -> str:
-    """A key for plain data: equal parts give equal keys, in any order of writing.
+    """Return a key for plain data: equal parts give equal keys, in any order of writing.
 
     Args:
         parts: strings, numbers, booleans, None, and lists or dictionaries of them.

@@ -87,7 +87,7 @@ def beside(model: Path, random: Path | None = None, few_labels: Path | None = No
 
 
 def fitted_on_few(table: Path) -> dict[str, Scores]:
-    """The areas in the ablation's table: each kind of model with more and more labelled faces."""
+    """Return the areas in the ablation's table: each kind of model with more and more labelled faces."""
     with table.open(encoding="utf-8", newline="") as file:
         rows = [(*row["variant"].rsplit(", ", 1), row) for row in csv.DictReader(file)]
     found: dict[str, Scores] = {}
@@ -97,13 +97,13 @@ def fitted_on_few(table: Path) -> dict[str, Scores]:
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What is told of a training, and the scores."""
+    """Return what is told of a training, and the scores."""
     told = json.loads((folder / "metrics.json").read_text("utf-8"))
     return told, told.pop("scores")
 
 
 def weights(folder: Path) -> bytes:
-    """A part's weights as they are kept."""
+    """Return a part's weights as they are kept."""
     (file,) = folder.glob("*.safetensors")
     return file.read_bytes()
 

@@ -62,7 +62,7 @@ What the encoder knew of photographs before, it knew from dlib.
 
 {tables}
 
-*Photographs*: CelebAMask-HQ's test split here (choice of this library, by file name). *Other photographs*: the rest of
+*Photographs*: CelebAMask-HQ's test split here (our choice, by file name). *Other photographs*: the rest of
 the sample, from whose masks the drawing's statistics were taken. *Drawn*: held-out drawn faces. *Largest class*: every
 pixel is called background. Means are over the classes that occur. The sample has no labels of gender, race or age, so
 that its faces cannot be sliced by them.
@@ -154,7 +154,7 @@ def main(
 
 
 def faces_of(settings: Settings, drawn: Path) -> RandomisedFaces:
-    """The drawn faces, moved and randomised."""
+    """Return the drawn faces, moved and randomised."""
     return RandomisedFaces(
         randomisation=Randomisation(),
         source=SynthFaces(root=drawn, count=settings.drawn, image_size=settings.drawn_size, seed=settings.seed),
@@ -166,7 +166,7 @@ def faces_of(settings: Settings, drawn: Path) -> RandomisedFaces:
 
 
 def parser_on(settings: Settings, trunk: Path | None) -> FaceParser:
-    """The untrained parser over a trunk."""
+    """Return the untrained parser over a trunk."""
     parser = FaceParser(encoder=settings.encoder, image_size=settings.image_size, options=DECODER)
     if trunk is not None:
         parser.network.encoder.load_trunk(FaceResNet.load(trunk))
@@ -176,7 +176,7 @@ def parser_on(settings: Settings, trunk: Path | None) -> FaceParser:
 
 
 def learning(parser: FaceParser, settings: Settings, data: FaceDataModule) -> ParserSystem:
-    """The parser as it is trained: rare parts weigh more."""
+    """Return the parser as it is trained: rare parts weigh more."""
     part_lr = {} if settings.trunk == "frozen" else {"network.encoder": settings.trunk_lr}
     return ParserSystem(network=parser, lr=settings.lr, part_lr=part_lr, class_weights=weights_of(data))
 
@@ -208,7 +208,7 @@ def take_back(parser: FaceParser, weights: Sequence[float], share: float) -> Non
 
 
 def card(told: Mapping[str, Any], scores: Mapping[str, Mapping[str, float]]) -> str:
-    """The model card."""
+    """Return the model card."""
     return filled(CARD, told, tables=table(scores), again=repeated(told, important(scores), SPREAD))
 
 
@@ -219,7 +219,7 @@ def table(scores: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def important(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """What another run is held against."""
+    """Return what another run is held against."""
     return {name: scores[name]["mean"] for name in SPREAD if name in scores}
 
 

@@ -165,7 +165,7 @@ def compared(
 
 
 def card(told: Mapping[str, Any]) -> str:
-    """The model card."""
+    """Return the model card."""
     check = "Not checked: `dlib-bin` or the photographs were not there."
     if found := told["check"]:
         check = (

@@ -138,7 +138,7 @@ def photographs_of(settings: Settings, fairface: Path, rules: RuleSet) -> FaceDa
 
 
 def faces_of(settings: Any, fairface: Path, drawn: Path, interpolation: str = INTERPOLATION) -> FaceDataModule:
-    """The faces by which the ViT is trained: FairFace's and drawn ones.
+    """Return the faces by which the ViT is trained: FairFace's and drawn ones.
 
     Args:
         settings: a script's, with ``seed``, ``drawn``, ``image_size`` and ``batch_size``.
@@ -159,7 +159,7 @@ def faces_of(settings: Any, fairface: Path, drawn: Path, interpolation: str = IN
 
 
 def classifier(encoder: nn.Module, width: int, rules: RuleSet) -> TokenClassifier:
-    """The encoder under the linear layer that it is trained with."""
+    """Return the encoder under the linear layer that it is trained with."""
     return TokenClassifier(schema=rules.schema, image_encoder=encoder, embed_dim=width)
 
 
@@ -191,9 +191,9 @@ def learning(
 def tuned(
     settings: Settings, trunk: Path, fairface: Path, work: Path, *, progress: bool
 ) -> tuple[TokenClassifier, float]:
-    """The trunk tuned on FairFace, under its linear layer, and the seconds that it took.
+    """Return the trunk tuned on FairFace, under its linear layer, and the seconds that it took.
 
-    The stages that look at the smallest parts stay as they were: choice of this library, which halves the time.
+    The stages that look at the smallest parts stay as they were: our choice, which halves the time.
     """
     rules = RuleSet.load("fairface")
     lightning.seed_everything(settings.seed, verbose=False)
@@ -223,7 +223,7 @@ class OverTokens(nn.Module):
 
 
 def over_trunk(settings: Settings, trunk: FaceResNet) -> HybridEncoder:
-    """The untrained ViT over the frozen trunk, whose numbers stay beside its own."""
+    """Return the untrained ViT over the frozen trunk, whose numbers stay beside its own."""
     options = {"depth": settings.depth, "proj_drop_rate": DROP, "pos_drop_rate": DROP}
     return HybridEncoder(stem=Frozen(trunk), options=options, beside="stem")
 
@@ -231,7 +231,7 @@ def over_trunk(settings: Settings, trunk: FaceResNet) -> HybridEncoder:
 def trained(
     settings: Settings, trunk: FaceResNet, data: FaceDataModule, work: Path, *, progress: bool
 ) -> tuple[TokenClassifier, float]:
-    """The ViT under its linear layer, and the seconds that it took; the trunk looks at every face once."""
+    """Return the ViT under its linear layer, and the seconds that it took; the trunk looks at every face once."""
     rules = RuleSet.load("tiny")
     lightning.seed_everything(settings.seed, verbose=False)
     encoder = over_trunk(settings, trunk)
@@ -296,7 +296,7 @@ def main(
 
 
 def card(told: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
-    """The model card."""
+    """Return the model card."""
     return filled(CARD, told, tables=tables_of(scores))
 
 

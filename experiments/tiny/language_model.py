@@ -143,7 +143,7 @@ class Data:
 
 
 def written(settings: Settings, *, progress: bool = True) -> Data:
-    """The texts, their tokenizer, and the blocks."""
+    """Return the texts, their tokenizer, and the blocks."""
     found = populations(faces=settings.faces, seed=settings.seed)
     write = FaceWriter(populations=split(found, held_out=False), seed=settings.seed)
     sample = [
@@ -177,7 +177,7 @@ def held_out(found: list[Population], settings: Settings, progress: bool) -> lis
 
 
 def random_model(settings: Settings, tokenizer: PreTrainedTokenizerBase) -> LanguageModel:
-    """The Llama before training: shallow, since every face of an ablation passes it."""
+    """Return the Llama before training: shallow, since every face of an ablation passes it."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.embed_dim,
@@ -198,7 +198,7 @@ def random_model(settings: Settings, tokenizer: PreTrainedTokenizerBase) -> Lang
 
 
 def trained(settings: Settings, data: Data, work: Path, *, progress: bool = True) -> tuple[LanguageModel, float]:
-    """The trained model and the seconds that it took, interruptions left out."""
+    """Return the trained model and the seconds that it took, interruptions left out."""
     model = random_model(settings, data.tokenizer)
     system = LanguageSystem(
         network=model.backbone, end=data.tokenizer.eos_token_id, padding=data.tokenizer.pad_token_id,
@@ -242,7 +242,7 @@ def by_why(question: Question) -> str:
 
 
 def documents_in(blocks: Tensor, end: int) -> Iterator[list[int]]:
-    """The documents that were packed into blocks."""
+    """Yield the documents that were packed into blocks."""
     for block in blocks.tolist():
         document: list[int] = []
         for token in block:
@@ -253,7 +253,7 @@ def documents_in(blocks: Tensor, end: int) -> Iterator[list[int]]:
 
 
 def saved(model: LanguageModel, folder: Path) -> None:
-    """The model and its tokenizer as transformers keeps them."""
+    """Save the model and its tokenizer as transformers keeps them."""
     model.backbone.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
 

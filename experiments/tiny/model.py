@@ -129,7 +129,7 @@ class Settings:
 
 
 def composed(parts: Mapping[str, Any], data: FaceDataModule, rules: RuleSet, settings: Settings) -> FaceInsight:
-    """The parts with everything between them, untrained.
+    """Return the parts with everything between them, untrained.
 
     Args:
         data: whose training labels the graph counts.
@@ -165,7 +165,7 @@ def composed(parts: Mapping[str, Any], data: FaceDataModule, rules: RuleSet, set
 def trained(
     settings: Settings, data: FaceDataModule, parts: Mapping[str, Any], work: Path, features: Path, *, progress: bool
 ) -> tuple[FaceInsight, float]:
-    """The model, and the seconds that its training took."""
+    """Return the model, and the seconds that its training took."""
     rules = RuleSet.load("tiny")
     lightning.seed_everything(settings.seed, verbose=False)
     network = composed(parts, data, rules, settings)
@@ -226,7 +226,7 @@ def main(
 
 
 def card(told: Mapping[str, Any], scores: Mapping[str, Any]) -> str:
-    """The model card."""
+    """Return the model card."""
     return filled(CARD, told, parts=parts_table(told["parts"]), tables=tables_of(scores))
 
 
@@ -236,7 +236,7 @@ def parameters(part: Any) -> int:
 
 
 def parts_table(parts: Mapping[str, Mapping[str, Any]]) -> str:
-    """The frozen parts as Markdown."""
+    """Return the frozen parts as Markdown."""
     lines = [f"| `{name}` | {each['parameters']:,} | `{each['sha256']}` |" for name, each in parts.items()]
     return "\n".join(["| frozen part | parameters | SHA-256 |", "|:--|--:|:--|", *lines])
 

@@ -136,7 +136,8 @@ def of_celeba(logits: Tensor, table: FaceTable, rules: RuleSet) -> dict[str, Any
 
 
 def decided(logits: Float[Tensor, "face attr"], rules: RuleSet) -> Labels:
-    """What is most probable of each attribute by itself, and in every group with one label the most probable label.
+    """Return what is most probable of each attribute by itself, and in every group with one label the most probable
+    label.
 
     By exact marginals under the rules. The most probable whole face would be unjust to single groups: the age "10-19"
     agrees with two of the drawn faces' ages, and its probability would be split between them.
@@ -159,13 +160,13 @@ def expected_years(logits: Float[Tensor, "face attr"], rules: RuleSet) -> Years:
 
 
 def labelled_years(labels: Labels, rules: RuleSet) -> Years:
-    """The middle of each face's age bin; NaN where its labels name none."""
+    """Return the middle of each face's age bin; NaN where its labels name none."""
     positions = group_labels(rules.schema, labels, undefined=0)["age_bin"]
     return torch.where(positions >= 0, middles(rules.schema)[positions], torch.nan)
 
 
 def middles(schema: Schema) -> Float64[Tensor, " bin"]:
-    """The middle of each age bin, in years."""
+    """Return the middle of each age bin, in years."""
     return torch.tensor(schema.groups["age_bin"].years, dtype=torch.float64).mean(1)
 
 
@@ -176,7 +177,7 @@ def group_scores(predicted: Labels, labels: Labels, rules: RuleSet) -> Scores:
 
 
 def majority(training: Labels, faces: int, rules: RuleSet) -> Labels:
-    """The most probable face by the training labels' shares alone; of what no label tells, nothing is said."""
+    """Return the most probable face by the training labels' shares alone; of what no label tells, nothing is said."""
     told = (training != 0).sum(0)
     shares = ((training == 1).sum(0) + 0.5) / (told + 1)
     return decided(shares.logit()[None], rules).expand(faces, -1)
@@ -190,7 +191,7 @@ def chance(training: Labels, faces: int) -> Labels:
 def slices(
     schema: Schema, labels: Labels, groups: Iterable[str], score: Callable[[Bool[Tensor, " face"]], Scores]
 ) -> dict[str, Scores]:
-    """The scores of the faces of each label of some groups that occurs; their number with it."""
+    """Return the scores of the faces of each label of some groups that occurs; their number with it."""
     positions = group_labels(schema, labels, undefined=0)
     told: dict[str, Scores] = {}
     for name in groups:

@@ -1,7 +1,7 @@
 """Drawn faces in random colours, textures, lights and backgrounds, so that a parser looks for shapes instead.
 
 Source: domain randomisation, Tobin et al. 2017, https://arxiv.org/abs/1703.06907: what varies enough among drawn
-pictures lets a photograph pass as one more variation. Which changes, and how far, is choice of this library.
+pictures lets a photograph pass as one more variation. Which changes, and how far, is our choice.
 """
 
 from dataclasses import dataclass, replace

@@ -71,12 +71,12 @@ def group_table(contenders: Mapping[str, Scores]) -> str:
 
 
 def shown(score: float) -> str:
-    """A score, or a number of faces."""
+    """Return a score, or a number of faces."""
     return f"{score:,}" if isinstance(score, int) else f"{score:.3f}"
 
 
 def tables_of(found: Mapping[str, Any]) -> str:
-    """What :func:`experiments.tiny.photographs.photographs` found, one table a data set.
+    """Return what :func:`experiments.tiny.photographs.photographs` found, one table a data set.
 
     What :mod:`experiments.tiny.cards` found later is told with it, if it is there: under :data:`CELEBA_RANDOM` the
     same areas between random parts, under :data:`FEW_LABELS` what ``few_labels.yaml`` found, under :data:`CROPS` what
@@ -99,7 +99,7 @@ def tables_of(found: Mapping[str, Any]) -> str:
 
 
 def repeated(told: Mapping[str, Any], numbers: Mapping[str, float], spread: Mapping[str, float]) -> str:
-    """What other runs of the script found, as a section of the card; nothing before there is one.
+    """Return what other runs of the script found, as a section of the card; nothing before there is one.
 
     Args:
         told: of the training, with the other runs under "repeated", see :mod:`experiments.tiny.cards`.

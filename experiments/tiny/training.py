@@ -117,12 +117,12 @@ def publish_part(output: Path, file: Path, texts: Mapping[str, str], tables: str
 
 
 def described(card: Card, told: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, str]:
-    """The model card and the numbers, as files."""
+    """Return the model card and the numbers, as files."""
     return {"README.md": card(told, scores), "metrics.json": json.dumps({**told, "scores": scores}, indent=1)}
 
 
 def filled(card: str, told: Mapping[str, Any], **more: str) -> str:
-    """A model card with places for what is told of the training, and for more."""
+    """Return a model card with places for what is told of the training, and for more."""
     return card.format(**{**told, "settings": json.dumps(told["settings"]), **more})
 
 
@@ -150,14 +150,14 @@ def circumstances(module: str, settings: Any, data_hash: str, seconds: float) ->
 
 
 def device_name() -> str:
-    """What is trained on, in words."""
+    """Return what is trained on, in words."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{torch.get_num_threads()} of {os.cpu_count()} CPU cores ({platform.machine()}), torch {torch.__version__}"
 
 
 def hash_of(*parts: bytes) -> str:
-    """A SHA-256 over several parts."""
+    """Return a SHA-256 over several parts."""
     total = hashlib.sha256()
     for part in parts:
         total.update(hashlib.sha256(part).digest())
@@ -165,5 +165,5 @@ def hash_of(*parts: bytes) -> str:
 
 
 def hash_of_faces(data: FaceDataModule) -> str:
-    """The hash of the pictures and labels that are trained on."""
+    """Return the hash of the pictures and labels that are trained on."""
     return hash_of(data.fingerprint(data.train_rows()).encode(), data.train_labels().numpy().tobytes())

@@ -62,7 +62,7 @@ class Contents:
         self.folder_of = cache(folder_hash)
 
     def of(self, config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-        """The SHA-256 of each file and folder by the words that name it, and of each module by its name.
+        """Return the SHA-256 of each file and folder by the words that name it, and of each module by its name.
 
         A file or folder that is not there is left out: once it is there, the contents are others.
         """
@@ -81,7 +81,7 @@ class Contents:
 
 
 def existing(text: str) -> Path | None:
-    """The file or folder that a string names, if there is one."""
+    """Return the file or folder that a string names, if there is one."""
     if not text or "\n" in text or "\0" in text or len(text) > 1024:
         return None
     path = Path(text)
@@ -92,7 +92,7 @@ def existing(text: str) -> Path | None:
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file, read once for each state of it."""
+    """Return the SHA-256 of a file, read once for each state of it."""
     state = path.stat()
     return hash_of(path.resolve(), state.st_size, state.st_mtime_ns, state.st_ino)
 
@@ -104,7 +104,8 @@ def hash_of(path: Path, size: int, modified: int, inode: int) -> str:
 
 
 def folder_hash(folder: Path) -> str:
-    """The hash of a folder's files and of those one floor below: every name, and the contents of what is no picture.
+    """Return the hash of a folder's files and of those one floor below: every name, and the contents of what is no
+    picture.
 
     Hidden files and folders of drawn faces are left out. Reads no picture: cached features know their pictures.
 
@@ -125,7 +126,7 @@ def folder_hash(folder: Path) -> str:
 
 
 def own_modules(name: str) -> dict[str, str]:
-    """The hash of the module that holds a class, and of those that it imports; none where that is installed."""
+    """Return the hash of the module that holds a class, and of those that it imports; none where that is installed."""
     found: dict[str, str] = {}
     waiting = [name]
     while waiting:
@@ -140,7 +141,7 @@ def own_modules(name: str) -> dict[str, str]:
 
 
 def specs(name: str) -> list[ModuleSpec]:
-    """The modules on the way to a dotted name, as far as there are any; nothing is imported to find them."""
+    """Return the modules on the way to a dotted name, as far as there are any; nothing is imported to find them."""
     top, *rest = name.split(".")
     if top in sys.stdlib_module_names or top == faceinsight.__name__:
         return []
@@ -168,7 +169,9 @@ def is_own(spec: ModuleSpec) -> bool:
 
 
 def imported(path: Path, spec: ModuleSpec) -> list[str]:
-    """The names that a module's ``import`` statements speak of, anywhere in it; ``from a import b`` gives ``a.b``."""
+    """Return the names that a module's ``import`` statements speak of, anywhere in it; ``from a import b`` gives
+    ``a.b``.
+    """
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # whoever imports it will say so

@@ -104,7 +104,7 @@ class Run:
 
 
 def replaced(node: Any, folders: Mapping[str, str]) -> Any:
-    """A copy of ``node`` with every ``${run:NAME}`` replaced."""
+    """Return a copy of ``node`` with every ``${run:NAME}`` replaced."""
     if isinstance(node, str):
         return REFERENCE.sub(lambda match: folders[match[1]], node)
     if isinstance(node, Mapping):
@@ -113,7 +113,7 @@ def replaced(node: Any, folders: Mapping[str, str]) -> Any:
 
 
 def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of ``config`` with each dotted key set to a new value; ``init_args`` on the way are implied.
+    """Return a copy of ``config`` with each dotted key set to a new value; ``init_args`` on the way are implied.
 
     >>> config = {"model": {"class_path": "FaceInsight", "init_args": {"correlation": {"class_path": "GCN"}}}}
     >>> changed(config, {"model.correlation": None})
@@ -146,7 +146,7 @@ def arguments(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_settings(node: Any, settings: Mapping[str, Any]) -> Any:
-    """A copy of ``node`` in which every string that is ``${NAME}`` and nothing else is the setting of that name.
+    """Return a copy of ``node`` in which every string that is ``${NAME}`` and nothing else is the setting of that name.
 
     >>> with_settings({"root": "${root}", "weights": "${run:trunk}/a"}, {"root": "data/celeba"})
     {'root': 'data/celeba', 'weights': '${run:trunk}/a'}
@@ -206,7 +206,7 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
 
 
 def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The keys of an ablation file, what it takes over from the one it extends among them.
+    """Return the keys of an ablation file, what it takes over from the one it extends among them.
 
     Returns:
         with the variants and trunks of extended files as ``extended``, and ``home``, the name of the first of them.
@@ -251,7 +251,7 @@ def check_kinds(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
-    """These variants and all that they rest on."""
+    """Return these variants and all that they rest on."""
     found: set[str] = set()
     waiting = list(names)
     while waiting:
@@ -263,7 +263,7 @@ def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """The contents of a YAML file; a syntax error is told with its place."""
+    """Return the contents of a YAML file; a syntax error is told with its place."""
     try:
         return plain_yaml(read_text(path), path)
     except InputError as error:
@@ -340,7 +340,9 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
 
 
 def everything_told(config: Mapping[str, Any]) -> str:
-    """A configuration as text, with the hashes of the package's trained parts if it names them: they may change."""
+    """Return a configuration as text, with the hashes of the package's trained parts if it names them: they may
+    change.
+    """
     told = json.dumps(config, sort_keys=True)
     return told + json.dumps(tiny.fingerprints()) if f"{tiny.__name__}." in told else told
 

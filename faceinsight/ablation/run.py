@@ -85,7 +85,7 @@ class RunResult:
 
 
 def read_result(folder: Path) -> RunResult | None:
-    """The result of a finished run, or None where the run is not finished or not whole."""
+    """Return the result of a finished run, or None where the run is not finished or not whole."""
     try:
         return whole_result(folder)
     except (FileNotFoundError, InputError):
@@ -93,7 +93,7 @@ def read_result(folder: Path) -> RunResult | None:
 
 
 def whole_result(folder: Path) -> RunResult:
-    """The result of a finished run.
+    """Return the result of a finished run.
 
     Raises:
         FileNotFoundError: the run is not finished.
@@ -115,7 +115,7 @@ def whole_result(folder: Path) -> RunResult:
 
 
 def files_left(folder: Path) -> dict[str, int]:
-    """The files of a run by name, with their sizes; hidden ones (locks, temporary files) are left out."""
+    """Return the files of a run by name, with their sizes; hidden ones (locks, temporary files) are left out."""
     found = {}
     for place, folders, names in os.walk(folder):
         here = Path(place).relative_to(folder)
@@ -134,7 +134,7 @@ def set_aside(path: Path, why: str) -> None:
 
 
 def package_of(folder: Path) -> str:
-    """The hash of this package's files when a run was carried out; empty where that is not known."""
+    """Return the hash of this package's files when a run was carried out; empty where that is not known."""
     try:
         return str(json.loads((folder / CONTENTS).read_text(encoding="utf-8"))["package"])
     except (OSError, ValueError, LookupError, TypeError):
@@ -142,7 +142,7 @@ def package_of(folder: Path) -> str:
 
 
 def read_error(folder: Path) -> str:
-    """The last line of what a run failed with; empty where it did not fail."""
+    """Return the last line of what a run failed with; empty where it did not fail."""
     path = folder / "error.txt"
     lines = path.read_text(encoding="utf-8").strip().splitlines() if path.is_file() else []
     return lines[-1] if lines else ""
@@ -219,7 +219,9 @@ def train_and_test(run: Run, report: Callable[[int, int], None]) -> RunResult:
 
 
 def checkpoint(folder: Path) -> Path | None:
-    """The newest state of a run that was killed; one that cannot be read is set aside, and training begins again."""
+    """Return the newest state of a run that was killed; one that cannot be read is set aside, and training begins
+    again.
+    """
     path = newest(folder)
     if path is None:
         return None
@@ -289,7 +291,7 @@ def save_trained(system: Any, folder: Path) -> None:
 
 
 def environment() -> dict[str, Any]:
-    """The versions and the machine that a run had."""
+    """Return the versions and the machine that a run had."""
     return {
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},

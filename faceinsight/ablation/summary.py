@@ -26,7 +26,7 @@ def summarise(
     errors: Mapping[tuple[str, int], str],
     only: Collection[str] | None = None,
 ) -> Report:
-    """The report of whatever is finished; what failed or is missing has its row as such.
+    """Return the report of whatever is finished; what failed or is missing has its row as such.
 
     Args:
         errors: (variant, seed) -> message of the runs that failed just now.
@@ -66,7 +66,9 @@ def package_line(finished: Sequence[Run]) -> str:
 
 
 def trunk_line(name: str, results: Mapping[tuple[str, int], RunResult | None]) -> str:
-    """What a trunk measured on its own test faces, averaged over its finished seeds; empty where there is none."""
+    """Return what a trunk measured on its own test faces, averaged over its finished seeds; empty where there is
+    none.
+    """
     done = [result for (variant, _), result in results.items() if variant == name and result is not None]
     if not done:
         return ""
@@ -77,7 +79,7 @@ def trunk_line(name: str, results: Mapping[tuple[str, int], RunResult | None]) -
 def read_tested(
     finished: Sequence[Run],
 ) -> tuple[LabelledFaces | None, Probabilities, dict[tuple[str, int], str]]:
-    """The test faces, every run's probabilities for them, and what is wrong with the runs that have none.
+    """Return the test faces, every run's probabilities for them, and what is wrong with the runs that have none.
 
     The labels are those of the newest run; runs that were tested on others are not compared with it.
     """

@@ -117,7 +117,7 @@ def attempt(run: Run, place: int, tell: Tell, failed: set[Path]) -> None:
 
 
 def carry_out_in_processes(runs: Sequence[Run], tell: Tell, workers: int) -> None:
-    """The same in several processes, which share the cores and, one each in turn, the GPUs.
+    """Carry out runs in several processes, which share the cores and, one each in turn, the GPUs.
 
     Raises:
         RuntimeError: a process ended before its time.
@@ -151,7 +151,7 @@ def carry_out_in_processes(runs: Sequence[Run], tell: Tell, workers: int) -> Non
 
 @contextmanager
 def started_with(values: Mapping[str, str]) -> Iterator[None]:
-    """The environment of the processes that are started meanwhile."""
+    """Set the environment of the processes that are started meanwhile."""
     before = dict(os.environ)
     os.environ.update(values)
     try:
@@ -162,7 +162,7 @@ def started_with(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def work(runs: Sequence[Run], events: "multiprocessing.Queue[Event]", number: int, threads: int) -> None:
-    """What one process does; it ends with the process that began it."""
+    """Carry out runs in one process; it ends with the process that began it."""
     parent = multiprocessing.parent_process()
 
     def tell(event: Event) -> None:

@@ -110,7 +110,7 @@ def evaluate(
 
 
 def usable_device(name: str | None) -> str:
-    """The device of a name; by default cuda if there is one, else the CPU.
+    """Return the device of a name; by default cuda if there is one, else the CPU.
 
     Raises:
         InputError: it is not a device, or this machine does not have it.
@@ -276,7 +276,7 @@ def lint(
 
 
 def linted(rules: "RuleSet", labels: Path, split: Path | None, by: list[str], undefined: float | None) -> "LintReport":
-    """The linter's report on rules and on labels, told apart by split where it is known, and as asked for."""
+    """Return the linter's report on rules and on labels, told apart by split where it is known, and as asked for."""
     from faceinsight.data.sources.label_files import read_labels
     from faceinsight.knowledge.lint.label_check import slices_by
 
@@ -394,14 +394,14 @@ def add_evaluate_options(one: ArgumentParser) -> None:
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1; argparse words the error."""
+    """Return a whole number of at least 1; argparse words the error."""
     if (number := int(text)) < 1:
         raise ValueError
     return number
 
 
 def add_lint_options(one: ArgumentParser) -> None:
-    """What ``lint`` reads, and what it tells."""
+    """Add what ``lint`` reads, and what it reports."""
     one.add_argument("rules", metavar="CATALOG_OR_FILE", help="a catalog's name (celeba), a YAML file, or rule text")
     one.add_argument("--schema", metavar="CATALOG", help="the attributes, for a file of rules without its own")
     one.add_argument("--strength", choices=("logical", "all"), default="logical", help="all: statistical rules as well")
@@ -444,7 +444,7 @@ def add_mine_options(one: ArgumentParser) -> None:
 
 
 def add_data_commands(data: ArgumentParser) -> None:
-    """``data check`` and ``data sheet``."""
+    """Add ``data check`` and ``data sheet``."""
     data.set_defaults(run=data.print_help)
     commands = data.add_subparsers(title="commands", metavar="COMMAND", parser_class=SetsParser)
     look = command(commands, "check", check, "files, splits, label counts, rules that the labels break")
@@ -490,7 +490,7 @@ class SetsParser(Parser):
 
 
 def command(commands: Any, name: str, run: Callable[..., int] | None, says: str) -> ArgumentParser:
-    """A new command, with its line in the list of commands."""
+    """Return a new command, with its line in the list of commands."""
     made: ArgumentParser = commands.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.")
     made.set_defaults(run=run)
     return made

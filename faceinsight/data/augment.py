@@ -51,7 +51,7 @@ class Augmentation:
 
 
 def augment(batch: FaceBatch, amount: Augmentation, generator: torch.Generator) -> FaceBatch:
-    """The batch with every face changed at random; a batch of cached features is given back as it is.
+    """Return the batch with every face changed at random; a batch of cached features is given back as it is.
 
     Args:
         generator: on the CPU, so that the draws are the same on every device.

@@ -46,15 +46,15 @@ class FaceBatch:
         return self.index >= 0
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "FaceBatch":
-        """A batch with ``function`` applied to every tensor."""
+        """Return a batch with ``function`` applied to every tensor."""
         return FaceBatch(**{each.name: _mapped(getattr(self, each.name), function) for each in fields(self)})
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "FaceBatch":
-        """The batch on another device; Lightning calls this."""
+        """Return the batch on another device; Lightning calls this."""
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "FaceBatch":
-        """The batch in page-locked memory; the DataLoader calls this."""
+        """Return the batch in page-locked memory; the DataLoader calls this."""
         return self.map(Tensor.pin_memory)
 
     @classmethod

@@ -120,11 +120,13 @@ class FaceDataModule(lightning.LightningDataModule):
         self._features = features
 
     def fingerprint(self, rows: Int64[Tensor, " face"] | None = None) -> str:
-        """A hash of these faces (all by default) as networks see them, labels apart: part of cached features' keys."""
+        """Return a hash of these faces (all by default) as networks see them, labels apart: part of cached features'
+        keys.
+        """
         return self.reader.fingerprint(self.table if rows is None else self.table.select(rows))
 
     def train_rows(self) -> Int64[Tensor, " face"]:
-        """The rows trained on, with ``limit_train`` obeyed."""
+        """Return the rows trained on, with ``limit_train`` obeyed."""
         rows = self.table.rows("train")
         if self.limit_train is None or self.limit_train >= len(rows):
             return rows
@@ -135,7 +137,7 @@ class FaceDataModule(lightning.LightningDataModule):
         return rows[by_person[: self.limit_train]].sort().values
 
     def train_labels(self) -> Int8[Tensor, "face attr"]:
-        """The labels trained on: all that a graph, a prior or a class weight may be counted from."""
+        """Return the labels trained on: all that a graph, a prior or a class weight may be counted from."""
         return self.table.labels[self.train_rows()]
 
     def prepare_data(self) -> None:
@@ -169,7 +171,7 @@ class FaceDataModule(lightning.LightningDataModule):
         return self.faces_dataloader()
 
     def faces_dataloader(self, rows: Int64[Tensor, " face"] | None = None) -> DataLoader[FaceBatch]:
-        """These faces of the table (all by default) in order, never augmented."""
+        """Return these faces of the table (all by default) in order, never augmented."""
         return self._loader(self._faces(torch.arange(len(self.table)) if rows is None else rows))
 
     def state_dict(self) -> dict[str, int]:
@@ -184,7 +186,7 @@ class FaceDataModule(lightning.LightningDataModule):
         self._begin = state_dict["begin"]
 
     def _take_begin(self) -> int:
-        """The batch with which an epoch of training begins: the first one, except right after a resumption."""
+        """Return the batch with which an epoch of training begins: the first one, except right after a resumption."""
         begin, self._begin = self._begin, 0
         return begin
 
@@ -214,7 +216,7 @@ class FaceDataModule(lightning.LightningDataModule):
         texts: FaceTexts | None = None,
         begin: Callable[[], int] | None = None,
     ) -> DataLoader[FaceBatch]:
-        """The faces that this process takes of some rows."""
+        """Return the faces that this process takes of some rows."""
         faces = self._faces(rows, texts)
         world, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         sampler = ProcessSampler(
@@ -235,7 +237,7 @@ class FaceDataModule(lightning.LightningDataModule):
         )
 
     def _draw(self, *purpose: int) -> int:
-        """A seed for one purpose, far from the seeds of all others."""
+        """Return a seed for one purpose, far from the seeds of all others."""
         own = torch.initial_seed() if self._common_seed is None else self._common_seed
         seed = own if self.seed is None else self.seed
         return int(np.random.SeedSequence((seed % 2**63, *purpose)).generate_state(1)[0])
@@ -272,8 +274,8 @@ class FaceLoader(DataLoader[FaceBatch]):
 class ProcessSampler(DistributedSampler[Any]):
     """One process's share of the faces: together, the processes take each face once.
 
-    All processes take as many, lest one wait for another for ever. Where torch's sampler repeats faces for that, this
-    one gives the position -1, whose face :attr:`FaceBatch.counted` leaves out.
+    All processes take as many, so that none waits for another for ever. Where torch's sampler repeats faces for that,
+    this one gives the position -1, whose face :attr:`FaceBatch.counted` leaves out.
 
     >>> [list(ProcessSampler([0] * 5, num_replicas=2, rank=rank, shuffle=False)) for rank in range(2)]
     [[0, 2, 4], [1, 3, -1]]
@@ -298,6 +300,6 @@ def seed_worker(worker: int) -> None:
 
 
 def constant_warning(constant: dict[str, str], faces: int) -> str:
-    """What to tell about attributes that never vary."""
+    """Return what to tell about attributes that never vary."""
     named = ", ".join(f"{name} ({how})" for name, how in constant.items())
     return f"constant on the {faces:,} training faces: {named}; nothing can be learnt about these attributes"

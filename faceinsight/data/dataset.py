@@ -62,7 +62,7 @@ class FaceReader:
         self._kept: dict[tuple[Path, str, Edges | None], Tensor] = {}
 
     def image(self, table: FaceTable, row: int) -> UInt8[Tensor, "3 height width"]:
-        """The picture of one face; raises :class:`BrokenImageError`."""
+        """Return the picture of one face; raises :class:`BrokenImageError`."""
         file, edges = table.picture(row)
         return self._kept_or((table.root, file, edges), lambda path: self.picture(path, edges))
 
@@ -73,7 +73,7 @@ class FaceReader:
         )
 
     def mask(self, table: FaceTable, row: int) -> UInt8[Tensor, "height width"]:
-        """The parsing mask of one face; raises :class:`BrokenImageError`."""
+        """Return the parsing mask of one face; raises :class:`BrokenImageError`."""
         if table.mask_root is None:
             raise InputError(f"the faces of {table.root} have no parsing masks")
         _, edges = table.picture(row)
@@ -83,7 +83,7 @@ class FaceReader:
         )
 
     def _kept_or(self, place: tuple[Path, str, Edges | None], read: Callable[[Path], Tensor]) -> Tensor:
-        """What was read before, or what is read now, kept while there is room."""
+        """Return what was read before, or what is read now, kept while there is room."""
         if (kept := self._kept.get(place)) is not None:
             return kept
         root, file, _ = place
@@ -104,7 +104,7 @@ class FaceReader:
         return settings if self.interpolation == "bilinear" else {**settings, "interpolation": self.interpolation}
 
     def fingerprint(self, table: FaceTable) -> str:
-        """A hash of everything that this reader makes of the table's pictures and masks, labels apart.
+        """Return a hash of everything that this reader makes of the table's pictures and masks, labels apart.
 
         It is over the files' bytes, so that it survives a copy to another machine and notices every change. A file
         whose size and time of change stay the same is read once in a process.
@@ -150,7 +150,7 @@ class FaceDataset(Dataset[FaceBatch]):
         return self.batch([position])
 
     def __getitems__(self, positions: Sequence[int]) -> list[FaceBatch]:
-        """The DataLoader asks for a whole batch at once through this."""
+        """Return the DataLoader asks for a whole batch at once through this."""
         return [self.batch(positions)]
 
     def batch(self, positions: Sequence[int]) -> FaceBatch:
@@ -228,7 +228,7 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def without_broken(table: FaceTable) -> FaceTable:
-    """The table without the faces whose picture or mask cannot be read; they are named in one warning.
+    """Return the table without the faces whose picture or mask cannot be read; they are named in one warning.
 
     Every file is decoded once for this (about 1 ms each), before anything is trained: so batches keep their size and
     every part of a run sees the same faces.
@@ -249,7 +249,7 @@ def broken_files(table: FaceTable) -> dict[int, str]:
 
 
 def cause(table: FaceTable, row: int) -> str | None:
-    """What is wrong with a face's files, or None."""
+    """Return what is wrong with a face's files, or None."""
     file, edges = table.picture(row)
     image = path_within(table.root, file)
     if (wrong := unreadable(image, state_of(image), edges, False)) is not None or table.mask_root is None:
@@ -282,7 +282,7 @@ def unreadable(path: Path, state: State, edges: Edges | None, is_mask: bool) -> 
 
 
 def digest(path: Path) -> str:
-    """The hash of a file's bytes."""
+    """Return the hash of a file's bytes."""
     return digest_of(path, state_of(path))
 
 

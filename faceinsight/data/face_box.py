@@ -51,17 +51,17 @@ class FaceBox:
             raise InputError(f"a face's box is at least 1 pixel wide and high, got {self}")
 
     def edges(self, margin: float = 0.0) -> Edges:
-        """The box with a margin on each side, a share of its longer side; it may reach beyond the picture."""
+        """Return the box with a margin on each side, a share of its longer side; it may reach beyond the picture."""
         more = round(margin * max(self.width, self.height))
         return self.left - more, self.top - more, self.left + self.width + more, self.top + self.height + more
 
     def name_in(self, file: str) -> str:
-        """The name of the face that is this box of ``file``."""
+        """Return the name of the face that is this box of ``file``."""
         return f"{file}#xywh={self.left},{self.top},{self.width},{self.height}"
 
 
 def file_and_box(name: str) -> tuple[str, FaceBox | None]:
-    """A face's file, and its box there; None where it is the whole picture.
+    """Return a face's file, and its box there; None where it is the whole picture.
 
     >>> file_and_box("party.jpg#xywh=40,20,64,64")
     ('party.jpg', FaceBox(left=40, top=20, width=64, height=64))

@@ -33,7 +33,7 @@ def training_graph(
     control: Literal["identity", "shuffled", "uniform"] | None = None,
     seed: int = 0,
 ) -> LabelGraph:
-    """The label graph of the training split, or one of its controls.
+    """Return the label graph of the training split, or one of its controls.
 
     Args:
         data: whose training labels are counted.
@@ -60,7 +60,7 @@ def table_graph(
     control: Literal["identity", "shuffled", "uniform"] | None = None,
     seed: int = 0,
 ) -> LabelGraph:
-    """The label graph of a label table, for which no pictures are needed: for a co-occurrence gain.
+    """Return the label graph of a label table, for which no pictures are needed: for a co-occurrence gain.
 
     Args:
         labels: CelebA's list, a file laid out like it, or a CSV, see
@@ -93,7 +93,7 @@ def drawn_graph(
     control: Literal["identity", "shuffled", "uniform"] | None = None,
     seed: int = 0,
 ) -> LabelGraph:
-    """The label graph of drawn faces that are never drawn: only their labels are made.
+    """Return the label graph of drawn faces that are never drawn: only their labels are made.
 
     Args:
         faces: number of faces.
@@ -113,7 +113,7 @@ def graph_of_population(faces: int, population_seed: int) -> LabelGraph:
 
 
 def controlled(graph: LabelGraph, control: str | None, seed: int) -> LabelGraph:
-    """The graph, or one of its controls."""
+    """Return the graph, or one of its controls."""
     match control:
         case "identity":
             return graph.identity()
@@ -125,7 +125,7 @@ def controlled(graph: LabelGraph, control: str | None, seed: int) -> LabelGraph:
 
 
 def label_prior(data: FaceDataModule) -> Tensor:
-    """The share of positives ``[attr]`` among the defined training labels; 0.5 where none is defined.
+    """Return the share of positives ``[attr]`` among the defined training labels; 0.5 where none is defined.
 
     The shape is said in words because a configuration's class path needs a plain type.
     """
@@ -133,7 +133,7 @@ def label_prior(data: FaceDataModule) -> Tensor:
 
 
 def positive_share(labels: Tensor, *, undefined: int | float | None = None) -> Tensor:
-    """The share of positives ``[attr]`` among the defined labels ``[face, attr]``; 0.5 where none is defined.
+    """Return the share of positives ``[attr]`` among the defined labels ``[face, attr]``; 0.5 where none is defined.
 
     Args:
         labels, undefined: see :func:`~faceinsight.knowledge.labels.three_valued`.
@@ -144,7 +144,7 @@ def positive_share(labels: Tensor, *, undefined: int | float | None = None) -> T
 
 
 def train_labels(data: FaceDataModule) -> Tensor:
-    """The training labels, with a warning where an attribute never varies."""
+    """Return the training labels, with a warning where an attribute never varies."""
     labels = data.train_labels()
     if constant := constant_attributes(labels, data.schema, undefined=0):
         warnings.warn(constant_warning(constant, len(labels)), stacklevel=3)

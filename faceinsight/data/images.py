@@ -160,7 +160,7 @@ def square_image(
     edges: Edges | None = None,
     name: str = "the picture",
 ) -> UInt8[Tensor, "3 height width"]:
-    """A picture as RGB, cropped and resized to a square with an antialiasing filter.
+    """Return a picture as RGB, cropped and resized to a square with an antialiasing filter.
 
     Grey and palette pictures become RGB, transparency is dropped, a camera's rotation mark is obeyed.
 
@@ -181,7 +181,7 @@ def square_image(
 
 
 def upright(picture: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF says that the camera was held; an EXIF that cannot be read says nothing.
+    """Return the picture turned as its EXIF says that the camera was held; an EXIF that cannot be read says nothing.
 
     Pillow's own function writes the rest of the EXIF back, and fails on tags that it cannot write.
     """
@@ -193,7 +193,9 @@ def upright(picture: Image.Image) -> Image.Image:
 
 
 def cut_out(picture: Image.Image, edges: Edges | None, name: str) -> Image.Image:
-    """What lies within the edges; zeros where that is outside the picture, so that a face keeps its place and size."""
+    """Return what lies within the edges; zeros where that is outside the picture, so that a face keeps its place and
+    size.
+    """
     if edges is None:
         return picture
     left, upper, right, lower = edges
@@ -297,7 +299,7 @@ def unit_range(pixels: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def bytes_of(picture: Tensor | np.ndarray) -> np.ndarray:
-    """An array or a tensor of bytes with its colours last, as Pillow takes it."""
+    """Return an array or a tensor of bytes with its colours last, as Pillow takes it."""
     kind, shape = picture.dtype, list(picture.shape)
     if isinstance(picture, Tensor):
         if kind == torch.uint8 and picture.ndim == 3 and shape[0] == 3:

@@ -54,7 +54,7 @@ def mask_shares(table: FaceTable, *, most: int = 200) -> tuple[dict[str, float],
 
 
 def mask_warnings(shares: Mapping[str, float], read: int, empty: int) -> list[str]:
-    """What is strange about the masks' shares, in sentences."""
+    """Return what is strange about the masks' shares, in sentences."""
     if not read:
         return ["no mask can be read"]
     if empty:

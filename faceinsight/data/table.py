@@ -89,7 +89,7 @@ class FaceTable:
         return len(self.files)
 
     def rows(self, split: Split) -> Int64[Tensor, " face"]:
-        """The rows of one split, in order.
+        """Return the rows of one split, in order.
 
         Raises:
             InputError: the split is empty.
@@ -102,7 +102,7 @@ class FaceTable:
         return rows
 
     def select(self, rows: Tensor) -> "FaceTable":
-        """The table of some rows only, renumbered from 0."""
+        """Return the table of some rows only, renumbered from 0."""
         chosen = rows.tolist()
         return replace(
             self,
@@ -113,17 +113,17 @@ class FaceTable:
         )
 
     def picture(self, row: int) -> tuple[str, Edges | None]:
-        """A face's file below ``root``, and within which edges the picture is looked at; None for all of it."""
+        """Return a face's file below ``root``, and within which edges the picture is looked at; None for all of it."""
         file, box = file_and_box(self.files[row])
         return file, None if box is None else box.edges(self.margin)
 
     def mask_name(self, row: int) -> str:
-        """The file of a face's parsing mask below ``mask_root``."""
+        """Return the file of a face's parsing mask below ``mask_root``."""
         file, _ = self.picture(row)
         return f"{file.rpartition('.')[0] or file}.png"
 
     def describe(self) -> str:
-        """Counts in one line."""
+        """Return counts in one line."""
         counts = ", ".join(f"{name} {self.split.count(name):,}" for name in SPLITS)
         undefined = float((self.labels == 0).float().mean())
         return (

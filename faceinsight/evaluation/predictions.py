@@ -68,7 +68,7 @@ class Predictions:
             )
 
     def for_files(self, files: Sequence[str]) -> Float[Tensor, "face attr"]:
-        """The probabilities of exactly these faces, in the order of ``files``.
+        """Return the probabilities of exactly these faces, in the order of ``files``.
 
         Raises:
             InputError: a file has no prediction, or there are predictions for files that were not asked for.

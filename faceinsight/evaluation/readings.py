@@ -51,7 +51,7 @@ class Readings:
 
 
 def blank_images(image_size: int) -> Float[Tensor, "3 3 height width"]:
-    """A black, a grey and a white picture: nothing to be seen, said in three ways.
+    """Return a black, a grey and a white picture: nothing to be seen, said in three ways.
 
     >>> blank_images(2)[:, 0, 0, 0].tolist()
     [0.0, 0.5, 1.0]
@@ -61,7 +61,7 @@ def blank_images(image_size: int) -> Float[Tensor, "3 3 height width"]:
 
 @torch.no_grad()
 def blank_logits(model: FaceInsight) -> Float[Tensor, "blank attr"]:
-    """What a model answers about :func:`blank_images`: its leaning towards yes before it has seen anybody."""
+    """Return what a model answers about :func:`blank_images`: its leaning towards yes before it has seen anybody."""
     images = model.images(blank_images(model.image_encoder.preprocessing["image_size"]))
     masks = None if model.segmentation is None else torch.zeros_like(images[:, 0], dtype=torch.uint8)
     return model(images, masks=masks).logits.float().cpu()
@@ -162,7 +162,7 @@ def of_shards(
 
 
 def logits_of(model: FaceInsight) -> Read:
-    """Reads all attributes of a batch in one pass."""
+    """Read all attributes of a batch in one pass."""
 
     def read(batch: FaceBatch) -> list[Any]:
         return model(batch.images, masks=batch.masks).logits.float().tolist()

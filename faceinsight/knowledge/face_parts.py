@@ -47,7 +47,7 @@ PALETTE: tuple[Colour, ...] = tuple(_COLOURS.values())
 
 
 def part_id(name: str) -> int:
-    """The class id of a part.
+    """Return the class id of a part.
 
     Raises:
         InputError: no part has this name; the nearest are offered.

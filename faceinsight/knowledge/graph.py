@@ -34,7 +34,7 @@ Normalise = Literal["row", "column"]
 Edges = Literal["probability", "lift"]
 Control = Literal["none", "identity", "shuffled", "uniform"]
 
-#: Thresholds where none is given. For lift: choice of this library, "at least twice as often as by chance".
+#: Thresholds where none is given. For lift: our choice, "at least twice as often as by chance".
 THRESHOLDS: dict[str, float] = {"probability": 0.4, "lift": 2.0}
 
 
@@ -173,7 +173,7 @@ class LabelGraph:
 
         A conditional probability is high for whatever is frequent: on CelebA nearly everything hears No_Beard and
         Young. ``lift`` keeps what occurs together more often than by chance. Show :meth:`identity` beside any claim.
-        An attribute that never varies has no edges (choice of this library): all there is to hear is a constant.
+        An attribute that never varies has no edges (our choice): all there is to hear is a constant.
 
         Args:
             labels: 1, -1 or 0 (undefined), or booleans. A pair is counted over the faces where both are defined.
@@ -248,17 +248,17 @@ class LabelGraph:
         return (self.weights - torch.diag(self.weights.diagonal())).nonzero()
 
     def identity(self) -> "LabelGraph":
-        """The control without any graph: every attribute hears only itself."""
+        """Return the control without any graph: every attribute hears only itself."""
         return self._controlled(torch.eye(len(self.names)), "identity")
 
     def uniform(self) -> "LabelGraph":
-        """The control without any knowledge: every attribute hears all others alike."""
+        """Return the control without any knowledge: every attribute hears all others alike."""
         others = ~torch.eye(len(self.names), dtype=torch.bool)
         weights = share_weights(others, self.settings.reweight, self.settings.normalise)
         return self._controlled(weights, "uniform")
 
     def shuffled(self, seed: int) -> "LabelGraph":
-        """The control with the wrong knowledge: the same graph, each attribute in the place of another.
+        """Return the control with the wrong knowledge: the same graph, each attribute in the place of another.
 
         The places are one cycle through all attributes, so that none keeps its own; the counts stay the data's.
         """
@@ -271,7 +271,8 @@ class LabelGraph:
         return LabelGraph(self.names, weights, self.counts, replace(self.settings, control=control, seed=seed))
 
     def select(self, names: Iterable[str]) -> "LabelGraph":
-        """The graph of some of the attributes, in this order: exactly the one that their labels alone would give.
+        """Return the graph of some of the attributes, in this order: exactly the one that their labels alone would
+        give.
 
         Raises:
             UnknownAttributeError: a name that the graph does not have.
@@ -299,7 +300,7 @@ class LabelGraph:
         return torch.tensor([self.names.index(name) for name in names], dtype=torch.int64)
 
     def reorder(self, names: Iterable[str]) -> "LabelGraph":
-        """The same graph with rows and columns in the order of ``names``, such as a schema's.
+        """Return the same graph with rows and columns in the order of ``names``, such as a schema's.
 
         Raises:
             UnknownAttributeError: a name that the graph does not have.
@@ -318,7 +319,7 @@ class LabelGraph:
         return LabelGraph(wanted, self.weights[at][:, at], counts, self.settings)
 
     def edges_frame(self) -> "pd.DataFrame":
-        """The edges as a table, one row for each pair in which ``target`` hears ``source`` (PyG's direction).
+        """Return the edges as a table, one row for each pair in which ``target`` hears ``source`` (PyG's direction).
 
         Columns: source, target, count (faces that show both), probability (of the faces that show the target, the
         share that show the source too), lift, weight.
@@ -338,7 +339,7 @@ class LabelGraph:
         )
 
     def to_pyg(self) -> "Data":
-        """The graph for PyTorch Geometric: edges from source j to target i, self-loops among them.
+        """Return the graph for PyTorch Geometric: edges from source j to target i, self-loops among them.
 
         With it, ``GCNConv(normalize=False, add_self_loops=False, bias=False)`` computes exactly ``C X W``. PyG's
         ``dense_to_sparse(C)`` has the directions the other way and would compute the transpose.

@@ -33,7 +33,7 @@ VERSION = 1
 
 
 def graph_to_text(names: Sequence[str], settings: Mapping[str, Any], tables: Mapping[str, Tensor]) -> str:
-    """The text of a graph's file."""
+    """Return the text of a graph's file."""
     head = {"faceinsight_graph": VERSION, "settings": dict(settings), "attributes": list(names)}
     text = as_yaml(head)
     for title, comment in TABLES.items():
@@ -48,7 +48,7 @@ def as_yaml(data: dict[str, Any]) -> str:
 
 
 def line_of(row: Shaped[Tensor, "attr"], names: Sequence[str]) -> Any:
-    """A row of a table as its one number, or as the numbers that are not zero, by name."""
+    """Return a row of a table as its one number, or as the numbers that are not zero, by name."""
     values = [shortest(value) for value in row.numpy()]
     if len(values) > 1 and len(set(values)) == 1:
         return values[0]
@@ -56,7 +56,7 @@ def line_of(row: Shaped[Tensor, "attr"], names: Sequence[str]) -> Any:
 
 
 def shortest(value: Any) -> int | float:
-    """The number with the fewest digits that is read back as the same.
+    """Return the number with the fewest digits that is read back as the same.
 
     >>> shortest(np.float32(0.2)), float(np.float32(0.2))
     (0.2, 0.20000000298023224)
@@ -96,7 +96,7 @@ def graph_from_text(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], dict
 
 
 def read_table(lines: Mapping[str, Any], names: Sequence[str], where: str) -> Tensor:
-    """A table with its rows and columns in the order of ``names``."""
+    """Return a table with its rows and columns in the order of ``names``."""
     if not isinstance(lines, Mapping):
         raise InputError(f"{where} must have one line for each attribute, got {short(lines)}")
     if set(lines) != set(names):
@@ -117,7 +117,7 @@ def read_table(lines: Mapping[str, Any], names: Sequence[str], where: str) -> Te
 
 
 def number(value: Any, where: str) -> float:
-    """A finite number of a table."""
+    """Return a finite number of a table."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InputError(f"{where} must be a finite number, got {short(value)}")
     return float(value)

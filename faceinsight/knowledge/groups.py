@@ -50,7 +50,7 @@ def group_labels(
 
 
 def group_rows(schema: Schema, labels: Tensor, *, undefined: int | float | None = None) -> list[dict[str, str | None]]:
-    """The same in words, one mapping a face: group -> label, or None where the face has none."""
+    """Return the same in words, one mapping a face: group -> label, or None where the face has none."""
     positions = group_labels(schema, labels, undefined=undefined)
     words = {name: [*group.labels, None] for name, group in schema.groups.items()}  # position -1 is the None
     return [{name: words[name][int(positions[name][face])] for name in words} for face in range(len(labels))]

@@ -102,10 +102,10 @@ def is_value(labels: Tensor, value: int | float | None) -> Tensor:
 
 
 def named(names: Sequence[str] | None, attr: int) -> str:
-    """An attribute in an error."""
+    """Return an attribute in an error."""
     return f"attribute {attr}" if names is None else repr(names[attr])
 
 
 def kind_of(labels: Any) -> str:
-    """What came in place of a tensor of numbers."""
+    """Return what came in place of a tensor of numbers."""
     return f"{labels.dtype}" if isinstance(labels, Tensor) else type(labels).__name__

@@ -132,7 +132,7 @@ class RuleSet:
         by: Mapping[str, Mapping[str, Tensor]] | None = None,
         undefined: int | float | None = None,
     ) -> "LintReport":
-        """What is wrong with the rules, and with ``labels`` how often each is broken; see
+        """Return what is wrong with the rules, and with ``labels`` how often each is broken; see
         ``knowledge/lint/findings.py``.
         """
         from faceinsight.knowledge.lint.findings import lint

@@ -167,7 +167,8 @@ class Schema:
         return tuple(attribute.prompt for attribute in self.attributes)
 
     def questions(self, templates: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-        """The paraphrases that ask for each attribute: its own, or the templates with its prompt for ``{prompt}``.
+        """Return the paraphrases that ask for each attribute: its own, or the templates with its prompt for
+        ``{prompt}``.
 
         >>> Schema.from_dict({
         ...     "name": "two",
@@ -190,7 +191,7 @@ class Schema:
         return {name: position for position, name in enumerate(self.names)}
 
     def index(self, name: str) -> int:
-        """The position of an attribute on every ``attr`` axis; raises :class:`UnknownAttributeError`."""
+        """Return the position of an attribute on every ``attr`` axis; raises :class:`UnknownAttributeError`."""
         try:
             return self._index[name]
         except KeyError:
@@ -293,7 +294,7 @@ class Schema:
 
     @classmethod
     def from_names(cls, names: Iterable[str], name: str = "custom") -> "Schema":
-        """A quick schema without groups; the prompts are made from the names."""
+        """Return a quick schema without groups; the prompts are made from the names."""
         words = [(each, each.replace("_", " ").lower()) for each in names]
         return cls(name, tuple(Attribute(each, f"who is described as: {text}") for each, text in words))
 
@@ -313,7 +314,7 @@ class Schema:
 
 
 def attribute_from(name: Any, told: Any) -> Attribute:
-    """An attribute as a catalog tells it: by its prompt alone, or by a prompt and questions of its own."""
+    """Return an attribute as a catalog tells it: by its prompt alone, or by a prompt and questions of its own."""
     check_name(name, "an attribute")
     if not isinstance(told, Mapping):
         told = {"prompt": told}
@@ -326,7 +327,7 @@ def attribute_from(name: Any, told: Any) -> Attribute:
 
 
 def group_from(name: Any, told: Any) -> Group:
-    """A group as a catalog tells it: its kind, its labels, and for ages the years of each."""
+    """Return a group as a catalog tells it: its kind, its labels, and for ages the years of each."""
     check_name(name, "a group")
     if not isinstance(told, Mapping) or not {"kind", "labels"} <= told.keys() or told.keys() - GROUP_KEYS:
         raise InputError(f"group {name!r} needs 'kind' and 'labels', and may have 'years', got {short(told)}")
@@ -363,7 +364,7 @@ def check_name(name: Any, what: str) -> None:
 
 
 def short(value: Any) -> str:
-    """A value in an error, cut off where it is long."""
+    """Return a value in an error, cut off where it is long."""
     return textwrap.shorten(repr(value), 120, placeholder=" ...")
 
 
@@ -378,13 +379,14 @@ def quoted(name: str) -> str:
 
 
 def catalog_names() -> list[str]:
-    """The names that :meth:`Schema.load` knows."""
+    """Return the names that :meth:`Schema.load` knows."""
     folder = resources.files("faceinsight.knowledge") / "catalog"
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def read_catalog(name_or_path: str) -> dict[str, Any]:
-    """The checked contents of a catalog: ``name``, ``attributes``, ``groups``, ``rules``, ``source``, ``rights``.
+    """Return the checked contents of a catalog: ``name``, ``attributes``, ``groups``, ``rules``, ``source``,
+    ``rights``.
 
     Raises:
         FileNotFoundError: no catalog of that name and no such file.

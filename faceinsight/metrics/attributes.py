@@ -12,12 +12,13 @@ which value is undefined (:func:`~faceinsight.knowledge.labels.three_valued`).
 Every function takes ``weights``, one per face or one row of them per bootstrap resample (``[resample, face]``), so that
 the reported numbers and their intervals (:mod:`faceinsight.evaluation.statistics`) are computed by the same lines.
 
-Choice of this library: torchmetrics' multilabel metrics are not used. In 1.9, an attribute without any defined label
+Not in the paper: torchmetrics' multilabel metrics are not used. In 1.9, an attribute without any defined label
 has accuracy 0 in their mean, its AUROC raises IndexError, and a constant attribute's AUROC is 0 with a warning.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import torch
@@ -70,7 +71,7 @@ Overall = Float[Tensor, "*resample"]
 
 
 def decisions(probability: Probability) -> Decided:
-    """The predictions as labels: 1 where the probability is above 0.5, else -1.
+    """Return the predictions as labels: 1 where the probability is above 0.5, else -1.
 
     Raises:
         InputError: a probability that is not in [0, 1], as logits and NaN are not; so does every metric here.
@@ -178,7 +179,8 @@ def calibration_error(
     bins: int = 15,
     undefined: int | float | None = None,
 ) -> PerAttribute:
-    """Expected calibration error: how far the probability is from the observed frequency, averaged over bins.
+    """Return the expected calibration error: how far the probability is from the observed frequency, averaged over
+    bins.
 
     Bins are of equal width over the probability of the attribute (not over the confidence of the decision).
     """
@@ -312,7 +314,7 @@ def ranking(
 def sums_between(
     rows: Float[Tensor, "face resample"], order: Int64[Tensor, " ranked"], edges: Int64[Tensor, " edge"]
 ) -> Float[Tensor, "edge resample"]:
-    """The rows' sums over the faces from each edge of the order to the next, the first from the beginning.
+    """Return the rows' sums over the faces from each edge of the order to the next, the first from the beginning.
 
     An embedding bag never writes the rows down in their new order, which a cumulative sum would: ten times as fast.
     """
@@ -337,7 +339,7 @@ def rank_attributes(
 
 
 def unit_weights(faces: Tensor, weights: Weights | None) -> Weights:
-    """The weights as given, or 1 for every face of ``faces [face, ...]``."""
+    """Return the weights as given, or 1 for every face of ``faces [face, ...]``."""
     return torch.ones(len(faces), dtype=torch.float64, device=faces.device) if weights is None else weights
 
 
@@ -347,7 +349,7 @@ def weighted_sum(values: Tensor, weights: Weights) -> PerAttribute:
 
 
 def share(earned: Tensor, counted: Tensor, weights: Weights | None) -> PerAttribute:
-    """What was earned over what was counted, each ``[face, column]``; NaN where nothing was counted."""
+    """Return what was earned over what was counted, each ``[face, column]``; NaN where nothing was counted."""
     weights = unit_weights(counted, weights)
     return weighted_sum(earned, weights) / weighted_sum(counted, weights)
 
@@ -357,7 +359,7 @@ class AttributeMetric(Metric):
 
     Args:
         schema: of the probabilities and labels it will be shown.
-        function: takes all probabilities and labels (1, -1, 0 undefined), all checked; if it gives one number per
+        function: takes all probabilities and labels (1, -1, 0 undefined), all checked; if it gives one number for each
             attribute, their mean is reported, leaving out the undefined ones (NaN if all are).
         undefined: the value of undefined labels, see :meth:`Schema.check_labels`. Without it, labels that are 0 and 1
             on all faces together are refused when the metric is computed.
@@ -378,7 +380,9 @@ class AttributeMetric(Metric):
     ) -> None:
         super().__init__(**options)
         self.schema, self.undefined = schema, undefined
-        self.function = function
+        # the functions of this file check labels too, which are checked here already
+        said = {"undefined": 0} if "undefined" in signature(function).parameters else {}
+        self.function = partial(function, **said)
         self.add_state("probability", default=[], dist_reduce_fx="cat")
         self.add_state("labels", default=[], dist_reduce_fx="cat")
 
@@ -401,7 +405,7 @@ class AttributeMetric(Metric):
         self.labels.append(labels)
 
     def compute(self) -> Float[Tensor, ""]:
-        """The metric over all faces shown so far; computed in float64 on the CPU.
+        """Return the metric over all faces shown so far; computed in float64 on the CPU.
 
         Raises:
             InputError: the labels of all faces together are 0 and 1.

@@ -75,7 +75,7 @@ def within_one_bin(predicted: Positions, true: Positions) -> float:
 def years_error(predicted: Positions, true: Positions, years: tuple[tuple[int, int], ...]) -> float:
     """Mean distance in years between the middles of the predicted and the true age range.
 
-    Choice of this library: faces whose prediction has no label are left out (``accuracy`` counts them as wrong).
+    Not in the paper: faces whose prediction has no label are left out (``accuracy`` counts them as wrong).
 
     >>> years_error(torch.tensor([0, 2]), torch.tensor([1, 2]), ((0, 2), (3, 9), (10, 19)))
     2.5

@@ -169,7 +169,7 @@ class MLGCNClassifier(FaceModel):
         self.projector = projector
 
     def classifiers(self) -> Float[Tensor, "attr dim"]:
-        """W: what each attribute's logit is the product of the image's feature with, but for the scale."""
+        """W: what each attribute's logit is the product of the image's feature with, apart from the scale."""
         prompts = self.text_encoder(self.schema.prompts, self.language_model)
         return self.widen(prompts if self.correlation is None else self.correlation(prompts))
 
@@ -204,7 +204,7 @@ class PriorClassifier(nn.Module):
     def forward(
         self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
     ) -> FaceInsightOutput:
-        """The prior's logits for every face of the batch."""
+        """Return the prior's logits for every face of the batch."""
         if images is None:
             raise InputError("give images: the prior has no features of its own")
         return FaceInsightOutput(logits=self.prior_logits.expand(len(images), -1), features={})
@@ -213,7 +213,7 @@ class PriorClassifier(nn.Module):
 class RidgeClassifier(nn.Module):
     """Ridge regression on small pictures, or on an encoder's tokens; nothing in it is trained by gradient.
 
-    Choice of this library: a score s in about [-1, 1] is the probability ``(1 + s) / 2``, clamped to [0, 1] (a
+    Not in the paper: a score s in about [-1, 1] is the probability ``(1 + s) / 2``, clamped to [0, 1] (a
     millionth inside, so that its logit is finite), which says yes where the score is above 0.
 
     Args:
@@ -247,7 +247,7 @@ class RidgeClassifier(nn.Module):
     def forward(
         self, images: Images | None = None, *, masks: Masks | None = None, features: Features | None = None
     ) -> FaceInsightOutput:
-        """The logits of the clamped probabilities."""
+        """Return the logits of the clamped probabilities."""
         if images is None:
             raise InputError("give images: ridge regression reads pixels and has no features of its own")
         values = pixels(images, self.size) if self.encoder is None else self.encoder(images).flatten(1)

@@ -76,7 +76,8 @@ class DecodedOutput(nn.Module):
         features: Features | None = None,
         **options: Any,
     ) -> FaceInsightOutput:
-        """What the network gives, its logits decoded: their sigmoid is the probability, with no rules left to keep.
+        """Return what the network gives, its logits decoded: their sigmoid is the probability, with no rules left to
+        keep.
 
         Args:
             options: what the network takes besides, such as the evidence's ``scores``.

@@ -157,7 +157,7 @@ class FaceEncoder(nn.Module):
         return self.segmentation.encode(images, known["image"], self.image_encoder.grid, masks)
 
     def evidence_inputs(self, features: Features, sources: Sequence[str]) -> Float[Tensor, "batch feature"]:
-        """The numbers that linear evidence reads of each face.
+        """Return the numbers that linear evidence reads of each face.
 
         Args:
             features: what :meth:`forward` gave.
@@ -326,7 +326,8 @@ class FaceModel(nn.Module):
         graph: LabelGraph | None = None,
         **parts: Any,
     ) -> Self:
-        """The model of this class that :meth:`save_pretrained` wrote: the same logits to the last bit, evaluation mode.
+        """Return the model of this class that :meth:`save_pretrained` wrote: the same logits to the last bit,
+        evaluation mode.
 
         Args:
             directory: or the id of a repository on the hub, ``"user/name"``; or ``"tiny"``, the :class:`FaceInsight`
@@ -433,7 +434,8 @@ class FaceInsight(FaceModel):
         attn_implementation: str | None = None,
         **parts: Any,
     ) -> "FaceInsight":
-        """A LLaVA or InternVL checkpoint as it is: every attribute asked in its own conversation, nothing trained yet.
+        """Return a LLaVA or InternVL checkpoint as it is: every attribute asked in its own conversation, nothing
+        trained yet.
 
         Vision tower and language model are frozen, the projector is not. Without further parts the logits are the
         checkpoint's own ``z_yes - z_no`` (the training-free setting).
@@ -472,18 +474,20 @@ class FaceInsight(FaceModel):
         return prompts if self.correlation is None else self.correlation(prompts)
 
     def questions(self) -> tuple[tuple[str, ...], ...]:
-        """The paraphrases that ask for each attribute; one empty text where there is no question."""
+        """Return the paraphrases that ask for each attribute; one empty text where there is no question."""
         templates = [self.question] if isinstance(self.question, str) else [*self.question]
         return self.schema.questions(templates) if any(templates) else (("",),) * len(self.schema)
 
     def words(self) -> tuple[Words, Words, list[Words]]:
-        """The embedded words before the image; after it, those of all questions alike; and each question's own."""
+        """Return the embedded words before the image; after it, those of all questions alike; and each question's
+        own.
+        """
         questions = [text for paraphrases in self.questions() for text in paraphrases]
         leave = 1 if self.text_encoder is None else 0  # the answer is read at a token of the question's own
         return embedded_words(self.language_model, self.instruction, questions, leave)
 
     def face_tokens(self, features: Features) -> Float[Tensor, "batch token dim"]:
-        """What the language model sees of each face: its image tokens, then its segmentation tokens.
+        """Return what the language model sees of each face: its image tokens, then its segmentation tokens.
 
         Raises:
             ValueError: features with another number of image tokens than the image encoder gives.
@@ -500,7 +504,8 @@ class FaceInsight(FaceModel):
         return torch.cat(tokens, dim=1)
 
     def prefix(self, features: Features) -> Float[Tensor, "batch token dim"]:
-        """What all attributes share: instruction, image tokens, segmentation tokens, the questions' common beginning.
+        """Return what all attributes share: instruction, image tokens, segmentation tokens, the questions' common
+        beginning.
 
         Raises:
             ValueError: as :meth:`face_tokens`.
@@ -511,7 +516,7 @@ class FaceInsight(FaceModel):
     def answer_sum_and_count(
         self, features: Features, texts: Sequence[tuple[str, str] | None]
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """The next-token loss of the faces' answers, summed over the answers' tokens, and their number.
+        """Return the next-token loss of the faces' answers, summed over the answers' tokens, and their number.
 
         Args:
             features: of the faces, as :meth:`encode` made them.
@@ -531,7 +536,7 @@ class FaceInsight(FaceModel):
     @overload
     def ask(self, image: Tensor, question: str, **options: Any) -> Any: ...
     def ask(self, image: Any, question: str, **options: Any) -> str | list[str]:
-        """What the language model answers to a question about a face; for several images, a list of its answers.
+        """Return what the language model answers to a question about a face; for several images, a list of its answers.
 
         Greedy unless asked otherwise, through transformers' own ``generate``.
 
@@ -554,7 +559,7 @@ class FaceInsight(FaceModel):
     @overload
     def describe(self, image: Tensor, **options: Any) -> Any: ...
     def describe(self, image: Any, **options: Any) -> str | list[str]:
-        """What the language model says when it is asked to describe a face; arguments as for :meth:`ask`."""
+        """Return what the language model says when it is asked to describe a face; arguments as for :meth:`ask`."""
         return ask(self, image, DESCRIBE, **options)
 
     def forward(
@@ -588,16 +593,18 @@ class FaceInsight(FaceModel):
         return FaceInsightOutput(logits, features, self.rules)
 
     def yes_no_logits(self, hidden: Float[Tensor, "batch question dim"]) -> Float[Tensor, "batch question"]:
-        """The language model's own answers, where each question's prompt ends."""
+        """Return the language model's own answers, where each question's prompt ends."""
         return self.language_model.yes_no_logits(hidden, endings=self.endings(), yes=self.yes or YES, no=self.no or NO)
 
     def endings(self) -> list[str]:
-        """What the prompt of each question ends with."""
+        """Return what the prompt of each question ends with."""
         after = whole_prompt(self.instruction).partition("{image}")[2]
         return [after.replace("{question}", text) for paraphrases in self.questions() for text in paraphrases]
 
     def answer_tokens(self) -> list[tuple[list[int], list[int]]] | None:
-        """The tokens that are read as yes and as no after each question; None of a model with a head of its own."""
+        """Return the tokens that are read as yes and as no after each question; None of a model with a head of its
+        own.
+        """
         if self.head is not None:
             return None
         return [self.language_model.answer_tokens(each, self.yes or YES, self.no or NO) for each in self.endings()]
@@ -623,7 +630,7 @@ def check_evidence(evidence: Any, encoder: FaceEncoder, schema: Schema) -> None:
 def evidence_logits(
     evidence: Any, encoder: FaceEncoder, features: Features, scores: Scores | None
 ) -> Float[Tensor, "batch attr"]:
-    """The evidence of features, or of leave-one-out scores that were given in place of its own."""
+    """Return the evidence of features, or of leave-one-out scores that were given in place of its own."""
     if scores is not None:
         return evidence.logits(scores)
     return evidence(encoder.evidence_inputs(features, evidence.sources))
@@ -632,7 +639,7 @@ def evidence_logits(
 def given_features(
     encoder: FaceEncoder, images: Images | None, masks: Masks | None, features: Features | None
 ) -> Features:
-    """The features as given, or encoded from the images; exactly one of the two must be there."""
+    """Return the features as given, or encoded from the images; exactly one of the two must be there."""
     if (images is None) == (features is None):
         raise InputError("give either images or features, got " + ("neither" if images is None else "both"))
     return encoder(images, masks) if features is None else features

@@ -19,12 +19,12 @@ from faceinsight.modules.language.prompt import between_words, check_places, emb
 
 __all__ = ["DESCRIBE", "answers", "ask"]
 
-#: What :meth:`~faceinsight.models.face_insight.FaceInsight.describe` asks. Choice of this library.
+#: What :meth:`~faceinsight.models.face_insight.FaceInsight.describe` asks. Not in the paper.
 DESCRIBE = "Describe this face in detail."
 
 
 def ask(model: Any, pictures: Any, question: str, *, masks: Tensor | None = None, **options: Any) -> Any:
-    """What a model answers to one question: a text for one picture, a list of texts for several.
+    """Return what a model answers to one question: a text for one picture, a list of texts for several.
 
     Args:
         model: a :class:`~faceinsight.models.face_insight.FaceInsight`.
@@ -43,7 +43,7 @@ def ask(model: Any, pictures: Any, question: str, *, masks: Tensor | None = None
 def answers(
     model: Any, features: dict[str, Tensor], questions: Sequence[str], *, max_new_tokens: int = 128, **options: Any
 ) -> list[list[str]]:
-    """What a model answers to each of several questions about each face: a list of texts for each face.
+    """Return what a model answers to each of several questions about each face: a list of texts for each face.
 
     What all prompts begin with, the image above all, is read once; the texts are those of separate prompts.
 
@@ -80,7 +80,7 @@ def answers(
 
 
 def prompt_tokens(language_model: Any, instruction: str, question: str, image_tokens: int) -> Int[Tensor, " token"]:
-    """The tokens of one question's whole prompt, the image token (or padding) in the image's places."""
+    """Return the tokens of one question's whole prompt, the image token (or padding) in the image's places."""
     before, _, after = whole_prompt(instruction).partition("{image}")
     first, second = language_model.prompt_ids(before, after.replace("{question}", question))
     tokenizer = language_model.tokenizer

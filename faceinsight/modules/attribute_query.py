@@ -10,7 +10,7 @@ The same states come in three forms: ``packed`` as above, ``cached`` (the prefix
 of its own over the prefix's keys and values) and ``separate`` (whole prompts: the reference, and the slowest).
 
 Source: the FaceInsight paper (https://arxiv.org/abs/2504.15624) does not say how its prompts T_p join the LLM's input;
-all of this file is a choice of this library.
+all of this file is our choice.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def read_in_one_pass(
     segments: Float[Tensor, "batch packed dim"],
     lengths: Sequence[int],
 ) -> Float[Tensor, "batch attr dim"]:
-    """The hidden state at the end of every segment, all from one pass.
+    """Return the hidden state at the end of every segment, all from one pass.
 
     Args:
         language_model: as :class:`~faceinsight.modules.language_model.LanguageModel`.
@@ -93,7 +93,9 @@ def read_separately(
     segments: Float[Tensor, "batch packed dim"],
     lengths: Sequence[int],
 ) -> Float[Tensor, "batch attr dim"]:
-    """The same states from one prompt for each attribute: the slow reference that :func:`read_in_one_pass` equals."""
+    """Return the same states from one prompt for each attribute: the slow reference that :func:`read_in_one_pass`
+    equals.
+    """
     ends = [
         language_model(torch.cat([prefix, segment], dim=1))[:, -1] for segment in segments.split(list(lengths), dim=1)
     ]
@@ -107,7 +109,7 @@ def read_from_cache(
     lengths: Sequence[int],
     chunk: int | None = None,
 ) -> Float[Tensor, "batch attr dim"]:
-    """The same states once more: the prefix is read once, its keys and values are shared by all segments.
+    """Return the same states once more: the prefix is read once, its keys and values are shared by all segments.
 
     Each segment is a row of its own, filled up on the right to the longest; what fills it up comes after the answer,
     where causal attention does not look.
@@ -130,11 +132,11 @@ def read_from_cache(
 
 
 def fastest_form(prefix_length: int, lengths: Sequence[int], chunk: int | None = None) -> Form:
-    """The form that is fastest for a prefix and segments of these lengths.
+    """Return the form that is fastest for a prefix and segments of these lengths.
 
-    Choice of this library: ``packed``, until its attention, over the square of everything, looks at ten times as many
+    Not in the paper: ``packed``, until its attention, over the square of everything, looks at ten times as many
     pairs of tokens as ``cached``, which instead copies the prefix's keys and values for each segment. In chunks,
-    ``cached``, since each packed chunk would read the prefix anew. Never ``separate``.
+    ``cached``, since each packed chunk would read the prefix again. Never ``separate``.
 
     Measured in processor time on one thread of a busy CPU (a Llama of 3 layers, 256 wide, float32, no gradient; on a
     GPU not yet), the pairs of ``packed`` over those of ``cached``, and the time of ``cached`` over that of ``packed``:
@@ -163,7 +165,7 @@ def repeated(states: Float[Tensor, "batch head token dim"], times: int) -> Float
 
 
 def pieces(values: Sequence[Any], size: int | None) -> list[Sequence[Any]]:
-    """Runs of at most ``size`` values; all at once by default.
+    """Return runs of at most ``size`` values; all at once by default.
 
     >>> pieces("abcde", 2)
     ['ab', 'cd', 'e']
@@ -175,9 +177,9 @@ def pieces(values: Sequence[Any], size: int | None) -> list[Sequence[Any]]:
 def mean_over_paraphrases(
     logits: Float[Tensor, "*batch question"], counts: Sequence[int]
 ) -> Float[Tensor, "*batch attr"]:
-    """The mean logit of each attribute's questions.
+    """Return the mean logit of each attribute's questions.
 
-    Choice of this library: logits, not probabilities, are averaged. The mean logit is the geometric mean of the odds
+    Not in the paper: logits, not probabilities, are averaged. The mean logit is the geometric mean of the odds
     (a logarithmic opinion pool), so "no" asked the other way round is still exactly its negative, one saturated
     paraphrase does not hide what the others say, and a prior can be taken off before or after averaging alike.
 
@@ -198,7 +200,7 @@ class SharedHead(nn.Module):
 
     The logits are float32 or wider, under autocast too.
 
-    What tells attributes apart must come through their segments. Choice of this library.
+    What tells attributes apart must come through their segments. Not in the paper.
     """
 
     def __init__(self, *, embed_dim: int) -> None:

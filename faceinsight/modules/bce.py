@@ -16,7 +16,7 @@ def masked_bce(
     *,
     undefined: int | float | None = None,
 ) -> Float[Tensor, ""]:
-    """The mean binary cross-entropy over all defined labels of the batch; zero where none is defined.
+    """Return the mean binary cross-entropy over all defined labels of the batch; zero where none is defined.
 
     Args:
         labels: 1 yes, -1 no, 0 undefined; or booleans.
@@ -43,8 +43,8 @@ def bce_sum_and_count(
     *,
     undefined: int | float | None = None,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The cross-entropy summed over the defined labels, and their number: with several processes, add each up and
-    divide. See :func:`masked_bce`.
+    """Return the cross-entropy summed over the defined labels, and their number: with several processes, add each up
+    and divide. See :func:`masked_bce`.
     """
     labels = three_valued(labels, undefined=undefined, columns=False)
     defined = (labels != 0).to(logits.dtype)

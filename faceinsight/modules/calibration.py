@@ -187,7 +187,7 @@ def log_likelihood(
 
 
 def soft_logit(estimate: Float[Tensor, "*batch"], edge: float = EDGE) -> Float[Tensor, "*batch"]:
-    """The logit of an estimated probability, continued as straight lines below ``edge`` and above ``1 - edge``.
+    """Return the logit of an estimated probability, continued as straight lines below ``edge`` and above ``1 - edge``.
 
     A linear estimate may leave [0, 1]; so it keeps its order and stays finite. Not in the paper.
 

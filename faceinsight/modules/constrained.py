@@ -107,7 +107,7 @@ class ConstrainedBernoulli(Distribution):
         return Consistent(self.rules, self.evidence)
 
     def condition(self, evidence: Mapping[str, bool | Bool[Tensor, "*batch"]]) -> "ConstrainedBernoulli":
-        """The distribution of the same faces once some attributes are known: what if this person were bald?
+        """Return the distribution of the same faces once some attributes are known: what if this person were bald?
 
         Args:
             evidence: attribute name -> whether the faces have it, one answer for all or one for each face. It is added
@@ -217,7 +217,7 @@ class ConstrainedBernoulli(Distribution):
         return drawn.reshape(shape + self.event_shape)
 
     def entropy(self) -> Float[Tensor, "*batch"]:
-        """The entropy in nats."""
+        """Return the entropy in nats."""
         alone = bernoulli_entropy(self.logits.index_select(-1, self._tables.free))
         if self.evidence is not None:
             alone = torch.where(self.evidence.index_select(-1, self._tables.free) == 0, alone, 0.0)

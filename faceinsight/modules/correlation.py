@@ -47,7 +47,7 @@ class CorrelationConstraint(nn.Module):
         activation: ``every``, after each convolution, as in the equation; ``between``, not after the last, as in
             ML-GCN's code.
         residual: ``none``, as in the equation; ``add`` adds each convolution's input to its output, for where two
-            rounds of averaging leave the prompts too much alike (choice of this library).
+            rounds of averaging leave the prompts too much alike (our choice).
 
     Raises:
         ValueError: no convolution at all, or one that does not keep the width.
@@ -107,7 +107,7 @@ class CorrelationConstraint(nn.Module):
         return nodes.reshape(prompts.shape)
 
     def extra_repr(self) -> str:
-        """The graph and the modes, for ``print(module)``."""
+        """Return the graph and the modes, for ``print(module)``."""
         return f"{self.graph}, activation={self.activation!r}, residual={self.residual!r}"
 
     def _convolve(self, layer: nn.Module, nodes: Float[Tensor, "batch attr dim"]) -> Float[Tensor, "batch attr heard"]:

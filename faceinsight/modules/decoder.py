@@ -5,7 +5,7 @@ out is calibrated if what went in was, and still ranks faces. Where the most pro
 than one half of that probability would, the logit is moved just across 0.
 
 Source: exact inference in the conditioned distribution (:mod:`faceinsight.modules.constrained`); that the logits are
-those of the marginals is a choice of this library. Compare :mod:`faceinsight.modules.logic.shield`, which changes
+those of the marginals is our choice. Compare :mod:`faceinsight.modules.logic.shield`, which changes
 attributes along an ordering.
 """
 

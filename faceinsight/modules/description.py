@@ -53,7 +53,7 @@ FILES = {Schema: "schema.yaml", RuleSet: "rules.yaml", LabelGraph: "graph.yaml"}
 
 
 def file_of(part: Any, argument: str, knowledge: Any) -> str:
-    """The file of a part's knowledge: the usual one of its kind, or the part's own (``files`` by argument)."""
+    """Return the file of a part's knowledge: the usual one of its kind, or the part's own (``files`` by argument)."""
     own: Mapping[str, str] = getattr(part, "files", {})
     return own.get(argument, FILES[type(knowledge)])
 
@@ -66,7 +66,7 @@ WAYS = ("form", "chunk")
 
 
 def described(part: nn.Module) -> dict[str, Any]:
-    """A part as plain data: class, arguments, preprocessing, and of what is frozen the fingerprint.
+    """Return a part as plain data: class, arguments, preprocessing, and of what is frozen the fingerprint.
 
     >>> from faceinsight.modules.projector import Projector
     >>> described(Projector(in_dim=12, out_dim=32))
@@ -88,7 +88,7 @@ def described(part: nn.Module) -> dict[str, Any]:
 
 
 def described_arguments(part: nn.Module) -> dict[str, Any]:
-    """The arguments of a part's constructor as plain data."""
+    """Return the arguments of a part's constructor as plain data."""
     return {
         name: {"file": file_of(part, name, value)} if type(value) in FILES else plain(value)
         for name, value in arguments_of(part).items()
@@ -96,14 +96,14 @@ def described_arguments(part: nn.Module) -> dict[str, Any]:
 
 
 def arguments_of(part: nn.Module) -> dict[str, Any]:
-    """The arguments of a part's constructor, each as the part keeps it under its own name."""
+    """Return the arguments of a part's constructor, each as the part keeps it under its own name."""
     parameters = inspect.signature(type(part)).parameters.values()
     named = [each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     return {name: getattr(part, name) for name in named if name not in SOURCES}
 
 
 def plain(value: Any) -> Any:
-    """An argument as plain data."""
+    """Return an argument as plain data."""
     if isinstance(value, nn.Module):
         return described(value)
     try:
@@ -113,19 +113,19 @@ def plain(value: Any) -> Any:
 
 
 def full_name(value: Any) -> str:
-    """The module and name of a function or class, or of a value's class."""
+    """Return the module and name of a function or class, or of a value's class."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
 
 
 def builder(name: str) -> Callable[..., Any] | None:
-    """What builds the parts of a class, if it is one of this library."""
+    """Return what builds the parts of a class, if it is one of this library."""
     known = name in faceinsight.modules.__all__ or name == "LanguageModel.from_config"
     return attrgetter(name)(faceinsight.modules) if known else None
 
 
 def build_part(told: Any, *, given: Mapping[str, Any], knowledge: Mapping[str, Any], name: str = "") -> Any:
-    """The part, or the plain argument, that a description tells of.
+    """Return the part, or the plain argument, that a description tells of.
 
     Args:
         told: what :func:`described` made, read from a file.
@@ -158,7 +158,7 @@ def build_part(told: Any, *, given: Mapping[str, Any], knowledge: Mapping[str, A
 def build_arguments(
     told: Mapping[str, Any], *, given: Mapping[str, Any], knowledge: Mapping[str, Any], name: str = ""
 ) -> dict[str, Any]:
-    """The constructor's arguments of the part that ``told`` tells of; the rest as for :func:`build_part`."""
+    """Return the constructor's arguments of the part that ``told`` tells of; the rest as for :func:`build_part`."""
     return {
         key: build_part(value, given=given, knowledge=knowledge, name=below(name, key, told))
         for key, value in told.items()
@@ -167,7 +167,9 @@ def build_arguments(
 
 
 def reads(told: Mapping[str, Any]) -> Iterator[str]:
-    """What in a part's own arguments names a place to read from: timm's ``hf-hub:`` names too, which ask the hub."""
+    """Yield what in a part's own arguments names a place to read from: timm's ``hf-hub:`` names too, which ask the
+    hub.
+    """
     for key, value in told.items():
         if key in READING:
             yield key
@@ -178,7 +180,7 @@ def reads(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def as_told(part: Any, told: Mapping[str, Any], name: str) -> Any:
-    """A given part, in the wrapper that the description tells of."""
+    """Return a given part, in the wrapper that the description tells of."""
     kind = told.get("class")
     if isinstance(part, Frozen) and kind not in KEEPING:
         raise InputError(f"{name} was trained, but is given in Frozen; give it without, and freeze it after loading")
@@ -206,13 +208,13 @@ def parts_in(told: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, dic
 
 
 def unwrapped(told: dict[str, Any]) -> dict[str, Any]:
-    """What is told of the part itself, where it stands in a wrapper."""
+    """Return what is told of the part itself, where it stands in a wrapper."""
     inner: dict[str, Any] = told["module"] if told.get("class") in KEEPING else told
     return inner
 
 
 def below(name: str, key: str, told: Mapping[str, Any]) -> str:
-    """The name of an argument of the part called ``name``."""
+    """Return the name of an argument of the part called ``name``."""
     if told.get("class") in KEEPING and key == "module":
         return name
     return f"{name}.{key}" if name else key
@@ -249,7 +251,7 @@ def default_of(kind: str, argument: str) -> Any:
 
 
 def label(told: Mapping[str, Any]) -> str:
-    """A part in a few words, as it would be called.
+    """Return a part in a few words, as it would be called.
 
     >>> label({"class": "Projector", "in_dim": 12, "out_dim": 32})
     'Projector(in_dim=12, out_dim=32)'

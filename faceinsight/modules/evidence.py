@@ -200,7 +200,9 @@ def _problem(
 def _patterns(
     defined: Bool[Tensor, "face attr"], varying: Bool[Tensor, " attr"]
 ) -> Iterator[tuple[Bool[Tensor, " face"], Int64[Tensor, " some"]]]:
-    """Sets of attributes that are defined on the same faces, with those faces; without attributes that never vary."""
+    """Yield sets of attributes that are defined on the same faces, with those faces; without attributes that never
+    vary.
+    """
     columns = varying.nonzero().flatten()
     patterns, kind = defined[:, columns].unique(dim=1, return_inverse=True)
     for number, faces in enumerate(patterns.unbind(1)):
@@ -452,7 +454,7 @@ class Evidence(nn.Module):
         self.shift[at] = (level - offset[at]).to(self.shift)
 
     def scores(self, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch observed"]:
-        """The regressions' scores on the 0/1 scale, before gain and calibration."""
+        """Return the regressions' scores on the 0/1 scale, before gain and calibration."""
         wide = torch.promote_types(inputs.dtype, torch.float32)  # also of a model in half precision
         centre, scale, weight, bias = (each.to(wide) for each in (self.centre, self.scale, self.weight, self.bias))
         return F.linear((inputs.to(wide) - centre) * scale, weight, bias)

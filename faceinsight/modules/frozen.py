@@ -48,7 +48,7 @@ class Frozen(nn.Module):
         return self.module(*args, **kwargs)
 
     def kept(self) -> dict[str, str]:
-        """What stays as it is: its name in this wrapper's state, and in the state of the part alone."""
+        """Return what stays as it is: its name in this wrapper's state, and in the state of the part alone."""
         return {f"module.{name}": name for name in self.module.state_dict()}
 
     def __getattr__(self, name: str) -> Any:
@@ -90,7 +90,7 @@ def fingerprint(module: nn.Module) -> str:
 
 
 def frozen_names(module: nn.Module) -> set[str]:
-    """The names in a module's ``state_dict`` of what stays as it is in a :class:`Frozen`.
+    """Return the names in a module's ``state_dict`` of what stays as it is in a :class:`Frozen`.
 
     >>> sorted(frozen_names(nn.ModuleDict({"trunk": Frozen(nn.Linear(2, 3)), "head": nn.Linear(3, 1)})))
     ['trunk.module.bias', 'trunk.module.weight']

@@ -31,7 +31,7 @@ __all__ = ["ImageEncoder"]
 class ImageEncoder(nn.Module):
     """Images in, one token per patch out; normalises inside.
 
-    Choice of this library: the paper names a ViT and nothing more, so any timm trunk may stand here.
+    Not in the paper: the paper names a ViT and nothing more, so any timm trunk may stand here.
 
     Args:
         name: a timm model, such as ``vit_tiny_patch16_224``, ``vit_tiny_r_s16_p8_224`` or ``resnet18``.
@@ -42,7 +42,7 @@ class ImageEncoder(nn.Module):
             what comes after that stage is not built. A ``resnet18`` at 96 px has a grid of 3 x 3 at its end
             and of 6 x 6 at stage 3.
         output_stride: pixels between two tokens, of trunks that can be dilated (timm's ResNets: 8, 16 or 32). The
-            weights are the same for each: choice of this library, a file trained at 32 may be read at 16, whose tokens
+            weights are the same for each: our choice, a file trained at 32 may be read at 16, whose tokens
             stand closer; a head that was trained on the tokens does not follow.
         weights: a file that :meth:`save` wrote for an encoder built in the same way.
         pretrained: let timm download its weights.
@@ -121,7 +121,7 @@ class ImageEncoder(nn.Module):
         return load_part(path, cls)
 
     def _features(self, images: Tensor) -> Tensor:
-        """The trunk's own output: ``[batch, token, dim]``, or a map with the channels last."""
+        """Return the trunk's own output: ``[batch, token, dim]``, or a map with the channels last."""
         features = self.trunk(images)
         if isinstance(features, list):  # a trunk cut at one stage lists its one map
             (features,) = features

@@ -42,7 +42,7 @@ YES, NO = ("Yes", "yes"), ("No", "no")
 
 
 def byte_tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer of the 256 bytes plus begin, end and padding: no vocabulary file, no unknown text.
+    """Return a tokenizer of the 256 bytes plus begin, end and padding: no vocabulary file, no unknown text.
 
     >>> tokenizer = byte_tokenizer()
     >>> tokenizer.decode(tokenizer.encode("wearing eyeglasses"))
@@ -124,11 +124,11 @@ class LanguageModel(nn.Module):
         initializer_range: float | None = None,
         seed: int = 0,
     ) -> "LanguageModel":
-        """A small Llama with random weights over bytes, for tests and for first runs without a download.
+        """Return a small Llama with random weights over bytes, for tests and for first runs without a download.
 
         Args:
             mlp_dim: width of the feed-forward layer; twice ``embed_dim`` by default.
-            initializer_range: standard deviation of the weights. Choice of this library: ``embed_dim ** -0.5``, so
+            initializer_range: standard deviation of the weights. Not in the paper: ``embed_dim ** -0.5``, so
                 that the random attention depends on its input; at transformers' own 0.02 a narrow model averages
                 whatever it attends to.
             seed: of the weights alone; torch's global generator is left as it was.
@@ -166,7 +166,7 @@ class LanguageModel(nn.Module):
         attn_implementation: str | None = None,
         **options: Any,
     ) -> "LanguageModel":
-        """A causal language model from a local directory or the hub, weights as safetensors, no remote code.
+        """Return a causal language model from a local directory or the hub, weights as safetensors, no remote code.
 
         Args:
             revision: the commit of a hub model.
@@ -198,13 +198,13 @@ class LanguageModel(nn.Module):
         return int(self.config.hidden_size)
 
     def token_ids(self, text: str) -> Int[Tensor, " token"]:
-        """The tokens of ``text``, without begin and end tokens; each text is tokenized once."""
+        """Return the tokens of ``text``, without begin and end tokens; each text is tokenized once."""
         if text not in self._tokens:
             self._tokens[text] = self.tokenizer.encode(text, add_special_tokens=False)
         return torch.tensor(self._tokens[text], dtype=torch.long, device=self.device)
 
     def prompt_ids(self, before: str, after: str) -> tuple[list[int], list[int]]:
-        """The tokens of a prompt before and after its image; each prompt is tokenized once.
+        """Return the tokens of a prompt before and after its image; each prompt is tokenized once.
 
         With an image token both are tokenized as one text round it, begin token included, as the model was trained;
         tokenized apart, the text after the image may come out as other tokens.
@@ -226,11 +226,11 @@ class LanguageModel(nn.Module):
         return self.backbone.device
 
     def embed_tokens(self, ids: Int[Tensor, " token"]) -> Float[Tensor, "token dim"]:
-        """The input embeddings of tokens, scaled if the model scales them (Gemma)."""
+        """Return the input embeddings of tokens, scaled if the model scales them (Gemma)."""
         return cast(Tensor, self.backbone.get_input_embeddings()(ids))
 
     def embed_text(self, text: str) -> Float[Tensor, "token dim"]:
-        """The input embeddings of ``text``."""
+        """Return the input embeddings of ``text``."""
         return self.embed_tokens(self.token_ids(text))
 
     def forward(
@@ -241,7 +241,7 @@ class LanguageModel(nn.Module):
         positions: Int[Tensor, " token"] | None = None,
         cache: DynamicCache | None = None,
     ) -> Float[Tensor, "batch token dim"]:
-        """The last hidden states of a sequence given as embeddings, in the precision in which those come.
+        """Return the last hidden states of a sequence given as embeddings, in the precision in which those come.
 
         Args:
             allowed: ``allowed[q, k]`` says that token q attends to token k; the model's own causal pattern by default.
@@ -278,7 +278,7 @@ class LanguageModel(nn.Module):
     def checkpoint_layers(self, on: bool = True) -> None:
         """From now on keep only each layer's input for the backward pass, frozen or not: less memory, more time.
 
-        Choice of this library: see :mod:`faceinsight.modules.language.recompute` for why transformers' own switch is
+        Not in the paper: see :mod:`faceinsight.modules.language.recompute` for why transformers' own switch is
         not used.
 
         Raises:
@@ -289,7 +289,7 @@ class LanguageModel(nn.Module):
         self.gradient_checkpointing = on
 
     def remember(self, prefix: Float[Tensor, "batch token dim"]) -> DynamicCache:
-        """The keys and values of a prefix, to be given as ``cache`` with what follows it."""
+        """Return the keys and values of a prefix, to be given as ``cache`` with what follows it."""
         cache = DynamicCache()  # without the configuration: it would forget what sliding windows have passed
         self(prefix, cache=cache)
         return cache
@@ -297,7 +297,7 @@ class LanguageModel(nn.Module):
     def logits(
         self, hidden: Float[Tensor, "*batch dim"], tokens: Int[Tensor, " token"] | None = None
     ) -> Float[Tensor, "*batch token"]:
-        """The head's logits of the next token, in float32 at least, under autocast too.
+        """Return the head's logits of the next token, in float32 at least, under autocast too.
 
         Args:
             tokens: the rows of the head that are computed; the whole vocabulary by default.
@@ -341,7 +341,9 @@ class LanguageModel(nn.Module):
     def answer_tokens(
         self, ending: str = "", yes: Sequence[str] = YES, no: Sequence[str] = NO
     ) -> tuple[list[int], list[int]]:
-        """The tokens of yes and of no after a prompt: :func:`~faceinsight.modules.language.tokens.answer_tokens`."""
+        """Return the tokens of yes and of no after a prompt:
+        :func:`~faceinsight.modules.language.tokens.answer_tokens`.
+        """
         key = (ending, tuple(yes), tuple(no))
         if key not in self._answers:
             self._answers[key] = (answer_tokens(self.tokenizer, yes, ending), answer_tokens(self.tokenizer, no, ending))

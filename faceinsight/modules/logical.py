@@ -1,6 +1,6 @@
 """The logical constraint: losses that pull predictions towards faces that satisfy the rules.
 
-FaceInsight (arXiv 2504.15624) trains with ``L_bce + L_c`` and publishes no formula for ``L_c``. Choice of this library:
+FaceInsight (arXiv 2504.15624) trains with ``L_bce + L_c`` and publishes no formula for ``L_c``. Not in the paper:
 exact logic. Two kinds are exact, both in nats and per face, averaged afterwards (never the log of an average):
 
 ``semantic``
@@ -64,7 +64,7 @@ def conditional_loss(
     """``-log p(labels | rules)`` for each face, in nats, summed over its attributes.
 
     Undefined labels are summed out: ``log p(e | K) = log WMC(K and e) - log WMC(K)`` for the defined labels e. Where
-    the labels themselves break a component's rules there is no such probability: choice of this library, that component
+    the labels themselves break a component's rules there is no such probability: our choice, that component
     of that face gets plain BCE over its defined labels, and :func:`broken_components` counts it. Attributes in no
     rule get BCE always, so without rules this is BCE summed over the defined labels.
 
@@ -89,7 +89,7 @@ def conditional_loss(
 
 
 def checked(labels: Shaped[Tensor, "*batch attr"], rules: RuleSet, undefined: int | float | None) -> Labels:
-    """The labels of a batch as int8; see :func:`~faceinsight.knowledge.labels.three_valued`."""
+    """Return the labels of a batch as int8; see :func:`~faceinsight.knowledge.labels.three_valued`."""
     return three_valued(labels, undefined=undefined, names=rules.schema.names, columns=False)
 
 
@@ -167,7 +167,7 @@ class LogicalConstraint(nn.Module):
         *,
         undefined: int | float | None = None,
     ) -> Float[Tensor, ""]:
-        """The mean over the faces that count.
+        """Return the mean over the faces that count.
 
         Args:
             labels, undefined: as for :func:`conditional_loss`; checked with every kind, read by ``conditional`` alone.
@@ -185,7 +185,8 @@ class LogicalConstraint(nn.Module):
         *,
         undefined: int | float | None = None,
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """The loss summed over the faces that count, and their number: with several processes, add each up and divide.
+        """Return the loss summed over the faces that count, and their number: with several processes, add each up and
+        divide.
 
         Every face with a defined label counts for ``conditional``, every face for the other kinds.
         """

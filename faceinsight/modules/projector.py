@@ -2,7 +2,7 @@
 
 Source: LLaVA-1.5, "Improved Baselines with Visual Instruction Tuning" (https://arxiv.org/abs/2310.03744), section 3.3:
 a two-layer perceptron (``mlp2x_gelu``) in the place of LLaVA's one linear layer. Averaging neighbouring patches before
-it, for a shorter sequence, is a choice of this library (LLaVA-OneVision, https://arxiv.org/abs/2408.03326, pools too).
+it, for a shorter sequence, is our choice (LLaVA-OneVision, https://arxiv.org/abs/2408.03326, pools too).
 """
 
 from math import isqrt

@@ -71,7 +71,7 @@ class RegionTokens(nn.Module):
     def encode(
         self, parsing: Parsing, image_tokens: Float[Tensor, "batch patch dim"] | None, grid: tuple[int, int] | None
     ) -> Float[Tensor, "batch region feature"]:
-        """The frozen step: :func:`~faceinsight.modules.vision.face_regions.pool_regions`."""
+        """Return the frozen step: :func:`~faceinsight.modules.vision.face_regions.pool_regions`."""
         if image_tokens is None or grid is None:
             raise InputError("the route 'region' pools image tokens: give image_tokens and their grid (rows, columns)")
         return pool_regions(image_tokens, grid, parsing, self.absent_below)
@@ -81,12 +81,12 @@ class RegionTokens(nn.Module):
         return rearrange(features[..., -len(PLACE_FEATURES) :], "batch region number -> batch (region number)")
 
     def forward(self, features: Float[Tensor, "batch region feature"]) -> Float[Tensor, "batch region dim"]:
-        """The trained step: pooled features to tokens."""
+        """Return the trained step: pooled features to tokens."""
         present = features[..., -1:] > 0.5
         return torch.where(present, self.projector(features[..., :-1].to(self.absent.dtype)), self.absent) + self.region
 
     def feature_key(self) -> dict[str, Any]:
-        """What the features depend on apart from image tokens and parsing, as plain data."""
+        """Return what the features depend on apart from image tokens and parsing, as plain data."""
         return {"route": "region", "absent_below": self.absent_below}
 
 
@@ -126,23 +126,23 @@ class MapTokens(nn.Module):
         image_tokens: Float[Tensor, "batch patch dim"] | None = None,
         grid: tuple[int, int] | None = None,
     ) -> Float[Tensor, "batch patch feature"]:
-        """The frozen step: draw and encode the map. The image tokens are not used."""
+        """Return the frozen step: draw and encode the map. The image tokens are not used."""
         size = self.image_encoder.preprocessing["image_size"]
         drawing = colour_parsing(parsing, self.palette)
         return self.image_encoder(resized(drawing, size))
 
     def forward(self, features: Float[Tensor, "batch patch feature"]) -> Float[Tensor, "batch token dim"]:
-        """The trained step: the map's patch tokens to tokens of the wanted width."""
+        """Return the trained step: the map's patch tokens to tokens of the wanted width."""
         return self.projector(features)
 
     def feature_key(self) -> dict[str, Any]:
-        """What the features depend on apart from the parsing, as plain data."""
+        """Return what the features depend on apart from the parsing, as plain data."""
         encoder = self.image_encoder
         return {"route": "map", "weights": fingerprint(encoder), "preprocessing": encoder.preprocessing}
 
 
 def resized(images: Images, size: int | None) -> Float[Tensor, "batch channel _ _"]:
-    """The images as squares of ``size`` pixels, as they are where no size is given or they have it."""
+    """Return the images as squares of ``size`` pixels, as they are where no size is given or they have it."""
     if size is None or images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
@@ -218,25 +218,25 @@ class SegmentationEncoder(nn.Module):
         grid: tuple[int, int] | None,
         masks: Masks | None = None,
     ) -> Float[Tensor, "batch token feature"]:
-        """The frozen step: a tensor per face, which depends on nothing trained if :attr:`frozen`.
+        """Return the frozen step: a tensor per face, which depends on nothing trained if :attr:`frozen`.
 
         Args:
             images: RGB in [0, 1], read by the parser.
             image_tokens: the image encoder's tokens of the same images, pooled by the route ``region``.
             grid: rows and columns of the image tokens.
-            masks: stored class ids; used only if there is no parser, lest labels leak into a run that has one.
+            masks: stored class ids; used only if there is no parser, so that no labels leak into a run that has one.
         """
         return self.route.encode(self.parse(images, masks), image_tokens, grid)
 
     def forward(self, features: Float[Tensor, "batch token feature"]) -> Float[Tensor, "batch _ dim"]:
-        """The trained step: what :meth:`encode` gave, to tokens."""
+        """Return the trained step: what :meth:`encode` gave, to tokens."""
         return self.route(features)
 
     def class_map(self, images: Images | None, masks: Masks | None = None) -> UInt8[Tensor, "batch rows columns"]:
-        """The most probable part at every pixel, as class ids, at the parser's own size."""
+        """Return the most probable part at every pixel, as class ids, at the parser's own size."""
         with torch.no_grad():
             return self.parse(images, masks).max(dim=1).indices.to(torch.uint8)
 
     def feature_key(self) -> dict[str, Any]:
-        """What the features depend on apart from image, image tokens and mask, as plain data."""
+        """Return what the features depend on apart from image, image tokens and mask, as plain data."""
         return {"parser": None if self.parser is None else fingerprint(self.parser), **self.route.feature_key()}

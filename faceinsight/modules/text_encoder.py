@@ -1,7 +1,7 @@
 """T^0: the attributes' prompts as vectors, before the correlation constraint refines them.
 
 Source: FaceInsight (https://arxiv.org/abs/2504.15624) has a text encoder for the attribute prompts T_p and does not say
-which. Choice of this library: the mean of the frozen LLM's own input embeddings over each prompt's tokens, so that
+which. Not in the paper: the mean of the frozen LLM's own input embeddings over each prompt's tokens, so that
 prompts live in the space that the LLM reads; or one learned vector for each attribute.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["LearnedText", "TextEncoder", "mean_embedding"]
 
 
 def mean_embedding(language_model: Any, prompts: Sequence[str]) -> Float[Tensor, "attr dim"]:
-    """The mean of the language model's input embeddings over each prompt's tokens.
+    """Return the mean of the language model's input embeddings over each prompt's tokens.
 
     Args:
         language_model: a :class:`~faceinsight.modules.language_model.LanguageModel`, in Frozen or not.
@@ -34,7 +34,7 @@ def mean_embedding(language_model: Any, prompts: Sequence[str]) -> Float[Tensor,
 class TextEncoder(nn.Module):
     """The mean input embedding of each prompt, scaled to unit variance; nothing is trained.
 
-    Choice of this library: each vector is normalised over its dimensions (layer normalisation without weights), since
+    Not in the paper: each vector is normalised over its dimensions (layer normalisation without weights), since
     LLMs' input embeddings differ in scale by orders of magnitude.
 
     >>> from faceinsight.modules.language_model import LanguageModel

@@ -62,13 +62,13 @@ def freeze_around(module: nn.Module, trained: set[nn.Module], units: set[nn.Modu
 
 
 def built_parts(part: Any) -> dict[str, nn.Module]:
-    """The modules that a part's constructor was given, by argument."""
+    """Return the modules that a part's constructor was given, by argument."""
     found = {name: getattr(part, name, None) for name in inspect.signature(type(part)).parameters}
     return {name: each for name, each in found.items() if isinstance(each, nn.Module)}
 
 
 def part_names(part: nn.Module, prefix: str = "") -> Iterator[str]:
-    """The names of a network's parts, with nothing for a wrapper on the way; then those of its other modules.
+    """Yield the names of a network's parts, with nothing for a wrapper on the way; then those of its other modules.
 
     >>> from faceinsight.modules.segmentation import RegionTokens, SegmentationEncoder
     >>> route = RegionTokens(image_dim=8, embed_dim=16)
@@ -85,7 +85,7 @@ def part_names(part: nn.Module, prefix: str = "") -> Iterator[str]:
 
 
 def part_called(network: nn.Module, name: str) -> nn.Module | None:
-    """The part of a name; None where it is an argument that was not given."""
+    """Return the part of a name; None where it is an argument that was not given."""
     part: Any = network
     for step in name.split("."):
         if part is None:

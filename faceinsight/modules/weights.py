@@ -160,7 +160,7 @@ def check_same(path: str | os.PathLike[str], module: nn.Module, apart_from: Coll
 
 
 def read_description(path: str | os.PathLike[str], kind: type[nn.Module]) -> dict[str, Any]:
-    """What a file says of its module, which must be of class ``kind``."""
+    """Return what a file says of its module, which must be of class ``kind``."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no weights file {path}; write one with `save`, or give None to start from random")
     try:

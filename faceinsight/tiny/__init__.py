@@ -36,7 +36,7 @@ Folder = str | os.PathLike[str] | None
 
 
 def image_encoder(folder: Folder = None) -> Frozen:
-    """The image encoder: a ViT over a small ResNet's map.
+    """Return the image encoder: a ViT over a small ResNet's map.
 
     Args:
         folder: where ``experiments/tiny`` wrote the parts; the package's own by default.
@@ -48,18 +48,18 @@ def image_encoder(folder: Folder = None) -> Frozen:
 
 
 def trunk(folder: Folder = None) -> Frozen:
-    """The convolutional trunk of the image encoder, without the ViT over it; as :func:`image_encoder`."""
+    """Return the convolutional trunk of the image encoder, without the ViT over it; as :func:`image_encoder`."""
     encoder: Any = image_encoder(folder).module
     return encoder.stem if isinstance(encoder.stem, Frozen) else Frozen(encoder.stem)
 
 
 def face_parser(folder: Folder = None) -> Frozen:
-    """The face parser, trained on drawn faces alone; as :func:`image_encoder`."""
+    """Return the face parser, trained on drawn faces alone; as :func:`image_encoder`."""
     return Frozen(modules.FaceParser.load(file_in(folder, "face_parser", "face_parser.safetensors")))
 
 
 def language_model(folder: Folder = None) -> Frozen:
-    """The language model of faces, with its tokenizer; as :func:`image_encoder`."""
+    """Return the language model of faces, with its tokenizer; as :func:`image_encoder`."""
     whole = file_in(folder, "language_model", "model.safetensors").parent
     # kept in half precision, and read in the other parts' precision
     return Frozen(modules.LanguageModel.from_pretrained(whole, dtype="float32"))
@@ -88,7 +88,7 @@ def model_folder() -> Path:
 
 
 def fingerprints() -> dict[str, str]:
-    """The parts' SHA-256 by name, as the model between them knows them; none where that model is not there."""
+    """Return the parts' SHA-256 by name, as the model between them knows them; none where that model is not there."""
     told = FOLDER / "model" / "config.json"
     if not told.is_file():
         return {}
@@ -97,12 +97,12 @@ def fingerprints() -> dict[str, str]:
 
 
 def builder_of(fingerprint: str) -> Callable[[], Frozen] | None:
-    """What builds the part of this SHA-256, if it is one of the package's."""
+    """Return what builds the part of this SHA-256, if it is one of the package's."""
     return next((PARTS[name] for name, known in fingerprints().items() if known == fingerprint), None)
 
 
 def file_in(folder: Folder, *names: str) -> Path:
-    """A file of the package, or of another folder."""
+    """Return a file of the package, or of another folder."""
     path = Path(folder or FOLDER).joinpath(*names)
     if not path.is_file():
         mend = "train it with experiments/tiny" if folder else "this faceinsight is not whole: install it again"

@@ -41,7 +41,7 @@ class Ahead:
         return self.seen.popleft() if self.seen else next(self.items)
 
     def peek(self, number: int) -> list[Any]:
-        """The next items, fewer where there are no more."""
+        """Return the next items, fewer where there are no more."""
         while len(self.seen) < number:
             try:
                 self.seen.append(next(self.items))
@@ -72,7 +72,7 @@ class Step:
 
 
 def upcoming(trainer: Any, number: int) -> list[Any]:
-    """The next batches of this process in this epoch, fewer at its end; training takes them later as if unseen.
+    """Return the next batches of this process in this epoch, fewer at its end; training takes them later as if unseen.
 
     Args:
         trainer: a Lightning Trainer in the middle of a training epoch.

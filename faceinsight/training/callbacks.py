@@ -109,7 +109,7 @@ class FrozenCheck(lightning.Callback):
 
     @staticmethod
     def fingerprints(network: nn.Module) -> dict[str, str]:
-        """The hash of each frozen part, by its place in the network."""
+        """Return the hash of each frozen part, by its place in the network."""
         return {name: fingerprint(part) for name, part in network.named_modules() if isinstance(part, Frozen)}
 
     def state_dict(self) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class FrozenCheck(lightning.Callback):
         if changed := [name for name, before in self.before.items() if now.get(name) != before]:
             raise RuntimeError(
                 f"frozen parts are not those that the training began with: {', '.join(changed)}; "
-                "give the same weights again, or begin anew without the checkpoint"
+                "give the same weights again, or begin again without the checkpoint"
             )
         self.before = now
 

@@ -161,7 +161,7 @@ def refused_as_configuration() -> Iterator[None]:
 
 
 def said_by_the_class(error: BaseException) -> BaseException | None:
-    """The error that jsonargparse met, without what it wraps round it; None where it is its own."""
+    """Return the error that jsonargparse met, without what it wraps round it; None where it is its own."""
     while True:
         frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
         if not isinstance(error, ArgumentError) and not frames[-1].f_globals["__name__"].startswith("jsonargparse."):
@@ -179,7 +179,7 @@ UNKNOWN_NAME = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'")
 
 
 def shortened(text: str) -> str:
-    r"""What jsonargparse says of a configuration in one line: the key, what is wrong, and the nearest name.
+    r"""Return what jsonargparse says of a configuration in one line: the key, what is wrong, and the nearest name.
 
     >>> shortened("Parser key \"trainer\":\n  Errors:\n    - Option 'max_epoch' is not accepted")
     "trainer: Option 'max_epoch' is not accepted, did you mean 'max_epochs'?"
@@ -202,7 +202,7 @@ def shortened(text: str) -> str:
 
 
 def hint(said: str, path: str) -> str:
-    """The nearest name to one that a class, the trainer or a module does not have."""
+    """Return the nearest name to one that a class, the trainer or a module does not have."""
     if found := UNKNOWN_KEY.search(said):
         name = (found[1] or found[2]).rpartition(".")[2]
         try:

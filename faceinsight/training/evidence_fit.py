@@ -66,7 +66,7 @@ def fit_evidence(
 def training_inputs(
     network: Any, data: Any, rows: Tensor, device: torch.device, convert: Callable[[Any], Any] = lambda faces: faces
 ) -> Float[Tensor, "face feature"]:
-    """The evidence inputs of some rows: from cached features, or from the faces' images as they are."""
+    """Return the evidence inputs of some rows: from cached features, or from the faces' images as they are."""
     encoder, sources = network.encoder.to(device), network.evidence.sources
     if data.features is not None:
         chunks = (

@@ -31,18 +31,20 @@ class WholeCheckpoints(TorchCheckpointIO):
     def load_checkpoint(
         self, path: str | os.PathLike[str], map_location: Any | None = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """The checkpoint on the CPU; whatever ``weights_only`` says, nothing else than tensors and data is read."""
+        """Return the checkpoint on the CPU; whatever ``weights_only`` says, nothing else than tensors and data is
+        read.
+        """
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def saved_every_epoch(folder: Path) -> ModelCheckpoint:
-    """A callback that keeps the state after the newest epoch, and only that."""
+    """Return a callback that keeps the state after the newest epoch, and only that."""
     return ModelCheckpoint(
         dirpath=folder, filename=NAME, save_on_train_epoch_end=True, enable_version_counter=False, verbose=False
     )
 
 
 def newest(folder: Path) -> Path | None:
-    """The file from which training goes on; None where it begins."""
+    """Return the file from which training goes on; None where it begins."""
     path = folder / f"{NAME}.ckpt"
     return path if path.is_file() else None

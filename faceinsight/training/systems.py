@@ -112,7 +112,8 @@ def check_batch_statistics(network: nn.Module, *, synchronised: bool = False) ->
 def parameter_groups(
     network: nn.Module, *, lr: float, part_lr: dict[str, float], weight_decay: float
 ) -> list[dict[str, Any]]:
-    """The trained parameters as optimiser groups: a learning rate for each part, no decay on vectors and scalars.
+    """Return the trained parameters as optimiser groups: a learning rate for each part, no decay on vectors and
+    scalars.
 
     Args:
         part_lr: dotted part of the network -> its learning rate; the longest matching part wins, the others get ``lr``.
@@ -197,7 +198,9 @@ class TrainingSystem(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def counts(self, batch: FaceBatch) -> dict[str, Tensor]:
-        """What each term of the loss is a mean over, counted in one batch; by the names that :meth:`mean` is given."""
+        """Return what each term of the loss is a mean over, counted in one batch; by the names that :meth:`mean` is
+        given.
+        """
         return {}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -210,8 +213,8 @@ class TrainingSystem(lightning.LightningModule):
             self._step = Step.of([self.counts(each) for each in batches], size, self.device)
 
     def mean(self, name: str, total: Float[Tensor, ""], count: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """A term of the loss from its sum over this batch: the mean over all batches of the optimiser's step and all
-        processes, of which this is one share.
+        """Return a term of the loss from its sum over this batch: the mean over all batches of the optimiser's step
+        and all processes, of which this is one share.
         """
         if self._step is None:
             return mean_over_processes(total, count)
@@ -228,7 +231,7 @@ class TrainingSystem(lightning.LightningModule):
         checkpoint["state_dict"] |= {name: own[name] for name in frozen_names(self)}
 
     def finite(self, loss: Tensor, terms: dict[str, Tensor]) -> Tensor:
-        """The loss as it came, or :class:`LossNotFiniteError` with every term's value."""
+        """Return the loss as it came, or :class:`LossNotFiniteError` with every term's value."""
         if not torch.isfinite(loss):
             values = ", ".join(f"{name} = {term.item():.4g}" for name, term in terms.items())
             raise LossNotFiniteError(
@@ -388,7 +391,9 @@ class AttributeSystem(TrainingSystem):
         self.left_out = checkpoint.get("left_out")
 
     def training_scores(self, batch: FaceBatch) -> dict[str, Tensor]:
-        """The evidence's scores of training faces, as an argument of the network; none where it reads its own."""
+        """Return the evidence's scores of training faces, as an argument of the network; none where it reads its
+        own.
+        """
         if self.evidence is None or self.training_evidence != "leave_one_out" or self.left_out is None:
             return {}
         scores = self.left_out.to(batch.labels.device)[batch.index.clamp(min=0)]
@@ -417,7 +422,9 @@ class AttributeSystem(TrainingSystem):
         return {name: count_of(name, objective, batch) for name, objective in self.objectives.items()}
 
     def probability(self, logits: Float[Tensor, "face attr"]) -> Float[Tensor, "face attr"]:
-        """The probabilities that are measured: under the rules where the network is trained as conditioned on them."""
+        """Return the probabilities that are measured: under the rules where the network is trained as conditioned on
+        them.
+        """
         return FaceInsightOutput(logits, {}, self.conditioned_on).probability
 
     @property
@@ -472,7 +479,7 @@ class AttributeSystem(TrainingSystem):
 
 
 def check_conditioned(own: RuleSet | None, conditioned_on: RuleSet) -> RuleSet:
-    """The rules that a network has when it is trained as conditioned on some.
+    """Return the rules that a network has when it is trained as conditioned on some.
 
     Raises:
         InputError: it has others.

@@ -60,7 +60,7 @@ alone."""
 
 
 def card(told: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]]) -> str:
-    """The model card.
+    """Return the model card.
 
     Args:
         told: what is told of the training.
@@ -71,7 +71,7 @@ def card(told: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]]) -> st
 
 
 def important(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """What another run is held against."""
+    """Return what another run is held against."""
     own = scores["this model"]
     stated = own["answers"]["stated"]
     return {
@@ -82,7 +82,7 @@ def important(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
 
 def table(scores: Mapping[str, Mapping[str, Any]]) -> str:
-    """The contenders' scores as Markdown."""
+    """Return the contenders' scores as Markdown."""
     first = next(iter(scores.values()))["answers"]
     heads = [f"{WHY[why]} ({first[why]['count']:,})" for why in WHY]
     lines = [f"| | perplexity ↓ | {' | '.join(heads)} |", "|:--|--:|--:|--:|--:|"]

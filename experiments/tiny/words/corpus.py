@@ -19,7 +19,7 @@ OPEN = 16
 
 
 def trained_tokenizer(texts: Iterable[str], *, vocab_size: int, answers: int = 10_000) -> PreTrainedTokenizerFast:
-    """A byte-level BPE tokenizer: nothing is unknown, and every answer is a single token.
+    """Return a byte-level BPE tokenizer: nothing is unknown, and every answer is a single token.
 
     Args:
         vocab_size: at most; the 256 bytes, begin, end and padding among them.
@@ -52,7 +52,7 @@ def trained_tokenizer(texts: Iterable[str], *, vocab_size: int, answers: int = 1
 
 
 def tokenized(texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, chunk: int = 512) -> Iterator[list[int]]:
-    """The tokens of each text, with the end token."""
+    """Yield the tokens of each text, with the end token."""
     waiting: list[str] = []
     for text in chain(texts, [None]):
         if text is not None:
@@ -104,7 +104,7 @@ def positions_of(tokens: Int[Tensor, "block token"], end: int) -> Int[Tensor, "b
 
 
 def targets_of(tokens: Int[Tensor, "block token"], end: int, padding: int) -> Int[Tensor, "block target"]:
-    """What is to be predicted after each token but the last: -100 where that is padding or another document.
+    """Return what is to be predicted after each token but the last: -100 where that is padding or another document.
 
     >>> targets_of(torch.tensor([[5, 6, 1, 7, 1, 0]]), end=1, padding=0)
     tensor([[   6,    1, -100,    1, -100]])

@@ -39,7 +39,7 @@ class NGrams:
         self.histories = [self._histories(codes, counts) for codes, counts in self.counts]
 
     def _codes(self, tokens: Tokens, first: int, length: int) -> Tokens:
-        """A number for each run of ``length`` tokens, from the one that starts at ``first``."""
+        """Return a number for each run of ``length`` tokens, from the one that starts at ``first``."""
         count = len(tokens) - first - length + 1
         codes = np.zeros(max(count, 0), dtype=np.int64)
         for place in range(length):
@@ -72,13 +72,13 @@ class NGrams:
         return found
 
     def log_prob(self, document: Sequence[int]) -> np.ndarray:
-        """The natural logarithm of the probability of each token but the first."""
+        """Return the natural logarithm of the probability of each token but the first."""
         cut = [document[max(0, place - self.order + 1) : place] for place in range(1, len(document))]
         return np.log(self.probability(cut, [[token] for token in document[1:]]))[:, 0]
 
 
 def looked_up(table: tuple[Tokens, Tokens], keys: Tokens) -> Tokens:
-    """The values of sorted keys; 0 where there is none."""
+    """Return the values of sorted keys; 0 where there is none."""
     known, values = table
     place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
     return np.where(known[place] == keys, values[place], 0)

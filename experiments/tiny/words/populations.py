@@ -76,7 +76,7 @@ def populations(*, faces: int, seed: int) -> list[Population]:
 
 
 def split(found: Iterable[Population], *, held_out: bool) -> list[Population]:
-    """The populations with only the faces whose combination of attributes is held out of training, or is not."""
+    """Return the populations with only the faces whose combination of attributes is held out of training, or is not."""
     parts = [(each, [facts for facts in each.faces if is_held_out(facts) == held_out]) for each in found]
     return [Population(each.words, faces, each.weight) for each, faces in parts if faces]
 
@@ -114,7 +114,7 @@ def by_rules(
 
 
 def cell(draw: Random, **known: Sequence[str]) -> dict[str, str]:
-    """An age, a gender and a race as often as FairFace has them, among those of which something is ``known``."""
+    """Return an age, a gender and a race as often as FairFace has them, among those of which something is ``known``."""
     cells = [each for each in fairface_counts() if all(each[0][name] in values for name, values in known.items())]
     return draw.choices([person for person, _ in cells], [count for _, count in cells])[0]
 
@@ -132,18 +132,18 @@ def as_utkface(person: Mapping[str, str]) -> dict[str, str]:
 
 
 def one_hot(catalog: str, person: Mapping[str, str]) -> dict[str, bool]:
-    """The attributes of a catalog of groups: true for the person's age, gender and race."""
+    """Return the attributes of a catalog of groups: true for the person's age, gender and race."""
     return {name: name in person.values() for name in names_of(catalog)}
 
 
 @cache
 def names_of(catalog: str) -> tuple[str, ...]:
-    """A catalog's attributes."""
+    """Return a catalog's attributes."""
     return Schema.load(catalog).names
 
 
 def joined_rules() -> RuleSet:
-    """The drawn faces' schema with FairFace's age, gender and race, and the rules of both."""
+    """Return the drawn faces' schema with FairFace's age, gender and race, and the rules of both."""
     drawn, photographed = RuleSet.load("synthfaces"), RuleSet.load("fairface")
     more = [each for each in photographed.schema.attributes if each.name not in drawn.schema]
     groups = dict(drawn.schema.groups)

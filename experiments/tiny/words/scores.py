@@ -55,7 +55,7 @@ def questions_in(texts: Sequence[Text], tokenizer: PreTrainedTokenizerBase) -> l
 
 
 def perplexity(log_probs: Iterable[np.ndarray]) -> float:
-    """The exponential of the mean negative log-probability over all tokens.
+    """Return the exponential of the mean negative log-probability over all tokens.
 
     >>> perplexity([np.log([0.5, 0.25]), np.log([0.125])])
     4.0
@@ -101,14 +101,16 @@ def padded(documents: Sequence[Sequence[int]]) -> Tensor:
 def read_ngrams(
     model: NGrams, documents: Sequence[Sequence[int]], questions: Sequence[Question]
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """The same of an n-gram model."""
+    """Return the same of an n-gram model."""
     cut = [documents[each.document][: each.place] for each in questions]
     chances = np.log(model.probability(cut, [each.tokens for each in questions]))
     return [model.log_prob(each) for each in documents], chances[:, 0] - chances[:, 1]
 
 
 def majority(training: Sequence[Question], questions: Sequence[Question], key: Callable[[Question], str]) -> np.ndarray:
-    """The answer that was the commoner one in training among questions with the same key, as a logit of its share."""
+    """Return the answer that was the commoner one in training among questions with the same key, as a logit of its
+    share.
+    """
     yes, all_of = (Counter(key(each) for each in training if each.value or both) for both in (False, True))
     share = np.array([(yes[key(each)] + 0.5) / (all_of[key(each)] + 1) for each in questions])
     return np.log(share / (1 - share))

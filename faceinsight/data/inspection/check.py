@@ -58,7 +58,7 @@ def split_mask(table: FaceTable, split: str) -> Tensor:
 
 
 def catalog_rules(schema: Schema) -> RuleSet | None:
-    """The logical rules of the catalog that the schema is, or None where it is none."""
+    """Return the logical rules of the catalog that the schema is, or None where it is none."""
     if schema.name not in catalog_names() or Schema.load(schema.name).names != schema.names:
         return None
     return RuleSet.load(schema.name)

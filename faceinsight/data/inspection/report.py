@@ -58,7 +58,7 @@ class DataReport:
         return frame
 
     def lines(self) -> list[str]:
-        """The report's sentences, tables apart."""
+        """Return the report's sentences, tables apart."""
         lines = [*self.notes]
         if self.mask_shares is not None:
             told = ", ".join(f"{part} {share:.1%}" for part, share in self.mask_shares.items())

@@ -72,7 +72,7 @@ def save_sheet(sheet: Image.Image, path: str | os.PathLike[str]) -> None:
 def sheet_of(
     source: FaceSource, *, faces: int = 64, image_size: int = 96, columns: int = 8, show_masks: bool = False
 ) -> Image.Image:
-    """A sheet of a data set's faces, spread evenly over it, each with its file's name.
+    """Return a sheet of a data set's faces, spread evenly over it, each with its file's name.
 
     Args:
         source: the data set.
@@ -112,7 +112,7 @@ def as_pictures(images: Tensor) -> UInt8[Tensor, "face height width 3"]:
 def colour_masks(
     faces: UInt8[Tensor, "face height width 3"], masks: UInt8[Tensor, "face height width"]
 ) -> UInt8[Tensor, "face height width 3"]:
-    """The faces with each part in its colour of the palette over them; the background (class 0) stays.
+    """Return the faces with each part in its colour of the palette over them; the background (class 0) stays.
 
     Raises:
         InputError: a class id that is no part of a face.

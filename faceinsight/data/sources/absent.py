@@ -19,7 +19,7 @@ MissingImages = Literal["refuse", "skip"]
 
 
 def absent_files(folder: Path, files: Sequence[str]) -> list[str]:
-    """The files that are not in ``folder``, each of whose subfolders is listed once.
+    """Return the files that are not in ``folder``, each of whose subfolders is listed once.
 
     Raises:
         InputError: a name leads out of ``folder``.
@@ -37,7 +37,7 @@ def absent_files(folder: Path, files: Sequence[str]) -> list[str]:
 
 
 def names_there(folder: Path, files: Sequence[str]) -> dict[str, str]:
-    """The name under which each listed image lies in ``folder``: its own, or that of a copy in another format.
+    """Return the name under which each listed image lies in ``folder``: its own, or that of a copy in another format.
 
     Raises:
         InputError: a name leads out of ``folder``.
@@ -54,7 +54,7 @@ def names_there(folder: Path, files: Sequence[str]) -> dict[str, str]:
 
 
 def images_left_out(folder: Path, files: Sequence[str], *, missing_images: MissingImages, how: str) -> tuple[str, ...]:
-    """The listed images that are not in ``folder`` and are to be left out, named in one warning.
+    """Return the listed images that are not in ``folder`` and are to be left out, named in one warning.
 
     Args:
         missing_images: "refuse" them, or "skip" them.
@@ -73,5 +73,5 @@ def images_left_out(folder: Path, files: Sequence[str], *, missing_images: Missi
 
 
 def left_out_notes(left_out: Sequence[str]) -> list[str]:
-    """What a report says of them."""
+    """Return what a report says of them."""
     return [f"listed images that are not on disk, left out: {counted(left_out)}"] if left_out else []

@@ -16,7 +16,7 @@ __all__ = ["category_labels", "named_values", "unknown_notes"]
 
 
 def named_values(path: Path, values: pd.Series, names: Mapping[Any, str]) -> pd.Series:
-    """What a list's values are called.
+    """Return what a list's values are called.
 
     Args:
         path: the list, named in the error.
@@ -63,6 +63,6 @@ def category_labels(values: pd.DataFrame, catalog: Schema, schema: Schema) -> In
 
 
 def unknown_notes(whose: str, catalog: Schema, schema: Schema) -> list[str]:
-    """What a report says of attributes that a data set does not know."""
+    """Return what a report says of attributes that a data set does not know."""
     unknown = [name for name in schema.names if name not in catalog]
     return [f"attributes that {whose} does not know are undefined: {', '.join(unknown)}"] if unknown else []

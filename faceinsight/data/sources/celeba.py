@@ -149,7 +149,7 @@ class CelebA(FolderSource):
         return torch.from_numpy(people.to_numpy(np.int64, copy=True))
 
     def notes(self) -> list[str]:
-        """What a report should say beside the counts; call after :meth:`table`."""
+        """Return what a report should say beside the counts; call after :meth:`table`."""
         notes = []
         if self.schema.name == "celeba":
             path = self._find(ATTRIBUTES)

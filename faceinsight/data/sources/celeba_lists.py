@@ -41,7 +41,7 @@ Listed = TypeVar("Listed", pd.DataFrame, pd.Series)
 def read_attributes(
     path: Path, schema: Schema, *, undefined: int | float | None = None
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The schema's columns of an attribute file, by file name; and the names of the columns left out.
+    """Return the schema's columns of an attribute file, by file name; and the names of the columns left out.
 
     A file that has not changed is parsed once in a process: an ablation asks for it in every run.
 
@@ -71,7 +71,7 @@ def parsed_attributes(
 
 
 def attribute_header(path: Path) -> list[str]:
-    """The columns that the second line of an attribute file names; the first is the number of faces."""
+    """Return the columns that the second line of an attribute file names; the first is the number of faces."""
     with opened_text(path) as lines:
         count, header = lines.readline().strip(), lines.readline()
     if not count.isascii() or not count.isdigit():
@@ -96,7 +96,9 @@ def separator_hint(line: str, wanted: str) -> str:
 
 
 def check_header(path: Path, header: Sequence[str], schema: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The columns that the schema does not have; refuse a header that lacks one of its own or names one twice."""
+    """Return the columns that the schema does not have; refuse a header that lacks one of its own or names one
+    twice.
+    """
     unused = tuple(name for name in header if name not in names)
     if missing := [name for name in names if name not in header]:
         raise InputError(
@@ -109,7 +111,7 @@ def check_header(path: Path, header: Sequence[str], schema: str, names: Sequence
 
 
 def checked_values(path: Path, values: pd.DataFrame, undefined: int | float | None = None) -> pd.DataFrame:
-    """The labels as int8: 1, -1, 0 undefined; see :func:`~faceinsight.knowledge.labels.three_valued`.
+    """Return the labels as int8: 1, -1, 0 undefined; see :func:`~faceinsight.knowledge.labels.three_valued`.
 
     Columns of ``True`` and ``False`` are yes and no.
     """
@@ -121,7 +123,7 @@ def checked_values(path: Path, values: pd.DataFrame, undefined: int | float | No
 
 
 def label_values(path: Path, values: pd.DataFrame, undefined: int | float | None = None) -> pd.DataFrame:
-    """The labels as int8; other values are refused with face and attribute, but not labels of 0 and 1."""
+    """Return the labels as int8; other values are refused with face and attribute, but not labels of 0 and 1."""
     coded = undefined in (None, 0)
     numbers = values.apply(lambda column: as_numbers(column, no=-1 if coded else 0))
     allowed = (-1, 0, 1) if coded else (0, 1)
@@ -142,7 +144,7 @@ def label_values(path: Path, values: pd.DataFrame, undefined: int | float | None
 
 
 def as_numbers(column: pd.Series, no: int) -> pd.Series:
-    """A column as numbers; of booleans 1 and ``no``, and NaN for what is neither."""
+    """Return a column as numbers; of booleans 1 and ``no``, and NaN for what is neither."""
     if column.dtype == bool:
         return column.map({True: 1, False: no})
     return column if column.dtype.kind == "i" else pd.to_numeric(column, errors="coerce")
@@ -154,7 +156,7 @@ def is_missing(value: object) -> bool:
 
 
 def read_columns(path: Path, width: int, skip: int = 0, sep: str = r"\s+") -> pd.DataFrame:
-    """The lines of a list as columns 1 to ``width - 1``, by the file name in column 0."""
+    """Return the lines of a list as columns 1 to ``width - 1``, by the file name in column 0."""
     frame = read_lines(path, width, skip, sep).set_index(0)
     if (again := frame.index.duplicated()).any():
         raise InputError(f"{path}: {frame.index[again][0]} is listed twice")
@@ -162,7 +164,7 @@ def read_columns(path: Path, width: int, skip: int = 0, sep: str = r"\s+") -> pd
 
 
 def read_lines(path: Path, width: int, skip: int = 0, sep: str = r"\s+") -> pd.DataFrame:
-    """The lines of a list as columns 0, the file name, to ``width - 1``; a file may be named on several lines.
+    """Return the lines of a list as columns 0, the file name, to ``width - 1``; a file may be named on several lines.
 
     Names are taken as they are written: ``NA`` and ``null`` are names.
     """
@@ -186,12 +188,12 @@ def read_lines(path: Path, width: int, skip: int = 0, sep: str = r"\s+") -> pd.D
 
 
 def read_pairs(path: Path) -> pd.Series:
-    """A list of file names and whole numbers."""
+    """Return a list of file names and whole numbers."""
     return whole_numbers(path, read_columns(path, 2)[1])
 
 
 def whole_numbers(path: Path, values: pd.Series) -> pd.Series:
-    """The values by file name as int64; anything but whole numbers is refused."""
+    """Return the values by file name as int64; anything but whole numbers is refused."""
     if values.dtype == bool:
         raise InputError(f"{path}: {values.index[0]} has {values.iloc[0]}, a whole number is wanted")
     numbers = pd.to_numeric(values, errors="coerce")
@@ -203,7 +205,7 @@ def whole_numbers(path: Path, values: pd.Series) -> pd.Series:
 
 
 def read_partition(path: Path) -> pd.Series:
-    """The official split of each file."""
+    """Return the official split of each file."""
     codes = read_pairs(path)
     if unknown := set(codes) - {0, 1, 2}:
         raise InputError(f"{path}: a partition is 0 (train), 1 (validation) or 2 (test), got {sorted(unknown)}")
@@ -211,7 +213,7 @@ def read_partition(path: Path) -> pd.Series:
 
 
 def aligned(listed: Listed, files: pd.Index, name: str) -> Listed:
-    """The rows of ``listed`` for these files."""
+    """Return the rows of ``listed`` for these files."""
     if len(absent := files.difference(listed.index)):
         raise InputError(f"{name} says nothing about {counted(list(absent))} files that are in the split")
     return listed.loc[files]

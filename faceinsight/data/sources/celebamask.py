@@ -50,7 +50,7 @@ class CelebAMask(FolderSource):
     Of an unpacked archive, :meth:`prepare` merges the files of single parts into ``masks/`` once, as the owners'
     ``g_mask.py`` does. Labels are those of the owners' attribute file; without it every label is undefined, so a parser
     trains on these faces and an attribute system has nothing to learn from them. Who is shown is not known here: each
-    picture counts as a person of its own. The split follows from a hash of the file name (choice of this library), so
+    picture counts as a person of its own. The split follows from a hash of the file name (our choice), so
     that it is the same on every machine and stays when pictures are added.
 
     Args:
@@ -126,7 +126,7 @@ class CelebAMask(FolderSource):
                 pass
 
     def _photographs(self) -> list[str]:
-        """The photographs' names, in order."""
+        """Return the photographs' names, in order."""
         return [name for name in names_in(self.images) if name.lower().endswith((".jpg", ".jpeg", ".png"))]
 
     def read(self) -> pd.DataFrame:
@@ -136,7 +136,7 @@ class CelebAMask(FolderSource):
         return (hashed_split(name, train=0.8, val=0.05) for name in faces.index)
 
     def _known(self) -> list[str]:
-        """The attributes that the owners' file tells, in the schema's order."""
+        """Return the attributes that the owners' file tells, in the schema's order."""
         header = attribute_header(self.attributes) if self.attributes.exists() else []
         return [name for name in self.schema.names if name in header]
 

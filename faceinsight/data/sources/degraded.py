@@ -35,7 +35,7 @@ class DegradedLabels:
         self.source.prepare()
 
     def table(self) -> FaceTable:
-        """The source's table with its training labels changed."""
+        """Return the source's table with its training labels changed."""
         table = self.source.table()
         generator = torch.Generator().manual_seed(self.seed)
         hidden, turned = (torch.rand(table.labels.shape, generator=generator) for _ in range(2))

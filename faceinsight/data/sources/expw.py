@@ -44,7 +44,7 @@ class ExpW(FolderSource):
     """A source of faces in ExpW's layout: ``image/`` and ``label.lst``, a face box on each line.
 
     There is no official split: by a hash of the picture's name, 80 % of the pictures train, 5 % validate and 15 % test,
-    so that the faces of one picture stay together (choice of this library). Who is shown is not known: each face
+    so that the faces of one picture stay together (our choice). Who is shown is not known: each face
     counts as a person of its own. A face that is listed again with the same expression counts once; one that is listed
     with two expressions has no label to learn and is left out.
 
@@ -54,7 +54,7 @@ class ExpW(FolderSource):
         faces: "boxes" cuts the listed boxes out of the pictures; "crops" takes faces that were cut out before,
             ``crops128/`` and ``crops128_labels.csv`` (columns ``file``, ``label`` and those of the list, the picture
             as ``src_image``), as they are; "auto" takes the boxes where the pictures are.
-        margin: what is added to a box on each side, as a share of its side, 0.25 by default (choice of this library);
+        margin: what is added to a box on each side, as a share of its side, 0.25 by default (our choice);
             black where that is outside the picture. The table carries it, and so do the keys of cached features.
             Crops have the margin that they were cut with.
         min_confidence: leave out faces of which the detector was less sure.
@@ -119,7 +119,7 @@ class ExpW(FolderSource):
         return (hashed_split(name, train=TRAIN_SHARE, val=VAL_SHARE) for name in faces["picture"])
 
     def notes(self) -> list[str]:
-        """What a report should say beside the counts; call after :meth:`table`."""
+        """Return what a report should say beside the counts; call after :meth:`table`."""
         cut = "crops as they are" if self.takes_crops else f"boxes with a margin of {self.margin:g} on each side"
         notes = [
             f"faces are {cut}",
@@ -169,7 +169,7 @@ def read_crops(path: Path) -> pd.DataFrame:
 
 
 def checked_faces(path: Path, faces: pd.DataFrame) -> pd.DataFrame:
-    """The faces with their expressions by name; a wrong confidence or class is refused with its face."""
+    """Return the faces with their expressions by name; a wrong confidence or class is refused with its face."""
     confidence = pd.to_numeric(faces["confidence"], errors="coerce")
     if (wrong := confidence.isna()).any():
         found = faces["confidence"][wrong].tolist()[0]

@@ -35,7 +35,7 @@ class FairFace(FolderSource):
     """A source of faces in FairFace's layout: ``train/``, ``val/`` and a CSV of labels for each.
 
     The owners' validation faces, on which everybody reports, are the test split; one training face in twenty is kept
-    for validation, by a hash of its name (choice of this library). Who is shown is not known: each picture counts as a
+    for validation, by a hash of its name (our choice). Who is shown is not known: each picture counts as a
     person of its own. Ages that a spreadsheet has turned into dates are repaired and counted, see :meth:`notes`.
 
     Args:
@@ -74,7 +74,7 @@ def split_of(name: str) -> Split:
 
 
 def list_name(split: str) -> str:
-    """The file that holds the labels of the owners' split."""
+    """Return the file that holds the labels of the owners' split."""
     return f"fairface_label_{split}.csv"
 
 

@@ -9,7 +9,7 @@ __all__ = ["hashed_split"]
 
 
 def hashed_split(name: str, *, train: float, val: float = 0.0) -> Split:
-    """The split of a picture by a hash of its name without folder and ending (choice of this library).
+    """Return the split of a picture by a hash of its name without folder and ending (our choice).
 
     Args:
         train: share of the pictures that go to train.

@@ -18,7 +18,7 @@ __all__ = ["JoinedFaces"]
 class JoinedFaces:
     """A source of the faces of several sources, one after another; attributes are matched by name.
 
-    Each face keeps its split. Nobody is in two data sets (choice of this library: identities are numbered anew). What a
+    Each face keeps its split. Nobody is in two data sets (not in the paper: identities are numbered again). What a
     source does not know of the schema is undefined for its faces, so losses and metrics leave it out. Parsing masks are
     left behind: a parser trains on one source.
 
@@ -46,7 +46,7 @@ class JoinedFaces:
             source.prepare()
 
     def table(self) -> FaceTable:
-        """The sources' tables below the folder that they have in common.
+        """Return the sources' tables below the folder that they have in common.
 
         Raises:
             InputError: a source knows none of the attributes, no source knows one of them, or two sources cut their
@@ -75,7 +75,7 @@ class JoinedFaces:
         )
 
     def notes(self) -> list[str]:
-        """What a report should say beside the counts: each source's notes."""
+        """Return what a report should say beside the counts: each source's notes."""
         return [note for source in (*self.sources, *self.training) for note in getattr(source, "notes", list)()]
 
     def _check_known(self, tables: Sequence[FaceTable]) -> None:
@@ -88,7 +88,7 @@ class JoinedFaces:
 
 
 def labels_by_name(table: FaceTable, schema: Schema) -> Int8[Tensor, "face attr"]:
-    """A table's labels in the order of another schema; 0 for what the table's does not have."""
+    """Return a table's labels in the order of another schema; 0 for what the table's does not have."""
     labels = torch.zeros(len(table), len(schema), dtype=torch.int8)
     for position, name in enumerate(schema.names):
         if name in table.schema:
@@ -97,11 +97,11 @@ def labels_by_name(table: FaceTable, schema: Schema) -> Int8[Tensor, "face attr"
 
 
 def common_folder(folders: Sequence[Path]) -> Path:
-    """The deepest folder that all of these lie in."""
+    """Return the deepest folder that all of these lie in."""
     return Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
 
 
 def below(folder: Path, root: Path) -> str:
-    """What leads from ``root`` to ``folder``, to be put before a file's name; empty where they are one."""
+    """Return what leads from ``root`` to ``folder``, to be put before a file's name; empty where they are one."""
     way = Path(os.path.abspath(folder)).relative_to(root).as_posix()
     return "" if way == "." else f"{way}/"

@@ -59,7 +59,7 @@ class LabelFile:
 def read_labels(
     path: Path, schema: Schema, splits: Path | None = None, *, undefined: int | float | None = None
 ) -> LabelFile:
-    """The schema's labels from ``list_attr_celeba.txt``, a file laid out like it, or a CSV.
+    """Return the schema's labels from ``list_attr_celeba.txt``, a file laid out like it, or a CSV.
 
     A CSV has a header; its first column are the file names, the others are found by the attributes' names, and a
     column ``split`` or ``partition`` gives the splits. Columns that the schema does not have are left out.
@@ -89,7 +89,8 @@ def read_labels(
 
 
 def read_splits(path: Path) -> pd.Series:
-    """The split of each file: from ``list_eval_partition.txt`` or from a CSV with a column ``split`` or ``partition``.
+    """Return the split of each file: from ``list_eval_partition.txt`` or from a CSV with a column ``split`` or
+    ``partition``.
 
     A split is train, val (or valid) or test, or the same as 0, 1, 2.
     """
@@ -104,7 +105,7 @@ def read_splits(path: Path) -> pd.Series:
 def read_csv_labels(
     path: Path, schema: Schema, undefined: int | float | None = None
 ) -> tuple[pd.DataFrame, pd.Series | None, tuple[str, ...]]:
-    """The schema's columns by file name, the splits if there is a column of them, and the columns left out."""
+    """Return the schema's columns by file name, the splits if there is a column of them, and the columns left out."""
     values = read_csv(path)
     unused = check_header(path, list(values.columns), schema.name, schema.names)
     column = split_column(values.drop(columns=list(schema.names)))
@@ -113,7 +114,7 @@ def read_csv_labels(
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV's columns by name, and its rows by the file name in the first column."""
+    """Return a CSV's columns by name, and its rows by the file name in the first column."""
     with opened_text(path, newline="") as lines:
         try:
             header = [name.strip() for name in next(csv.reader(lines), [])]
@@ -136,12 +137,12 @@ def is_csv(path: Path) -> bool:
 
 
 def split_column(values: pd.DataFrame) -> str | None:
-    """The name of the column that gives the splits."""
+    """Return the name of the column that gives the splits."""
     return next((name for name in SPLIT_COLUMNS if name in values.columns), None)
 
 
 def named_splits(path: Path, values: pd.Series) -> pd.Series:
-    """The splits by the names that this library gives them."""
+    """Return the splits by the names that this library gives them."""
     words = values.astype(str).str.strip()
     if unknown := sorted(set(words) - SPLIT_NAMES.keys()):
         raise InputError(f"{path}: a split is train, val (valid) or test, or 0, 1, 2 for these; got {unknown[:5]}")

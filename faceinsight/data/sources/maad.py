@@ -59,7 +59,7 @@ class MAADFace(FolderSource):
         split: "official" makes VGGFace2's 500 test identities, those in ``test/``, the test split, and one identity in
             twenty of the others is kept for validation; "hashed" gives 80 % of all identities to train, 5 % to val and
             15 % to test; "auto" takes the official one where ``test/`` is there. Hashes are of an identity's name and
-            choice of this library: all faces of a person are in one split either way.
+            our choice: all faces of a person are in one split either way.
         missing_images: "refuse" listed images that are not on disk, or "skip" them with one warning.
     """
 
@@ -109,7 +109,7 @@ class MAADFace(FolderSource):
         return torch.from_numpy(faces[IDENTITY].str[1:].astype(np.int64).to_numpy(copy=True))
 
     def notes(self) -> list[str]:
-        """What a report should say beside the counts; call after :meth:`table`."""
+        """Return what a report should say beside the counts; call after :meth:`table`."""
         notes = [
             "the test identities are VGGFace2's official ones"
             if self.takes_official
@@ -126,7 +126,7 @@ class MAADFace(FolderSource):
 
 
 def identity_folders(root: Path) -> dict[str, str]:
-    """The folder in which each identity's own lies: ``train``, ``test``, or "" for the root itself."""
+    """Return the folder in which each identity's own lies: ``train``, ``test``, or "" for the root itself."""
     return {
         person: place
         for place in ("", TEST, TRAIN)
@@ -137,7 +137,7 @@ def identity_folders(root: Path) -> dict[str, str]:
 
 
 def read_list(path: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Series, tuple[str, ...]]:
-    """The schema's labels and the identities by file name, and the names of the columns left out."""
+    """Return the schema's labels and the identities by file name, and the names of the columns left out."""
     labels: list[pd.DataFrame] = []
     people: list[pd.Series] = []
     unused: tuple[str, ...] = ()
@@ -162,7 +162,7 @@ def read_list(path: Path, schema: Schema) -> tuple[pd.DataFrame, pd.Series, tupl
 
 
 def identities(path: Path, listed: pd.Series) -> pd.Series:
-    """The identity of each face, the folder in its name (``n000001``), which the column has to agree with."""
+    """Return the identity of each face, the folder in its name (``n000001``), which the column has to agree with."""
     people = listed.index.to_series().str.partition("/")[0]
     if (wrong := ~people.map(is_identity)).any():
         raise InputError(f"{path}: a file is named like n000001/0001_01.jpg, got {people.index[wrong][0]!r}")

@@ -37,7 +37,7 @@ class RAFDB(FolderSource):
     """A source of faces in RAF-DB's layout: ``EmoLabel/list_patition_label.txt`` and ``Image/aligned/``.
 
     Names that begin with ``test_`` are the official test split; one training face in twenty is kept for validation, by
-    a hash of its name (choice of this library). Who is shown is not known: each picture counts as a person of its own.
+    a hash of its name (our choice). Who is shown is not known: each picture counts as a person of its own.
 
     Args:
         root: the folder with ``EmoLabel`` and ``Image`` (the owners call it ``basic``).
@@ -64,7 +64,7 @@ class RAFDB(FolderSource):
 
 
 def read_list(path: Path) -> pd.DataFrame:
-    """The expression of each aligned face, by its file's name."""
+    """Return the expression of each aligned face, by its file's name."""
     classes = read_pairs(path).rename("expression")
     if (wrong := ~classes.index.str.startswith(("train_", "test_"))).any():
         raise InputError(f"{path}: a name begins with train_ or test_, got {classes.index[wrong][0]!r}")
@@ -73,7 +73,7 @@ def read_list(path: Path) -> pd.DataFrame:
 
 
 def aligned_name(name: str) -> str:
-    """The aligned face of a listed picture.
+    """Return the aligned face of a listed picture.
 
     >>> aligned_name("train_00001.jpg")
     'train_00001_aligned.jpg'
@@ -82,5 +82,5 @@ def aligned_name(name: str) -> str:
 
 
 def split_of(name: str) -> Split:
-    """The official test split, and this library's share of the training faces for validation."""
+    """Return the official test split, and this library's share of the training faces for validation."""
     return "test" if name.startswith("test_") else hashed_split(name, train=1 - VAL_SHARE, val=VAL_SHARE)

@@ -99,7 +99,7 @@ class SynthFaces:
                 raise
 
     def table(self) -> FaceTable:
-        """The faces as a table, read by the reader of CelebA, with their masks.
+        """Return the faces as a table, read by the reader of CelebA, with their masks.
 
         Raises:
             FileNotFoundError: :meth:`prepare` has not been called, or files of the set were removed.

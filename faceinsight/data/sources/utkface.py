@@ -100,7 +100,7 @@ class UTKFace(FolderSource):
 
 
 def age_in_years(name: str) -> int:
-    """The age that a picture's name says.
+    """Return the age that a picture's name says.
 
     Raises:
         InputError: the name is not one of UTKFace's, or lacks a field.
@@ -127,7 +127,7 @@ def labels_in(name: str) -> tuple[int, int, int] | None:
 
 
 def age_bin(years: int, ages: Group) -> str:
-    """The label of a group of ages that these years belong to; older than its end is in the last one.
+    """Return the label of a group of ages that these years belong to; older than its end is in the last one.
 
     >>> ages = Schema.load("utkface").groups["age"]
     >>> [age_bin(years, ages) for years in (2, 3, 69, 70, 116)]
@@ -140,5 +140,5 @@ def age_bin(years: int, ages: Group) -> str:
 
 
 def picture_names(folder: Path) -> list[str]:
-    """The pictures of a folder, sorted."""
+    """Return the pictures of a folder, sorted."""
     return [name for name in names_in(folder) if name.lower().endswith((".jpg", ".jpeg", ".png"))]

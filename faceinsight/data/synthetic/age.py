@@ -34,7 +34,7 @@ class _Pen:
 
 
 def lines(head: Head, face: Face, grid: Grid, rng: Generator) -> list[tuple[Array, float]]:
-    """Maps of darkness ``[height, width]`` from 0 to 1, each with its strength: soft folds and fine wrinkles."""
+    """Return maps of darkness ``[height, width]`` from 0 to 1, each with its strength: soft folds and fine wrinkles."""
     age = max(face.person.years - 30, 0) / 50
     soft, fine = _Pen(grid), _Pen(grid)
     _folds(soft, head, face, age)

@@ -16,7 +16,7 @@ _CLUTTER = {"blobs": 0.3, "stripes": 0.12, "boxes": 0.3, "letters": 0.22, "peopl
 
 
 def background(rng: Generator, size: int, palette: Palette) -> Image.Image:
-    """A gradient with clutter before it: lights, boxes, stripes, letters of a sponsor's wall, other people.
+    """Return a gradient with clutter before it: lights, boxes, stripes, letters of a sponsor's wall, other people.
 
     Now and then in the colours of this face's hair, skin or clothes, so that colour alone never tells a part.
     """
@@ -73,7 +73,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _letters(draw: ImageDraw.ImageDraw, rng: Generator, size: int, palette: Palette) -> None:
-    """A wall of words that mean nothing."""
+    """Draw a wall of words that mean nothing."""
     high, colour = int(rng.choice((0.08, 0.14, 0.24)) * size), any_colour(rng)
     for row in np.arange(rng.uniform(-0.1, 0.2) * size, size, high * rng.uniform(1.2, 2.5)):
         word = "".join(chr(65 + letter) for letter in rng.integers(0, 26, 16))

@@ -58,7 +58,7 @@ def body(canvas: Canvas, head: Head, face: Face, pose: Pose, palette: Palette, l
 def _neck(
     canvas: Canvas, head: Head, face: Face, pose: Pose, build: _Build, palette: Palette, light: Light
 ) -> None:  # fmt: skip
-    """The neck in the shadow of the chin, lit from its side; a second chin if there is one."""
+    """Draw the neck in the shadow of the chin, lit from its side; a second chin if there is one."""
     thick, base = build.thick, build.base
     dim = light.ambient + 0.5 * (1 - light.ambient)
     top = pose.project(_flat([(-thick, 0.7), (thick, 0.7)], -0.15))
@@ -110,7 +110,7 @@ def _clothes(canvas: Canvas, face: Face, build: _Build, palette: Palette, rng: G
 
 
 def _shirt(canvas: Canvas, face: Face, build: _Build, palette: Palette, rng: Generator) -> None:
-    """A collar, white or of the cloth, and the tie."""
+    """Draw a collar, white or of the cloth, and the tie."""
     thick, base, tie = build.thick, build.base, face["Wearing_Necktie"]
     pale = tint((236, 236, 238), rng.uniform(0.75, 1.0))
     colour = pale if tie or rng.random() < 0.5 else tint(palette.cloth, 1.15)

@@ -43,7 +43,7 @@ def _developed(pixels: Array, rng: Generator) -> Array:
 
 
 def to_jpeg(image: Image.Image, rng: Generator) -> bytes:
-    """The picture as a JPEG file of quality 55 to 95."""
+    """Return the picture as a JPEG file of quality 55 to 95."""
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=int(rng.integers(55, 96)), subsampling=int(rng.choice((0, 2))))
     return buffer.getvalue()

@@ -90,6 +90,6 @@ def noise(rng: Generator, size: tuple[int, int], cell: Number) -> Array:
 
 
 def tint(colour: Sequence[Number] | Array, factor: Number = 1.0, shift: Sequence[Number] = (0, 0, 0)) -> Colour:
-    """A colour made lighter or darker, and shifted; whole numbers from 0 to 255."""
+    """Return a colour made lighter or darker, and shifted; whole numbers from 0 to 255."""
     red, green, blue = (int(min(max(c * factor + s, 0), 255)) for c, s in zip(colour, shift, strict=True))
     return red, green, blue

@@ -29,6 +29,6 @@ def ears(canvas: Canvas, head: Head, face: Face, pose: Pose, palette: Palette, l
 
 
 def _placed(flat: Array, at: float, side: int) -> Array:
-    """An ear lies half outwards and half backwards."""
+    """Return an ear lies half outwards and half backwards."""
     out = flat[:, 0]
     return np.stack([at + side * 0.75 * out, flat[:, 1] + 0.06, -0.05 - 0.8 * out], 1)

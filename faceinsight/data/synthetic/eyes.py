@@ -48,7 +48,7 @@ class _Lids:
 
 
 def _ball(canvas: Canvas, grid: Grid, palette: Palette, lids: _Lids, gaze: Array, spark: float) -> None:
-    """What is seen between the lids: white in their shadow, an iris with its rim, a pupil, a highlight."""
+    """Draw what is seen between the lids: white in their shadow, an iris with its rim, a pupil, a highlight."""
     unit, outline = grid.density, grid.pixels(lids.outline)
     opening = Image.new("L", canvas.picture.size)
     ImageDraw.Draw(opening).polygon(outline, fill=255)

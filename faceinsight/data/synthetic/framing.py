@@ -3,7 +3,7 @@
 CelebA, CelebA-HQ and FairFace move, turn and scale every photograph so that eyes, nose and mouth come near fixed
 places, but each has its own: CelebA's centred square has the eyes about 0.22 of its side apart, half way down;
 CelebA-HQ is closer, with the eyes at 0.47 of the height (its masks), and FairFace closer still, by the look of it. The
-draws reach over all three (choice of this library).
+draws reach over all three (our choice).
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ _TEMPLATE = np.array([(-0.4, 0.0), (0.4, 0.0), (0.0, 0.5), (-0.33, 0.89), (0.33,
 
 
 def draw_pose(head: Head, face: Face, rng: Generator, size: int) -> Pose:
-    """A pose for a picture of ``size`` pixels; one face in three is turned to three-quarter view."""
+    """Return a pose for a picture of ``size`` pixels; one face in three is turned to three-quarter view."""
     yaw = rng.uniform(-0.75, 0.75) if rng.random() < 0.35 else np.clip(rng.normal(0, 0.2), -0.5, 0.5)
     pitch = np.clip(rng.normal(0, 0.1), -0.25, 0.25)
     closeness = np.clip(0.293 * np.exp(rng.normal(0, 0.085)), 0.24, 0.345)
@@ -41,7 +41,9 @@ def _landmarks(head: Head, yaw: float, pitch: float) -> Array:
 
 
 def _aligned(points: Array, wanted: Array) -> tuple[float, float, Array]:
-    """The similarity that brings ``points`` nearest to ``wanted``: scale, turn, and where the origin comes to lie."""
+    """Return the similarity that brings ``points`` nearest to ``wanted``: scale, turn, and where the origin comes to
+    lie.
+    """
     here, there = (pairs @ np.array([1, 1j]) for pairs in (points, wanted))
     centred = here - here.mean()
     factor = np.vdot(centred, there - there.mean()) / np.vdot(centred, centred).real

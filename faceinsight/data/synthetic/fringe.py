@@ -14,7 +14,7 @@ _LOCKS = 26
 
 
 def bangs(layer: Canvas, grid: Grid, cut: Haircut, rng: Generator) -> None:
-    """A full, swept, parted or choppy fringe on the flat sheet; the layer's mask is a stencil."""
+    """Draw a full, swept, parted or choppy fringe on the flat sheet; the layer's mask is a stencil."""
     stencil = ImageDraw.Draw(layer.mask)
     left, right = _edges(cut, rng)
     outlines = grid.flatten(np.concatenate([left, right[:, ::-1]], axis=1)).reshape(_LOCKS, -1).tolist()

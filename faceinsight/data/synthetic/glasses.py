@@ -68,7 +68,7 @@ def glasses(canvas: Canvas, head: Head, pose: Pose, rng: Generator) -> None:
 
 
 def _reflection(canvas: Canvas, pose: Pose, pair: _Glasses, middle: Array, rng: Generator) -> None:
-    """A slanted band of light, as of a window."""
+    """Draw a slanted band of light, as of a window."""
     slide, broad = rng.uniform(-0.5, 0.3), rng.uniform(0.15, 0.5)
     band = np.array([(slide, -0.75), (slide + broad, -0.75), (slide + broad - 0.4, 0.7), (slide - 0.4, 0.7)])
     shine = _on_face(middle + band * (0.8 * pair.wide, pair.high))

@@ -19,7 +19,7 @@ __all__ = ["behind", "crown", "growth", "locks"]
 def _ribbon(
     canvas: Canvas, pose: Pose, cut: Haircut, sides: tuple[Array, Array], rng: Generator, depth: Number, count: int
 ) -> None:
-    """A mass of hair between two lines, ``inner`` and ``outer``, that run from root to tip."""
+    """Draw a mass of hair between two lines, ``inner`` and ``outer``, that run from root to tip."""
     inner, outer = (smooth(line, rounds=2) for line in sides)
     side = float(np.sign(outer[:, 0].mean()))
     edge = np.concatenate([cut.waved(inner), cut.waved(outer, 0.7)[::-1]])
@@ -67,7 +67,7 @@ def _knot(canvas: Canvas, pose: Pose, cut: Haircut, rng: Generator) -> None:
 
 
 def crown(canvas: Canvas, pose: Pose, cut: Haircut, rng: Generator) -> None:
-    """The skull with its hair, behind the face: always as wide as it is, however the face is turned."""
+    """Draw the skull with its hair, behind the face: always as wide as it is, however the face is turned."""
     head, count, strands = cut.head, 37, 170
     angles = np.linspace(np.pi * 1.04, -0.04 * np.pi, count)
     cos, sin = np.cos(angles), np.sign(np.sin(angles)) * np.abs(np.sin(angles)) ** 0.85

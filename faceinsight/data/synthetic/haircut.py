@@ -80,7 +80,7 @@ class Haircut:
         return np.clip(factor[..., None] * np.array(self.palette.hair, dtype=float), 0, 255).astype(int)
 
     def ink(self, side: Number, depth: Number) -> Colour:
-        """The colour of the mass under the strands."""
+        """Return the colour of the mass under the strands."""
         return tint(self.palette.hair, float(self.light.falls(side)) * depth)
 
     def waved(self, lines: Array, shift: Array | Number = 0.0) -> Array:

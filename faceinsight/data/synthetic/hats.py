@@ -35,7 +35,9 @@ class _Hat:
 
 
 def hat(canvas: Canvas, head: Head, face: Face, pose: Pose, volume: Number, rng: Generator) -> None:
-    """A hat that sits on hair standing ``volume`` off the skull. A hood shows some hair, and would hide earrings."""
+    """Draw a hat that sits on hair standing ``volume`` off the skull. A hood shows some hair, and would hide
+    earrings.
+    """
     kind = str(rng.choice(list(_KINDS), p=list(_KINDS.values())))
     if kind == "hood" and face["Wearing_Earrings"]:
         kind = "beanie"
@@ -53,7 +55,7 @@ def hat(canvas: Canvas, head: Head, face: Face, pose: Pose, volume: Number, rng:
 
 
 def _bowl(canvas: Canvas, pose: Pose, worn: _Hat, rng: Generator) -> None:
-    """What covers the skull, with seams or knitting and a sheen."""
+    """Draw what covers the skull, with seams or knitting and a sheen."""
     power = {"brim": 3.4, "beret": 2.0}.get(worn.kind, 2.3)
     angles, puff = np.linspace(np.pi, 0, 25), 1.25 if worn.kind == "beret" else 1.0
     cos, sin = np.cos(angles), np.sin(angles)
@@ -71,7 +73,7 @@ def _bowl(canvas: Canvas, pose: Pose, worn: _Hat, rng: Generator) -> None:
 
 
 def _brim(canvas: Canvas, pose: Pose, worn: _Hat, rng: Generator) -> None:
-    """A cap's peak before the forehead, or a brim all round."""
+    """Draw a cap's peak before the forehead, or a brim all round."""
     x = np.linspace(1, -1, 15)
     bow = np.sqrt(np.clip(1 - x**2, 0, 1))
     if worn.kind == "cap":
@@ -86,7 +88,7 @@ def _brim(canvas: Canvas, pose: Pose, worn: _Hat, rng: Generator) -> None:
 
 
 def _hood(canvas: Canvas, pose: Pose, worn: _Hat, rng: Generator) -> None:
-    """A hood or a headscarf goes on down both cheeks."""
+    """Draw a hood or a headscarf on down both cheeks."""
     reach, tight = rng.uniform(1.4, 2.4), rng.uniform(0.74, 0.9)
     for side in (-1, 1):
         inner = np.array([(0.55, worn.low, 0.55), (tight, -0.2, 0.3), (0.97 * tight, 0.6, 0.15), (0.62, reach, 0.1)])

@@ -50,7 +50,7 @@ class Grid:
 
 
 def bump(u: Array, v: Array, at: tuple[Number, Number], size: tuple[Number, Number]) -> Array:
-    """A Gaussian hill of height 1."""
+    """Return a Gaussian hill of height 1."""
     return np.exp(-(((u - at[0]) / size[0]) ** 2)) * np.exp(-(((v - at[1]) / size[1]) ** 2))
 
 
@@ -79,14 +79,14 @@ class Head:
             self.chin += 0.07
 
     def half_width(self, v: Array) -> Array:
-        """The outline: half the width of the face at height ``v`` (0 outside)."""
+        """Return the outline: half the width of the face at height ``v`` (0 outside)."""
         above = np.clip(1 - np.abs(np.minimum(v, 0) / self.top) ** 2.35, 0, 1) ** 0.5
         below = np.clip(1 - (np.clip(v, 0, self.chin) / self.chin) ** self.jaw, 0, 1) ** (1 / self.taper)
         inside = (v > self.top) & (v < self.chin)
         return np.where(inside, self.width * np.where(v < 0, above, below), 0).astype(np.float32)
 
     def base(self, u: Array, v: Array) -> Array:
-        """The skull without features: depth at (u, v), 0 on the outline and beyond."""
+        """Return the skull without features: depth at (u, v), 0 on the outline and beyond."""
         half = np.maximum(self.half_width(v), 1e-3)
         deep = np.where(v < 0, np.clip(1 - np.abs(v / (self.top - 0.1)) ** 3, 0, 1) ** 0.5, 1 - 0.16 * (v / 1.5) ** 2)
         round_ = np.clip(1 - (u / half) ** 2, 0, 1) ** 0.55
@@ -141,7 +141,7 @@ class Pose:
         return np.stack([x, y, np.cos(self.pitch) * depth + np.sin(self.pitch) * v], axis=-1)
 
     def to_head(self, direction: Array) -> Array:
-        """A direction in view coordinates (a light), in head coordinates."""
+        """Return a direction in view coordinates (a light), in head coordinates."""
         basis = self.rotate(np.eye(3))
         return basis @ direction
 

@@ -37,7 +37,7 @@ def _earring(canvas: Canvas, kind: str, x: float, y: float, unit: float, palette
 
 
 def necklace(canvas: Canvas, pose: Pose, palette: Palette, thick: Number, base: Number, rng: Generator) -> None:
-    """A chain or beads round a neck of half width ``thick`` that ends at ``base``, sometimes with a pendant."""
+    """Draw a chain or beads round a neck of half width ``thick`` that ends at ``base``, sometimes with a pendant."""
     unit, t = pose.scale, np.linspace(-1, 1, 23)
     drop = rng.uniform(0.14, 0.36)
     points = pose.project(np.stack([(thick + 0.06) * t, base - 0.22 + drop * (1 - t**2), 0 * t], 1))

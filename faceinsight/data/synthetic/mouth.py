@@ -45,7 +45,7 @@ class _Lips:
     middle: Array
 
     def area(self, above: Array, below: Array, ends: int = 0) -> Array:
-        """The outline between two curves, less ``ends`` points at either corner."""
+        """Return the outline between two curves, less ``ends`` points at either corner."""
         kept = slice(ends, len(self.x) - ends)
         x = self.x[kept]
         return np.concatenate([np.stack([x, above[kept]], 1), np.stack([x, below[kept]], 1)[::-1]])

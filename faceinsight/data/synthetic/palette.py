@@ -42,14 +42,14 @@ class Palette:
 
 
 def any_colour(rng: Generator) -> Colour:
-    """A colour for cloth and clutter: mostly muted, now and then loud."""
+    """Return a colour for cloth and clutter: mostly muted, now and then loud."""
     grey = rng.uniform(15, 245)
     loud = rng.beta(1.0, 2.8)
     return tint(grey + loud * (rng.uniform(0, 255, 3) - grey))
 
 
 def any_skin(rng: Generator) -> Colour:
-    """The skin of somebody else: a hand, a passer-by."""
+    """Return the skin of somebody else: a hand, a passer-by."""
     return tint(_SKIN[rng.integers(len(_SKIN))], rng.uniform(0.8, 1.05))
 
 

@@ -3,7 +3,7 @@
 A *person* (an identity) has a sex, an age, a skin tone, a skull and habits; a *face* is one picture of a person, with
 an expression, accessories and a pose. The regularities (make-up mostly on women, ties and beards mostly on men, grey
 hair mostly on seniors) imitate the label statistics of celebrity photographs such as CelebA. They say nothing about
-people, and every rare pairing still occurs. Choice of this library throughout.
+people, and every rare pairing still occurs. Our choice throughout.
 
 Face ``i`` of seed ``s`` depends on ``(s, i)`` alone, never on how many faces are made or by which process.
 """
@@ -134,7 +134,7 @@ class Face:
 
 
 def identity_of(index: int) -> int:
-    """The identity of face ``index``: runs of three and four faces in turn.
+    """Return the identity of face ``index``: runs of three and four faces in turn.
 
     >>> [identity_of(i) for i in range(8)]
     [0, 0, 0, 1, 1, 1, 1, 2]
@@ -222,7 +222,7 @@ def _habits(rng: Generator, male: bool, age: str) -> dict[str, float]:
 
 
 def person(seed: int, identity: int) -> Person:
-    """The person number ``identity`` of the population ``seed``."""
+    """Return the person number ``identity`` of the population ``seed``."""
     rng = _stream(seed, _PERSON, identity)
     male = bool(rng.random() < 0.46)
     age = _pick(rng, {"Child": 0.08, "Young_Adult": 0.5, "Middle_Aged": 0.27, "Senior": 0.15})

@@ -93,7 +93,7 @@ def _front(
 
 
 def _shadows(face: Face, grid: Grid, grown: Array, rng: np.random.Generator) -> Array:
-    """What hair and hats shade, and now and then a stray shadow across the face, easily taken for a fringe."""
+    """Return what hair and hats shade, and now and then a stray shadow across the face, easily taken for a fringe."""
     _, v = grid.axes()
     soft = Image.fromarray((np.roll(grown, round(0.05 * grid.density), axis=0) * 255).astype(np.uint8))
     fall = np.asarray(soft.filter(ImageFilter.BoxBlur(0.06 * grid.density)), dtype=np.float32) / 255

@@ -31,7 +31,7 @@ def subject_for(facts: Facts, draw: Random) -> Subject:
 
 
 def fitting(concept: str, facts: Facts) -> list[Wording]:
-    """The wordings of a concept; of a bald head it is not said what its hair is like."""
+    """Return the wordings of a concept; of a bald head it is not said what its hair is like."""
     hairless = bool(facts.get("bald"))
     return [each for each in wordings(concept) if not (hairless and each.words.startswith("hair is"))]
 
@@ -42,7 +42,7 @@ def pick(concept: str, facts: Facts, draw: Random) -> Wording:
 
 
 def chosen(facts: Facts, draw: Random, most: int = 8) -> dict[str, bool]:
-    """Some facts, as a person would choose them: rather what there is than what there is not."""
+    """Return some facts, as a person would choose them: rather what there is than what there is not."""
     sides = ([name for name, value in facts.items() if value is side] for side in (True, False))
     there, absent = (draw.sample(names, len(names)) for names in sides)
     count = draw.randint(2, most)
@@ -86,7 +86,7 @@ def place(modifier: str) -> int:
 
 
 def claims(some: Facts, facts: Facts, subject: Subject, draw: Random) -> str:
-    """Some of the facts as one sentence or two.
+    """Return some of the facts as one sentence or two.
 
     >>> claims({"bangs": True, "smiling": True}, {}, THE_PERSON, Random(0))
     'The person is shown with bangs over the forehead and is shown with a smile.'

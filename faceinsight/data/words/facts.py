@@ -48,7 +48,7 @@ class SchemaWords:
 
     @classmethod
     def of(cls, rules: RuleSet) -> "SchemaWords":
-        """The words of the rules' schema; the rules, groups included, say what follows from what."""
+        """Return the words of the rules' schema; the rules, groups included, say what follows from what."""
         concepts = {name: concept_of(name) for name in rules.schema.names}
         choices = (choice(group, rules.schema, concepts) for group in rules.schema.groups.values())
         turned = (over_concepts(clause, concepts) for each in rules.formulas for clause in prime_implicates(each))
@@ -56,7 +56,7 @@ class SchemaWords:
         return cls(concepts, tuple(each for each in choices if each is not None), tuple(clauses))
 
     def facts(self, attributes: Mapping[str, bool]) -> Facts:
-        """The facts that attribute values amount to; attributes that are not given stay unknown.
+        """Return the facts that attribute values amount to; attributes that are not given stay unknown.
 
         Raises:
             InputError: two attributes that say the same say opposite things, as ``Male`` and ``Female`` may.
@@ -74,7 +74,7 @@ class SchemaWords:
         return found
 
     def implied(self, told: Facts) -> dict[str, bool]:
-        """What follows from ``told`` by the rules, one after the other, and is not told itself.
+        """Return what follows from ``told`` by the rules, one after the other, and is not told itself.
 
         >>> from faceinsight.knowledge.rules import RuleSet
         >>> SchemaWords.of(RuleSet.load("synthfaces")).implied({"happy": True})["smiling"]
@@ -108,7 +108,7 @@ class Population:
 
 
 def choice(group: Group, schema: Schema, concepts: Mapping[str, tuple[str, bool]]) -> Choice | None:
-    """The group as a choice, or None where a label is more than an attribute or its opposite."""
+    """Return the group as a choice, or None where a label is more than an attribute or its opposite."""
     options: list[tuple[str, bool]] = []
     for expression in group.labels.values():
         literal = literal_of(parse_expression(expression, schema))
@@ -120,13 +120,13 @@ def choice(group: Group, schema: Schema, concepts: Mapping[str, tuple[str, bool]
 
 
 def literal_of(formula: Formula) -> tuple[str, bool] | None:
-    """The attribute, and whether it is to be true, of a formula that is no more than that."""
+    """Return the attribute, and whether it is to be true, of a formula that is no more than that."""
     if isinstance(formula, Not):
         return (formula.operand.name, False) if isinstance(formula.operand, Atom) else None
     return (formula.name, True) if isinstance(formula, Atom) else None
 
 
 def over_concepts(clause: Iterable[tuple[str, bool]], concepts: Mapping[str, tuple[str, bool]]) -> Clause | None:
-    """A clause over attributes as one over concepts; None where that always holds."""
+    """Return a clause over attributes as one over concepts; None where that always holds."""
     literals = {(concepts[name][0], shown == concepts[name][1]) for name, shown in clause}
     return None if any((name, not shown) in literals for name, shown in literals) else frozenset(literals)

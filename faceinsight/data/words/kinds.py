@@ -31,13 +31,13 @@ STYLES = {
 
 
 def description(draft: Draft) -> None:
-    """Some of what a face shows."""
+    """Write some of what a face shows."""
     some = chosen(draft.faces[0], draft.draw, most=10)
     draft.add(describe(some, subject_for(some, draft.draw), draft.draw))
 
 
 def interview(draft: Draft) -> None:
-    """A description, and questions with yes or no.
+    """Write a description, and questions with yes or no.
 
     What is asked though it is not told is chosen before the description and whatever the answer is, and the
     description leaves it out: from its silence nothing follows, so these answers have the population's own odds.
@@ -60,7 +60,7 @@ def interview(draft: Draft) -> None:
 
 
 def introduced(draft: Draft, left_out: Iterable[str], rate: float = 0.85) -> dict[str, bool]:
-    """Describe the face but for what is left out, now and then not at all; returns what was told."""
+    """Describe the face except what is left out, now and then not at all, and return what was said."""
     facts, draw = draft.faces[0], draft.draw
     some = chosen({name: value for name, value in facts.items() if name not in {*left_out}}, draw)
     if draw.random() > rate or not some:
@@ -97,7 +97,7 @@ def ask(
 
 
 def answered(draft: Draft, wording: Wording, name: str, facts: Facts, known: Facts, style: Style) -> None:
-    """The yes or no alone, with why it is right."""
+    """Write the yes or no alone, with why it is right."""
     why: Why = "stated" if name in known else "implied" if name in draft.words.implied(known) else "regular"
     draft.answer(style, facts[name] == wording.positive, why, asked_about(name, wording))
 
@@ -107,7 +107,7 @@ def asked_about(name: str, wording: Wording) -> str:
 
 
 def recall(draft: Draft) -> None:
-    """A few facts, true and false as often, and one question about each: what was said can be found again."""
+    """Write a few facts, true and false as often, and one question about each: what was said can be found again."""
     facts, draw = draft.faces[0], draft.draw
     names = balanced(facts, draft, 4) or [draw.choice([*facts])]
     known = {name: facts[name] for name in names}
@@ -138,7 +138,7 @@ def checklist(draft: Draft) -> None:
 
 
 def choice(draft: Draft) -> None:
-    """A question with lettered answers, one of which is right."""
+    """Write a question with lettered answers, one of which is right."""
     facts, draw = draft.faces[0], draft.draw
     groups = [each for each in draft.words.choices if all(name in facts for name, _ in each.options)]
     group = draw.choice(groups) if groups and draw.random() < 0.7 else None
@@ -169,7 +169,7 @@ def any_options(draft: Draft) -> list[tuple[str, bool]]:
 
 
 def option_words(draft: Draft, name: str, value: bool) -> str:
-    """A fact as a short phrase: "black hair", "female", "not wearing a hat"."""
+    """Return a fact as a short phrase: "black hair", "female", "not wearing a hat"."""
     found = fitting(name, draft.faces[0])
     wording = draft.draw.choice([each for each in found if each.positive is value] or found)
     if wording.kind == "picture":
@@ -180,7 +180,7 @@ def option_words(draft: Draft, name: str, value: bool) -> str:
 
 
 def lettered(draft: Draft, question: str, options: list[tuple[str, bool]]) -> None:
-    """The question, its options, and the letter of the right one."""
+    """Write the question, its options, and the letter of the right one."""
     draw = draft.draw
     mark = draw.choice(["{}. ", "({}) ", "{}) ", "{}: "])
     between = draw.choice(["\n", "\n", " "])
@@ -190,7 +190,7 @@ def lettered(draft: Draft, question: str, options: list[tuple[str, bool]]) -> No
 
 
 def open_question(draft: Draft) -> None:
-    """A question about one part of the face, answered in a sentence."""
+    """Write a question about one part of the face, answered in a sentence."""
     facts, draw = draft.faces[0], draft.draw
     topics = {name: phrases()["concepts"][name]["topic"] for name in facts}
     topic = draw.choice(sorted({*topics.values()}))
@@ -241,7 +241,7 @@ def compare(draft: Draft, name: str, one: Facts, two: Facts, style: Style) -> No
 
 
 def ask_both(draft: Draft, wording: Wording, who: Subject, value: bool, style: Style, name: str) -> None:
-    """A question of a comparison, of one person or of both."""
+    """Write a question of a comparison, of one person or of both."""
     question = fill(draft.draw.choice(phrases()["forms"][wording.kind]["question"]), wording, who, draft.draw, own=True)
     draft.add(style.before + sentence(question, "") + style.between)
     draft.answer(style, value, "stated", asked_about(name, wording))
@@ -249,7 +249,7 @@ def ask_both(draft: Draft, wording: Wording, who: Subject, value: bool, style: S
 
 
 def correction(draft: Draft) -> None:
-    """A claim about a described face, put right where it is wrong."""
+    """Write a claim about a described face, put right where it is wrong."""
     facts, draw = draft.faces[0], draft.draw
     known = introduced(draft, (), rate=1.0)
     name = draw.choice([*known])
@@ -265,7 +265,7 @@ def correction(draft: Draft) -> None:
 
 
 def unseen(draft: Draft) -> None:
-    """What a photograph cannot show."""
+    """Ask for what a photograph cannot show."""
     known = introduced(draft, (), rate=0.6)
     subject, style = subject_for(known, draft.draw), styled(draft)
     for _ in range(draft.draw.randint(1, 2)):
@@ -276,7 +276,7 @@ def unseen(draft: Draft) -> None:
 
 
 def unseen_question(draft: Draft, subject: Subject) -> str:
-    """A question that no photograph answers."""
+    """Return a question that no photograph answers."""
     table, draw = phrases()["unseen"], draft.draw
     pattern = draw.choice([*table["patterns"], *table["questions"]])
     return sentence(fill(pattern, draw.choice(table["what"]), subject, draw, own=True), "")

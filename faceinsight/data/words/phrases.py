@@ -61,7 +61,7 @@ class Wording:
 
 @cache
 def phrases() -> dict[str, Any]:
-    """The contents of ``phrases.yaml``."""
+    """Return the contents of ``phrases.yaml``."""
     return plain_yaml((resources.files("faceinsight.data.words") / "phrases.yaml").read_text("utf-8"))
 
 
@@ -83,7 +83,7 @@ def wordings(concept: str) -> tuple[Wording, ...]:
 
 
 def concept_of(attribute: str) -> tuple[str, bool]:
-    """The concept that an attribute of a catalog speaks of, and whether the attribute says that it is true.
+    """Return the concept that an attribute of a catalog speaks of, and whether the attribute says that it is true.
 
     Raises:
         KeyError: no words for the attribute.
@@ -100,13 +100,13 @@ def concept_of(attribute: str) -> tuple[str, bool]:
 
 
 def told(wording: Wording, value: bool, subject: Subject, draw: Random) -> str:
-    """A sentence, without capital and full stop, that says of the subject that the concept is ``value``."""
+    """Return a sentence, without capital and full stop, that says of the subject that the concept is ``value``."""
     form = "claim" if value == wording.positive else "denial"
     return fill(draw.choice(_patterns(wording, form)), wording, subject, draw)
 
 
 def asked(wording: Wording, subject: Subject, draw: Random) -> str:
-    """A question whose answer is yes where the concept is ``wording.positive``."""
+    """Return a question whose answer is yes where the concept is ``wording.positive``."""
     patterns, askings = _patterns(wording, "question"), phrases()["askings"]
     if "with" in phrases()["forms"][wording.kind] and not subject.plural and draw.random() < 0.3:
         return f"{draw.choice(askings)} {described(wording, wording.positive, draw)}?"
@@ -114,7 +114,7 @@ def asked(wording: Wording, subject: Subject, draw: Random) -> str:
 
 
 def described(wording: Wording, value: bool, draw: Random) -> str:
-    """What follows "a person" where the concept is ``value``: "with black hair", "not wearing a hat".
+    """Return what follows "a person" where the concept is ``value``: "with black hair", "not wearing a hat".
 
     Raises:
         KeyError: of a picture nothing can follow "a person".
@@ -128,7 +128,7 @@ def _patterns(wording: Wording, form: str) -> Sequence[str]:
 
 
 def fill(pattern: str, wording: Wording | str, subject: Subject, draw: Random, *, own: bool = False) -> str:
-    """A pattern of ``phrases.yaml`` with its slots filled and its verbs agreeing with the subject.
+    """Return a pattern of ``phrases.yaml`` with its slots filled and its verbs agreeing with the subject.
 
     Args:
         own: say whose a part is, "their eyebrows"; else it may also be "the eyebrows".

@@ -134,7 +134,7 @@ def evaluate_training_free(
 
 
 def remarks(readings: Readings, said: TextAnswers | None, skipped: int) -> list[str]:
-    """What a reader of the table must know of the readings, and of the faces that were left out."""
+    """Return what a reader of the table must know of the readings, and of the faces that were left out."""
     blank = readings.blank.mean(0).sigmoid()
     lines = [
         f"Pictures without content are answered with yes at {blank.min():.2f} to {blank.max():.2f} (median "
@@ -193,7 +193,7 @@ def understood(text: str) -> str:
 
 
 def metrics_of(report: Report, readings: Readings, model: FaceInsight) -> dict[str, Any]:
-    """The whole table as plain data, with what it was measured with."""
+    """Return the whole table as plain data, with what it was measured with."""
     blank = dict(zip(model.schema.names, readings.blank.mean(0).sigmoid().tolist(), strict=True))
     rows: dict[str, Any] = {}
     for each in report.variants:
@@ -218,5 +218,5 @@ def metrics_of(report: Report, readings: Readings, model: FaceInsight) -> dict[s
 
 
 def number(value: float) -> float | None:
-    """A number as JSON can hold it."""
+    """Return a number as JSON can hold it."""
     return None if math.isnan(value) else value

@@ -13,7 +13,7 @@ The rows of the table are read from the same faces in the same prompts:
 
 Source of the calibration: Zhao et al., "Calibrate Before Use" (ICML 2021, https://arxiv.org/abs/2102.09690), who divide
 each answer's probability by the one it gets for inputs without content. Of two answers that leaves the odds over the
-content-free odds, so the logits' difference is what is subtracted here. Choice of this library: the input without
+content-free odds, so the logits' difference is what is subtracted here. Not in the paper: the input without
 content is a picture (black, grey and white; their mean logit) in the very prompt, and the odds are made a probability
 by ``sigmoid``, where the paper puts a softmax over the divided probabilities; which answer is the larger is the same.
 Subtracting one number from all faces moves no ranking: AP and AUROC are those of the logits.
@@ -79,7 +79,7 @@ class TextAnswers:
 
 
 def calibrated(logits: Float[Tensor, "face attr"], blank: Float[Tensor, "blank attr"]) -> Float[Tensor, "face attr"]:
-    """The logits without what they are for pictures without content.
+    """Return the logits without what they are for pictures without content.
 
     >>> calibrated(torch.tensor([[2.0, -1.0]]), torch.tensor([[1.0, -3.0], [2.0, -2.0]]))
     tensor([[0.5000, 1.5000]])
@@ -147,7 +147,7 @@ def training_free_report(
     remarks: Sequence[str] = (),
     resamples: int = 1000,
 ) -> Report:
-    """The table of all rows over the same faces.
+    """Return the table of all rows over the same faces.
 
     Args:
         rows: as :func:`variants` gives them.
@@ -196,7 +196,7 @@ def bootstrapped(
 def shares(
     probability: Float[Tensor, "face attr"], labels: Int8[Tensor, "face attr"], said: TextAnswers | None
 ) -> dict[str, float]:
-    """A row's further numbers, each a mean over the attributes that have it."""
+    """Return a row's further numbers, each a mean over the attributes that have it."""
     entries = [entry for entry in ATTRIBUTE_METRICS if entry.shown == "share"]
     values = {name: float(each.nanmean()) for name, each in measure(probability, labels, entries=entries).items()}
     return values if said is None else values | {entry.name: getattr(said, entry.name) for entry in TEXT_METRICS}

@@ -25,7 +25,7 @@ def attributes_frame(comparisons: Sequence[AttributeComparison]) -> pd.DataFrame
 
 
 def discoveries_sheet(comparisons: Sequence[AttributeComparison]) -> Sheet | None:
-    """The largest discoveries in points, at most 15 and at most 3 of a variant; None where there is none."""
+    """Return the largest discoveries in points, at most 15 and at most 3 of a variant; None where there is none."""
     header = ("attribute", "variant", "against", "metric", "difference", "q", "positives", "detectable")
     rows = [
         (
@@ -45,7 +45,7 @@ def discoveries_sheet(comparisons: Sequence[AttributeComparison]) -> Sheet | Non
 
 
 def largest(comparisons: Sequence[AttributeComparison]) -> list[AttributeComparison]:
-    """The discoveries that the sheet shows."""
+    """Return the discoveries that the sheet shows."""
     found = sorted((each for each in comparisons if each.discovered), key=lambda each: -abs(each.difference))
     taken: Counter[str] = Counter()
     chosen = []
@@ -57,7 +57,9 @@ def largest(comparisons: Sequence[AttributeComparison]) -> list[AttributeCompari
 
 
 def attribute_facts(comparisons: Sequence[AttributeComparison]) -> list[str]:
-    """The notes: how many discoveries there are and whose, what could not have been found, what could not be tested."""
+    """Return the notes: how many discoveries there are and whose, what could not have been found, what could not be
+    tested.
+    """
     if not comparisons:
         return []
     tests = sum(each.p == each.p for each in comparisons)

@@ -74,7 +74,7 @@ def save_attributes(comparisons: Sequence[AttributeComparison], path: str | os.P
 
 
 def fill(panel: Axes, points: Points, found: Bool[np.ndarray, "attr variant"]) -> Normalize:
-    """The cells and the numbers of the discoveries; returns the scale of the colours."""
+    """Return the cells and the numbers of the discoveries; returns the scale of the colours."""
     limit = max(float(np.median(np.abs(points).max(0))), 0.1)
     scale = Normalize(-limit, limit)
     colour = COLOURS(np.clip(scale(points), 0, 1))[..., :3]
@@ -93,7 +93,7 @@ def fill(panel: Axes, points: Points, found: Bool[np.ndarray, "attr variant"]) -
 
 
 def add_scale(figure: Figure, panel: Axes, scale: Normalize, title: str) -> None:
-    """What the colours mean, below the cells."""
+    """Draw what the colours mean, below the cells."""
     bar = figure.colorbar(ScalarMappable(scale, COLOURS), ax=panel, location="bottom", extend="both", pad=0.01,
                           aspect=9 * figure.get_figwidth() - 20, fraction=0.02)  # fmt: skip
     bar.outline.set_visible(False)
@@ -103,14 +103,14 @@ def add_scale(figure: Figure, panel: Axes, scale: Normalize, title: str) -> None
 
 
 def label_columns(panel: Axes, variants: Mapping[str, str]) -> None:
-    """The variants above their columns, each over the one it is compared with."""
+    """Draw the variants above their columns, each over the one it is compared with."""
     panel.xaxis.tick_top()
     names = [f"{variant}\nagainst {reference}" for variant, reference in variants.items()]
     panel.set_xticks(range(len(names)), names, rotation=90, fontsize=7.5, color=INK, multialignment="left")
 
 
 def label_rows(panel: Axes, positives: Mapping[str, int], sizes: Mapping[str, float]) -> None:
-    """The attributes left of their rows, with how many faces show them and what could have been found."""
+    """Draw the attributes left of their rows, with how many faces show them and what could have been found."""
     panel.set_yticks(range(len(positives)), positives, fontsize=7.5, color=INK)
     panel.tick_params(axis="y", pad=72)
     for row, (name, count) in enumerate(positives.items()):

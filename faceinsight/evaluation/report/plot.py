@@ -71,7 +71,7 @@ def save_plot(report: Report, path: str | os.PathLike[str], **options: Any) -> N
 
 
 def usual_reference(report: Report) -> str | None:
-    """The variant that most others are compared with."""
+    """Return the variant that most others are compared with."""
     named = [each.reference for each in report.variants if each.reference is not None]
     return max(named, key=named.count, default=None)
 
@@ -115,7 +115,7 @@ def fill_panel(panel: Axes, report: Report, metric: str, heights: Sequence[float
 
 
 def visible_range(variants: Sequence[VariantResult], metric: str) -> tuple[float, float]:
-    """The range of a panel: of all intervals and seeds, without the variants that would more than double it."""
+    """Return the range of a panel: of all intervals and seeds, without the variants that would more than double it."""
     kept = list(variants)
     while len(kept) > 3:
         centre = median(each.estimates[metric].value for each in kept)
@@ -144,7 +144,7 @@ def width(variants: Sequence[VariantResult], metric: str) -> float:
 def draw_variant(
     panel: Axes, variant: VariantResult, metric: str, height: float, colour: str, *, seeds: bool = True
 ) -> None:
-    """A point, its interval, and its seeds as small dots beneath."""
+    """Draw a point, its interval, and its seeds as small dots beneath."""
     estimate, comparison = variant.estimates[metric], variant.comparisons.get(metric)
     filled = comparison is None or comparison.starred(trained=seeds)
     dots = [100 * value for value in estimate.by_seed.values()] if seeds else []
@@ -155,7 +155,7 @@ def draw_variant(
 
 
 def draw_outside(panel: Axes, value: float, height: float, colour: str) -> None:
-    """An arrow at the edge, with the value that lies beyond it."""
+    """Draw an arrow at the edge, with the value that lies beyond it."""
     left = value < panel.get_xlim()[0]
     panel.annotate(f"◂ {value:.1f}" if left else f"{value:.1f} ▸", (0.0 if left else 1.0, height), va="center",
                    xycoords=panel.get_yaxis_transform(), ha="left" if left else "right", fontsize=8,
@@ -175,7 +175,7 @@ def style_panel(panel: Axes, title: str) -> None:
 
 
 def label_rows(panel: Axes, report: Report, heights: Sequence[float], groups: dict[float, str]) -> None:
-    """The names left of the first panel, the groups' above them; what has no score says why."""
+    """Draw the names left of the first panel, the groups' above them; what has no score says why."""
     panel.set_yticks(list(heights), [each.name for each in report.variants], fontsize=8.5, color=INK)
     panel.set_yticks(list(groups), list(groups.values()), minor=True, fontsize=8, fontweight="bold", color=SOFT)
     panel.set_ylim(max(heights) + 0.7, -0.7)

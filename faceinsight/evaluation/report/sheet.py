@@ -19,7 +19,7 @@ class Sheet:
     rows: tuple[tuple[str, tuple[str, ...]], ...]
 
     def grouped(self) -> Iterable[tuple[str | None, tuple[str, ...]]]:
-        """The rows, with the group named where a new one begins and None elsewhere."""
+        """Return the rows, with the group named where a new one begins and None elsewhere."""
         before = None
         for group, cells in self.rows:
             yield (group if group != before else None), cells
@@ -27,7 +27,7 @@ class Sheet:
 
 
 def to_rich(sheet: Sheet) -> Table:
-    """A sheet for the terminal; readable at 160 columns."""
+    """Return a sheet for the terminal; readable at 160 columns."""
     table = Table(title=sheet.title, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for position, name in enumerate(sheet.header):
         table.add_column(name, justify="left" if position == 0 else "right", no_wrap=position > 1)
@@ -40,7 +40,7 @@ def to_rich(sheet: Sheet) -> Table:
 
 
 def to_markdown(sheet: Sheet) -> str:
-    """A sheet as a Markdown table under its title; groups are bold rows."""
+    """Return a sheet as a Markdown table under its title; groups are bold rows."""
     lines = [
         f"**{sheet.title}**",
         "",
@@ -55,7 +55,7 @@ def to_markdown(sheet: Sheet) -> str:
 
 
 def to_latex(sheet: Sheet) -> str:
-    r"""A sheet as a LaTeX tabular with the rules of booktabs (``\usepackage{booktabs}``)."""
+    r"""Return a sheet as a LaTeX tabular with the rules of booktabs (``\usepackage{booktabs}``)."""
     width = len(sheet.header)
     lines = [rf"% {sheet.title}", rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}", r"\toprule", latex_row(sheet.header)]
     for position, (group, cells) in enumerate(sheet.grouped()):

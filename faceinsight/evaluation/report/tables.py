@@ -57,7 +57,9 @@ def comparisons_sheet(report: Report) -> Sheet:
 
 
 def notes(report: Report) -> list[str]:
-    """What a reader must know beside the sheets: the ceiling, the test's power, what is left out, what failed."""
+    """Return what a reader must know beside the sheets: the ceiling, the test's power, what is left out, what
+    failed.
+    """
     lines = [] if report.bootstrap is None else facts(report, report.bootstrap)
     lines += report.remarks
     if report.constant:
@@ -70,7 +72,7 @@ def notes(report: Report) -> list[str]:
 
 
 def facts(report: Report, bootstrap: Bootstrap) -> list[str]:
-    """The notes about the test faces and the bootstrap."""
+    """Return the notes about the test faces and the bootstrap."""
     identities = f" of {bootstrap.clusters:,} identities" if bootstrap.clusters != bootstrap.faces else ""
     if bootstrap.clusters == 1:
         identities = " of one identity, so faces were resampled and nothing is said about other people"
@@ -105,7 +107,7 @@ def facts(report: Report, bootstrap: Bootstrap) -> list[str]:
 
 
 def percent(share: float) -> str:
-    """A share in per cent, or a dash where there is none.
+    """Return a share in per cent, or a dash where there is none.
 
     >>> percent(0.8421), percent(float("nan"))
     ('84.21', '–')
@@ -114,7 +116,7 @@ def percent(share: float) -> str:
 
 
 def count(number: int | None) -> str:
-    """A number of parameters, short.
+    """Return a number of parameters, short.
 
     >>> count(1_234_567), count(12_300), count(0), count(None)
     ('1.23 M', '12.3 k', '0', '–')
@@ -136,7 +138,9 @@ def seeds_cell(variant: VariantResult) -> str:
 
 
 def difference_cells(comparison: Comparison | None, *, trained: bool) -> list[str]:
-    """A difference with its interval, and its corrected p with a star where :meth:`Comparison.starred` says so."""
+    """Return a difference with its interval, and its corrected p with a star where :meth:`Comparison.starred` says
+    so.
+    """
     if comparison is None or comparison.difference != comparison.difference:
         return ["–", "–"]
     value, low, high = (f"{100 * each:+.2f}" for each in (comparison.difference, comparison.low, comparison.high))
@@ -144,7 +148,7 @@ def difference_cells(comparison: Comparison | None, *, trained: bool) -> list[st
 
 
 def first_line(text: str) -> str:
-    r"""An error's first line with text in it.
+    r"""Return an error's first line with text in it.
 
     >>> first_line("ValueError: 3 faces\nTraceback ...")
     'ValueError: 3 faces'

@@ -2,12 +2,12 @@
 
 Forty attributes tested at 5 % find two that do not differ, so what counts is the q-value: among the attributes with q
 below 0.05, on average at most one in twenty is none. The correction is Benjamini and Hochberg's, within one variant and
-one metric. Choice of this library: attributes of the same faces are dependent, and Benjamini and Yekutieli's correction
+one metric. Not in the paper: attributes of the same faces are dependent, and Benjamini and Yekutieli's correction
 would hold under any dependence, at 4.3 times the q-values for 40 attributes; Benjamini and Hochberg's is proven for
 independence and for positive dependence, and two-sided tests that are correlated through their faces keep it in
 practice. The tests simulate just that.
 
-Choice of this library: a difference is divided by its bootstrap standard error and held against Student's t, rather
+Not in the paper: a difference is divided by its bootstrap standard error and held against Student's t, rather
 than counting the resamples beyond zero. A thousand resamples cannot count below p = 0.002, while one discovery among 40
 needs 0.05 / 40. And resampling repeats rare positives, which lifts the poorer ranking's average precision: simulated
 without any difference (970 faces, 543 identities), 5 positives gave a counted p below 0.01 in 8 % of all cases, and 50
@@ -124,7 +124,7 @@ def studentised(difference: PerAttribute, error: PerAttribute, freedom: PerAttri
 
 
 def benjamini_hochberg(p: PerAttribute) -> PerAttribute:
-    """The q-values of a family of p-values, in the order given; NaN stays NaN and counts for nothing.
+    """Return the q-values of a family of p-values, in the order given; NaN stays NaN and counts for nothing.
 
     >>> benjamini_hochberg(np.array([0.01, 0.5, float("nan"), 0.02])).tolist()
     [0.03, 0.5, nan, 0.03]
@@ -156,7 +156,9 @@ def mean_value(runs: Sequence[Run], metric: str) -> PerAttribute:
 
 
 def standard_error(ours: Sequence[Run], theirs: Sequence[Run], metric: str) -> PerAttribute:
-    """The spread over the resamples of the difference, among the resamples in which the attribute has the metric."""
+    """Return the spread over the resamples of the difference, among the resamples in which the attribute has the
+    metric.
+    """
     draws = mean_draws(ours, metric) - mean_draws(theirs, metric)
     known = ~draws.isnan()
     excess = (draws - draws.nanmean(0)).where(known, 0.0)

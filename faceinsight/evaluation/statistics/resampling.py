@@ -23,7 +23,9 @@ POWER = 0.8
 
 
 def units(faces: int, clusters: Int64[Tensor, " face"] | None = None) -> tuple[Int64[Tensor, " face"], int]:
-    """What is drawn as a whole: each face's identity, numbered from 0, and how many there are; else the face itself."""
+    """Return what is drawn as a whole: each face's identity, numbered from 0, and how many there are; else the face
+    itself.
+    """
     unit = torch.arange(faces) if clusters is None else clusters.unique(return_inverse=True)[1]
     return unit, int(unit.max()) + 1 if faces else 0
 
@@ -50,7 +52,7 @@ def face_weights(
 
 
 def interval(draws: Float[Tensor, " resample"]) -> tuple[float, float]:
-    """The percentile interval of a bootstrap distribution."""
+    """Return the percentile interval of a bootstrap distribution."""
     low, high = draws.nanquantile(torch.tensor([ALPHA / 2, 1 - ALPHA / 2], dtype=draws.dtype)).tolist()
     return low, high
 

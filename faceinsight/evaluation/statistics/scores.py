@@ -63,7 +63,9 @@ def score(
 def seeds_of_both(
     scored: Mapping[str, Mapping[int, Run]], variant: str, reference: str
 ) -> tuple[list[int], Sequence[Run], Sequence[Run]]:
-    """The seeds that two variants share, and the runs to compare: those of these seeds, or all where none is shared."""
+    """Return the seeds that two variants share, and the runs to compare: those of these seeds, or all where none is
+    shared.
+    """
     mine, other = scored[variant], scored[reference]
     shared = [seed for seed in mine if seed in other]
     ours, theirs = ([by[seed] for seed in shared or by] for by in (mine, other))

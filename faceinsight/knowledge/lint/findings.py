@@ -75,7 +75,7 @@ class LintReport:
         return rows
 
     def frame(self) -> "pd.DataFrame":
-        """The same as a table, lists written out."""
+        """Return the same as a table, lists written out."""
         import pandas as pd
 
         columns = ["rule", "strength", "source", "findings", *(COUNTED if self.labels else ())]
@@ -85,7 +85,7 @@ class LintReport:
         return frame
 
     def by_frame(self, name: str) -> "pd.DataFrame":
-        """The broken shares told apart: one row a rule and one for any of them, one column a part of the faces.
+        """Return the broken shares told apart: one row a rule and one for any of them, one column a part of the faces.
 
         Args:
             name: one of those that the labels were told apart by.
@@ -97,7 +97,7 @@ class LintReport:
         return pd.DataFrame(columns, index=[*self.rules.texts, "at least one"])
 
     def to_dict(self) -> dict[str, Any]:
-        """The whole report as plain data, for JSON; what is not known is None."""
+        """Return the whole report as plain data, for JSON; what is not known is None."""
         data = {
             "schema": self.rules.schema.name,
             "sound": self.ok,

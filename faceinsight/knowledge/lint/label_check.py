@@ -77,7 +77,7 @@ class LabelCheck:
         return nan if self.changes is None else 1 - _ratio(self.changes, self.labels)
 
     def to_dict(self) -> dict[str, Any]:
-        """The totals as plain data, and ``by`` with each rule's counts in the order of the rules."""
+        """Return the totals as plain data, and ``by`` with each rule's counts in the order of the rules."""
         return {
             "faces": self.faces,
             "faces_decided": self.faces_decided,
@@ -163,7 +163,7 @@ def fewest_changes(
 def slices_by(
     schema: Schema, labels: Shaped[Tensor, "face attr"], name: str, *, undefined: int | float | None = None
 ) -> dict[str, Bool[Tensor, " face"]]:
-    """The faces told apart by a group of the schema (each of its labels, and none) or by an attribute (yes, no,
+    """Return the faces told apart by a group of the schema (each of its labels, and none) or by an attribute (yes, no,
     undefined); parts without faces are left out.
 
     Args:
@@ -191,7 +191,7 @@ def slices_by(
 
 
 def _apart(component: Component, labels: Int8[Tensor, "face attr"]) -> Int64[Tensor, " face"]:
-    """The distance to the component's nearest model; equal labels are looked at once."""
+    """Return the distance to the component's nearest model; equal labels are looked at once."""
     rows, place = labels.index_select(1, component.index).unique(dim=0, return_inverse=True)
     return component.fewest_changes(rows)[place]
 

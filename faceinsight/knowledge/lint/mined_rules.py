@@ -47,7 +47,7 @@ class MinedRule:
     q: float
 
     def told(self, table: str | None) -> str:
-        """The numbers in words, as a rule's source."""
+        """Return the numbers in words, as a rule's source."""
         return (
             f"mined{f' from {table}' if table else ''}: kept by {self.kept:,} of {self.shown:,} faces "
             f"({self.confidence:.2%}, {LEVEL:.0%} interval {self.low:.2%} to {self.high:.2%}), lift {self.lift:.2f}, "
@@ -125,7 +125,7 @@ class MinedRules:
 
 
 def probability(q: float) -> str:
-    """A p-value as text; the smallest that a float holds is no zero.
+    """Return a p-value as text; the smallest that a float holds is no zero.
 
     >>> probability(0.0), probability(0.0123)
     ('< 1e-300', '0.012')

@@ -160,7 +160,7 @@ def implications(rules: RuleSet) -> Bool[np.ndarray, "literal literal"]:
 
 
 def once(passed: pd.DataFrame, size: int) -> pd.DataFrame:
-    """The highest lift first; of an exclusion told both ways, only the way with the higher one."""
+    """Return the highest lift first; of an exclusion told both ways, only the way with the higher one."""
     passed = passed.sort_values("lift", ascending=False, kind="stable")
     excludes = passed["right"] >= size
     pair = np.sort(np.stack([passed["left"], passed["right"] % size]), axis=0)
@@ -195,7 +195,7 @@ def reachable(step: Bool[np.ndarray, "literal literal"]) -> Bool[np.ndarray, "li
 
 
 def proposals(kept: pd.DataFrame, schema: Schema) -> tuple[MinedRule, ...]:
-    """The rows as rules in the rule language, with their numbers."""
+    """Return the rows as rules in the rule language, with their numbers."""
     literals = [*map(quoted, schema.names), *(f"not {quoted(name)}" for name in schema.names)]
     rules = [f"{literals[left]} -> {literals[right]}" for left, right in zip(kept["left"], kept["right"], strict=True)]
     numbers = kept[[each.name for each in fields(MinedRule)][1:]].itertuples(index=False, name=None)

@@ -14,7 +14,7 @@ __all__ = ["report_tables"]
 
 
 def report_tables(report: "LintReport") -> "RenderableType":
-    """The report as rich prints it."""
+    """Return the report as rich prints it."""
     from rich.console import Group
     from rich.text import Text
 
@@ -26,7 +26,7 @@ def report_tables(report: "LintReport") -> "RenderableType":
 
 
 def sentences(report: "LintReport") -> list[str]:
-    """What is to be said beside the tables."""
+    """Return what is to be said beside the tables."""
     found = [f"{finding.kind}: {finding.message}" for finding in report.findings] or ["the rules are sound"]
     return found + ([] if report.labels is None else label_sentences(report.labels))
 
@@ -64,7 +64,7 @@ def rule_table(report: "LintReport") -> "RenderableType":
 
 
 def slice_table(report: "LintReport", name: str) -> "RenderableType":
-    """The broken share of each rule in each part of the faces."""
+    """Return the broken share of each rule in each part of the faces."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -79,7 +79,7 @@ def slice_table(report: "LintReport", name: str) -> "RenderableType":
 
 
 def example_table(report: "LintReport") -> "RenderableType":
-    """A few faces that break each rule that is broken."""
+    """Return a few faces that break each rule that is broken."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -91,5 +91,5 @@ def example_table(report: "LintReport") -> "RenderableType":
 
 
 def percent(share: float) -> str:
-    """A share in percent, or a dash where there is none."""
+    """Return a share in percent, or a dash where there is none."""
     return "-" if isnan(share) else f"{share:.2%}"

@@ -29,10 +29,10 @@ __all__ = ["MAX_CLAUSES", "Clause", "directional_closure", "prime_implicates"]
 #: At least one literal is true; ``("Bald", False)`` is "not Bald". Without literals it is false.
 Clause = frozenset[tuple[str, bool]]
 
-#: Above this many attributes a rule's truth table (three values each) is refused; choice of this library.
+#: Above this many attributes a rule's truth table (three values each) is refused; our choice.
 MAX_NAMES = 14
 
-#: Above this many clauses of one component the closure is given up; choice of this library.
+#: Above this many clauses of one component the closure is given up; our choice.
 MAX_CLAUSES = 2**12
 
 
@@ -68,14 +68,14 @@ def prime_implicates(formula: Formula) -> set[Clause]:
 
 
 def falsified(formula: Formula) -> Tensor:
-    """A boolean truth table with one axis of 2 for each of the formula's attributes: where it is false."""
+    """Return a boolean truth table with one axis of 2 for each of the formula's attributes: where it is false."""
     size = (2,) * len(formula.names)
     faces = torch.tensor(list(product([-1, 1], repeat=len(size))), dtype=torch.int8)
     return (formula.evaluate(dict(zip(formula.names, faces.unbind(1), strict=True))) < 0).reshape(size)
 
 
 def directional_closure(formulas: Sequence[Formula], order: Sequence[str]) -> list[Clause]:
-    """The formulas as clauses, with all that follows by resolving on each clause's last attribute.
+    """Return the formulas as clauses, with all that follows by resolving on each clause's last attribute.
 
     Args:
         formulas: what shall hold together.
@@ -101,7 +101,7 @@ def directional_closure(formulas: Sequence[Formula], order: Sequence[str]) -> li
 
 
 def _closed(formulas: Sequence[Formula], place: dict[str, int]) -> set[Clause]:
-    """The closure of one component."""
+    """Return the closure of one component."""
     clauses = shortest(clause for formula in formulas for clause in prime_implicates(formula))
     names = {name for formula in formulas for name in formula.names}
     for name in sorted(names, key=place.__getitem__, reverse=True):
@@ -117,7 +117,7 @@ def _closed(formulas: Sequence[Formula], place: dict[str, int]) -> set[Clause]:
 
 
 def shortest(clauses: Iterable[Clause]) -> set[Clause]:
-    """The clauses that contain no other one of them, and so say the same as all of them."""
+    """Return the clauses that contain no other one of them, and so say the same as all of them."""
     kept: set[Clause] = set()
     for clause in sorted(set(clauses), key=len):
         if not any(other <= clause for other in kept):

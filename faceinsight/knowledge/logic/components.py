@@ -30,7 +30,7 @@ __all__ = [
     "minimal_conflict",
 ]
 
-#: Up to this many models a component can list; choice of this library.
+#: Up to this many models a component can list; our choice.
 MAX_MODELS = 2**16
 
 
@@ -136,7 +136,7 @@ def find_components(formulas: Sequence[Formula], schema: Schema, max_nodes: int 
 
 
 def connected(formulas: Sequence[Formula]) -> list[tuple[int, ...]]:
-    """The indices of the formulas of each component; components in the order of their first formula."""
+    """Return the indices of the formulas of each component; components in the order of their first formula."""
     groups: list[tuple[set[str], list[int]]] = []
     for index, formula in enumerate(formulas):
         names, members = set(formula.names), [index]
@@ -197,7 +197,7 @@ def _parts(formulas: Sequence[Formula]) -> list[list[Formula]]:
 
 
 def _glue(formulas: Sequence[Formula]) -> tuple[str, int]:
-    """The formula whose leaving makes the largest part smallest, and how many attributes that part has."""
+    """Return the formula whose leaving makes the largest part smallest, and how many attributes that part has."""
     largest = {}
     for formula in formulas:
         rest = [other for other in formulas if other is not formula]

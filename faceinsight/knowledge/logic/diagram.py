@@ -38,7 +38,7 @@ from faceinsight.knowledge.logic.formula import (
 
 __all__ = ["MAX_NODES", "DecisionDiagram", "DiagramTooLargeError", "compiled", "restricted"]
 
-#: Above this many nodes a diagram is given up; choice of this library (a batch of 256 takes some seconds there).
+#: Above this many nodes a diagram is given up; our choice (a batch of 256 takes some seconds there).
 MAX_NODES = 2**18
 
 #: A formula, or what is left of it once it is decided.
@@ -117,7 +117,7 @@ class DecisionDiagram:
 
 
 def restricted(formula: Formula, name: str, value: bool) -> Residue:
-    """What is left of a formula once one attribute is known.
+    """Return what is left of a formula once one attribute is known.
 
     >>> from faceinsight.knowledge.logic.language import parse_expression
     >>> from faceinsight.knowledge.schema import Schema
@@ -193,7 +193,7 @@ def _one(parts: Sequence[Residue], *, or_none: bool) -> Residue:
 
 
 def compiled(formulas: Sequence[Formula], order: Sequence[str], max_nodes: int = MAX_NODES) -> DecisionDiagram | None:
-    """The diagram of all formulas together in a given order; None if they cannot hold together.
+    """Return the diagram of all formulas together in a given order; None if they cannot hold together.
 
     Args:
         order: all attributes of the formulas; see ``knowledge/logic/ordering.py``.
@@ -260,21 +260,21 @@ class _Residues:
         self.counted_by_rule = {rule: (literals, holds) for rule, literals, holds in self.counting.values()}
 
     def begun(self, formula: Formula) -> frozenset[int]:
-        """The numbers of a rule's conjuncts before anything is decided."""
+        """Return the numbers of a rule's conjuncts before anything is decided."""
         if id(formula) not in self.counting:
             return self.conjuncts(formula)
         rule, literals, _ = self.counting[id(formula)]
         return frozenset([self.number(Tally(rule, 0, len(literals)))])
 
     def number(self, residue: Formula | Tally) -> int:
-        """The number of a residue, a new one if it is new."""
+        """Return the number of a residue, a new one if it is new."""
         if residue not in self.numbers:
             self.numbers[residue] = len(self.residues)
             self.residues.append(residue)
         return self.numbers[residue]
 
     def counted(self, tally: Tally, name: str, value: bool) -> frozenset[int] | None:
-        """What is left of a counting rule; None if it is broken."""
+        """Return what is left of a counting rule; None if it is broken."""
         literals, holds = self.counted_by_rule[tally.rule]
         if name not in literals:
             return frozenset([self.number(tally)])
@@ -285,7 +285,7 @@ class _Residues:
         return frozenset([self.number(Tally(tally.rule, seen, left))]) if possible & holds else None
 
     def conjuncts(self, formula: Formula) -> frozenset[int]:
-        """The numbers of a formula's conjuncts."""
+        """Return the numbers of a formula's conjuncts."""
         parts = formula.operands if isinstance(formula, And) else (formula,)
         found: set[int] = set()
         for part in parts:
@@ -296,7 +296,7 @@ class _Residues:
         return frozenset(found)
 
     def restricted(self, state: frozenset[int], name: str, value: bool) -> frozenset[int] | None:
-        """What is left of a conjunction; None if it is false."""
+        """Return what is left of a conjunction; None if it is false."""
         left: set[int] = set()
         for number in state:
             key = (number, name, value)
@@ -309,7 +309,7 @@ class _Residues:
         return frozenset(left)
 
     def following(self, residue: Formula | Tally, name: str, value: bool) -> frozenset[int] | None:
-        """What a residue becomes once one attribute is known; None if it is false."""
+        """Return what a residue becomes once one attribute is known; None if it is false."""
         if isinstance(residue, Tally):
             return self.counted(residue, name, value)
         left = restricted(residue, name, value)

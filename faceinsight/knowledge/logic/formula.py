@@ -44,7 +44,7 @@ Truth = Int8[Tensor, "*face"]
 
 
 def columns(schema: Schema, labels: Int8[Tensor, "*face attr"]) -> dict[str, Int8[Tensor, "*face"]]:
-    """The labels by attribute name, as :meth:`Formula.evaluate` reads them; views, nothing is copied."""
+    """Return the labels by attribute name, as :meth:`Formula.evaluate` reads them; views, nothing is copied."""
     return dict(zip(schema.names, labels.unbind(-1), strict=True))
 
 
@@ -69,7 +69,7 @@ class Formula(ABC):
 
     @abstractmethod
     def evaluate(self, labels: Labels) -> Truth:
-        """The truth for each face: 1 true, -1 false, 0 undecided.
+        """Return the truth for each face: 1 true, -1 false, 0 undecided.
 
         Args:
             labels: attribute name -> its label for each face (1, -1, 0 undefined); see :func:`columns`.

@@ -84,7 +84,7 @@ TERMINALS = {
     "_NEWLINE": "the end of the rule",
 }
 
-#: How deep a formula may be nested; choice of this library: what people write has ten levels at most.
+#: How deep a formula may be nested; our choice: what people write has ten levels at most.
 MAX_DEPTH = 64
 
 #: Signs that other languages write, and ours.
@@ -125,7 +125,7 @@ class UnknownNameError(RuleSyntaxError):
 
 
 def with_notes(errors: Sequence[UnknownNameError]) -> UnknownNameError:
-    """The first of the errors; what the others say are its notes, so that all can be mended at once."""
+    """Return the first of the errors; what the others say are its notes, so that all can be mended at once."""
     first, *others = errors
     for error in others:
         for said in (str(error), *getattr(error, "__notes__", ())):
@@ -191,7 +191,7 @@ class _OpenLines:
 
 
 def _tokens(tree: Tree, text: str) -> list[Token]:
-    """The tokens in their order; formulas that are nested too deeply to be worked with are refused."""
+    """Return the tokens in their order; formulas that are nested too deeply to be worked with are refused."""
     tokens: list[Token] = []
     waiting: list[tuple[Tree | Token, int]] = [(tree, 0)]
     while waiting:
@@ -212,7 +212,7 @@ def _parser() -> Lark:
 
 
 def _plain(token: Token) -> str:
-    """A name without its quotes."""
+    """Return a name without its quotes."""
     return str(token).strip('"')
 
 
@@ -244,7 +244,7 @@ def _syntax_error(text: str) -> RuleSyntaxError:
 
 
 def _first_wrong_token(text: str) -> tuple[Token | None, set[str]]:
-    """The first token that cannot stand where it does (None: the text's end), and what can.
+    """Return the first token that cannot stand where it does (None: the text's end), and what can.
 
     Read again step by step, because a LALR parser has often closed a rule before it reports what it refuses.
     """

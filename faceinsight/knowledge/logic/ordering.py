@@ -7,7 +7,7 @@ Sources:
     Rudell 1993, Dynamic variable ordering for ordered binary decision diagrams (sifting)
     Aloul, Markov and Sakallah 2003, FORCE: a fast and easy-to-implement variable-ordering heuristic
 
-Choice of this library: orders are compared by their burden, see :func:`burdens`, not by the diagrams they give, so that
+Not in the paper: orders are compared by their burden, see :func:`burdens`, not by the diagrams they give, so that
 hundreds can be compared at once.
 """
 
@@ -59,7 +59,8 @@ class RuleGraph:
 
 
 def good_order(formulas: Sequence[Formula], names: Sequence[str]) -> tuple[str, ...]:
-    r"""An order in which little must be remembered: the best of a few, each attribute then moved to its best place.
+    r"""Return an order in which little must be remembered: the best of a few, each attribute then moved to its best
+    place.
 
     >>> from faceinsight.knowledge.logic.language import parse_rules
     >>> from faceinsight.knowledge.schema import Schema

@@ -145,12 +145,12 @@ def load_model(
 
 
 def told_of(model: nn.Module) -> dict[str, Any]:
-    """The model as plain data: its class and all its parts."""
+    """Return the model as plain data: its class and all its parts."""
     return {"class": type(model).__name__, **described_arguments(model)}
 
 
 def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The model's tensors by name, on the CPU: what is not in Frozen, and what is."""
+    """Return the model's tensors by name, on the CPU: what is not in Frozen, and what is."""
     inside = frozen_names(model)
     split: tuple[dict[str, Tensor], dict[str, Tensor]] = ({}, {})
     seen = set()
@@ -168,7 +168,7 @@ def split_state(model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
 def graph_buffers(model: nn.Module) -> set[str]:
-    """The names of the tensors that follow from a label graph; a part may say which (``from_graph``)."""
+    """Return the names of the tensors that follow from a label graph; a part may say which (``from_graph``)."""
     return {
         f"{name}.{buffer}"
         for name, part in model.named_modules()
@@ -243,13 +243,13 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
 
 
 def unfrozen(told: dict[str, Any]) -> dict[str, Any]:
-    """The description of a part without the Frozen round it."""
+    """Return the description of a part without the Frozen round it."""
     inner: dict[str, Any] = told["module"] if told.get("class") == "Frozen" else told
     return inner
 
 
 def without(told: Any, classes: Collection[str]) -> Any:
-    """A description in which parts of these classes are the user's own, which are given."""
+    """Return a description in which parts of these classes are the user's own, which are given."""
     if not isinstance(told, dict):
         return told
     if told.get("class") in classes:
@@ -258,7 +258,7 @@ def without(told: Any, classes: Collection[str]) -> Any:
 
 
 def without_given(told: Any, given: Mapping[str, Any], name: str = "") -> Any:
-    """A description without the parts that are given."""
+    """Return a description without the parts that are given."""
     if not isinstance(told, dict):
         return told
     inner = {key: below(name, key, told) for key in told}
@@ -287,7 +287,7 @@ def fill(
 
 
 def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: LabelGraph | None) -> SavedModel:
-    """A saved model with other knowledge in place of its own.
+    """Return a saved model with other knowledge in place of its own.
 
     Evidence keeps the attributes that it was fitted on; its gain is asked for the others. The gain's graph must then
     hold both, and the correlation constraint takes the part of it that is asked for.
@@ -329,7 +329,7 @@ def is_below(name: str, others: Iterable[str]) -> bool:
 
 
 def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Module]) -> dict[str, Any]:
-    """The given parts, with those that ship with the package.
+    """Return the given parts, with those that ship with the package.
 
     Given parts that the model does not have are refused, and to go on without those that only the user has.
     """
@@ -371,7 +371,7 @@ def check_same(saved: Mapping[str, Any], built: Mapping[str, Any]) -> None:
             what = "" if part is None else f", {label(unwrapped(part))}"
             raise InputError(
                 f"{place} is not the frozen part that the model was trained with{what}: SHA-256 "
-                f"{there} there, {here} here; give the one it was trained with, or train anew on this one"
+                f"{there} there, {here} here; give the one it was trained with, or train again on this one"
             )
     if differing:
         listed = "; ".join(f"{name}: {there!r} there, {here!r} here" for name, there, here in differing)

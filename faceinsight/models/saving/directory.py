@@ -202,7 +202,7 @@ def read_directory(folder: Path, kind: str) -> SavedModel:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The contents of ``config.json``."""
+    """Return the contents of ``config.json``."""
     if not path.is_file():
         raise FileNotFoundError(
             f"no {path.name} in {path.parent}: no model was saved there, or not to its end; "
@@ -236,11 +236,11 @@ def check_files(folder: Path, files: Mapping[str, str]) -> None:
         if (found := sha256(place(folder, name))) != saved:
             raise InputError(
                 f"{folder / name} is not as it was saved: it is damaged, cut short or was changed (SHA-256 {found}, "
-                f"{saved} in {CONFIG}); get it again. To change a model, load it and save it anew"
+                f"{saved} in {CONFIG}); get it again. To change a model, load it and save it again"
             )
 
 
 def sha256(path: Path) -> str:
-    """The hash of a file's bytes, as ``sha256sum`` tells it."""
+    """Return the hash of a file's bytes, as ``sha256sum`` tells it."""
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

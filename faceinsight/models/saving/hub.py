@@ -51,7 +51,8 @@ def push(
 
 
 def fetched(directory: str | os.PathLike[str], revision: str | None = None) -> Path:
-    """A saved model's directory: the one that is given, or a repository's files, downloaded or found in the cache.
+    """Return a saved model's directory: the one that is given, or a repository's files, downloaded or found in the
+    cache.
 
     Args:
         directory: a directory; where there is none of this name, ``"user/name"`` is a repository. The text ``"tiny"``

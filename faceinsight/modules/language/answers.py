@@ -39,7 +39,7 @@ def next_token_sum_and_count(
 
 
 def answer_ids(language_model: Any, answer: str) -> list[int]:
-    """The tokens of an answer that the loss counts: its own, and the tokenizer's end token if there is one.
+    """Return the tokens of an answer that the loss counts: its own, and the tokenizer's end token if there is one.
 
     An answer is tokenized by itself, as the tokens that the model gives when it is asked. Not in the paper.
     """
@@ -53,7 +53,7 @@ def answer_sum_and_count(
     instruction: str,
     texts: Sequence[tuple[str, str]],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The next-token loss of each image's answer, summed over all answers' tokens, and their number.
+    """Return the next-token loss of each image's answer, summed over all answers' tokens, and their number.
 
     The answers' tokens are those of :func:`answer_ids`. Sequences are filled up on the right, where causal attention
     does not look; logits are computed for the answers' places alone.

@@ -4,7 +4,7 @@ A mask given from outside replaces the model's own, its sliding windows too. So 
 tokens' positions and for each kind of layer: in a packed sequence a token's place in the row is not its position, and
 transformers' own windows go by the place. What cannot be masked like that is refused.
 
-Choice of this library: all of it; the papers run one question at a time.
+Not in the paper: all of it; the papers run one question at a time.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ MASKED = ("full_attention", "sliding_attention")
 
 
 def layer_kinds(config: Any) -> list[str]:
-    """The kinds of attention layers of a text model's configuration.
+    """Return the kinds of attention layers of a text model's configuration.
 
     >>> from transformers import MistralConfig
     >>> layer_kinds(MistralConfig(sliding_window=None)), layer_kinds(MistralConfig(sliding_window=4096))
@@ -50,7 +50,7 @@ def check_layers(config: Any) -> None:
 
 
 def unstable_length(config: Any) -> int | None:
-    """The length from which a text model's rotary embedding depends on the whole sequence, if there is one.
+    """Return the length from which a text model's rotary embedding depends on the whole sequence, if there is one.
 
     With ``longrope`` (Phi 3) and ``dynamic`` scaling every token's rotation changes once the longest position passes
     this length, so a short question would be read otherwise beside a long one than by itself.
@@ -78,7 +78,7 @@ def attention_masks(
     batch: int,
     dtype: torch.dtype,
 ) -> Tensor | dict[str, Tensor]:
-    """What to give a transformers text model as its ``attention_mask``, so that a pattern holds in every layer.
+    """Return what to give a transformers text model as its ``attention_mask``, so that a pattern holds in every layer.
 
     Args:
         config: the text model's; its ``sliding_window`` is the number of positions that a token sees, its own among

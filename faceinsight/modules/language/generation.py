@@ -40,7 +40,7 @@ def generate(
     cache: DynamicCache | None = None,
     **options: Any,
 ) -> Int[Tensor, "batch new"]:
-    """The tokens that a language model adds to each prompt; rows that end early are filled up with padding.
+    """Return the tokens that a language model adds to each prompt; rows that end early are filled up with padding.
 
     Greedy, whatever the checkpoint's own generation settings say of sampling and beams; all else is as they say.
 
@@ -77,12 +77,12 @@ def generate(
 
 
 def shared_cache(cache: DynamicCache) -> DynamicCache:
-    """A cache that goes on from the same keys and values and leaves the given one as it is, without a copy."""
+    """Return a cache that goes on from the same keys and values and leaves the given one as it is, without a copy."""
     layers: list[Any] = cache.layers
     return type(cache)([(layer.keys, layer.values) for layer in layers])
 
 
 def as_argument(backbone: PreTrainedModel, cache: DynamicCache | None) -> dict[str, DynamicCache | None]:
-    """A cache under the name by which this backbone takes it: since transformers 5.24 ``cache``."""
+    """Return a cache under the name by which this backbone takes it: since transformers 5.24 ``cache``."""
     taken = inspect.signature(type(backbone).forward).parameters
     return {"cache" if "cache" in taken else "past_key_values": cache}

@@ -73,7 +73,7 @@ class LoRA(Frozen):
         return self
 
     def kept(self) -> dict[str, str]:
-        """The base's state by its name here and by its name in the base alone; the adapters' is left out."""
+        """Return the base's state by its name here and by its name in the base alone; the adapters' is left out."""
         layers = adapted_layers(self.module)
         found = {}
         for name in self.module.state_dict():
@@ -85,7 +85,7 @@ class LoRA(Frozen):
         return found
 
     def merged(self) -> LanguageModel:
-        """A plain language model that computes the same to rounding: each adapter added to its layer's weights.
+        """Return a plain language model that computes the same to rounding: each adapter added to its layer's weights.
 
         It shares all other weights with this one. To export it in the Hugging Face layout:
         ``merged().backbone.save_pretrained(directory)``, and likewise its ``tokenizer``.
@@ -128,13 +128,13 @@ def inject(backbone: Any, *, rank: int, alpha: int, dropout: float, targets: str
 
 
 def adapted_layers(module: nn.Module) -> dict[str, Any]:
-    """The layers that peft put in, by their names."""
+    """Return the layers that peft put in, by their names."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return {name: each for name, each in module.named_modules() if isinstance(each, BaseTunerLayer)}
 
 
 def with_shared_tensors(model: Any) -> LanguageModel:
-    """A copy of the modules round the very same parameters, buffers and tokenizer."""
+    """Return a copy of the modules round the very same parameters, buffers and tokenizer."""
     shared = [*chain(model.parameters(), model.buffers()), model.tokenizer]
     return copy.deepcopy(model, {id(each): each for each in shared})

@@ -52,7 +52,7 @@ def multimodal_parts(
     attn_implementation: str | None = None,
     **options: Any,
 ) -> dict[str, nn.Module]:
-    """The parts of a LLaVA or InternVL checkpoint by the names of
+    """Return the parts of a LLaVA or InternVL checkpoint by the names of
     :class:`~faceinsight.models.face_insight.FaceInsight`'s arguments.
 
     Vision tower and language model come frozen, the projector as it is. Saved models that were built on the checkpoint
@@ -112,7 +112,9 @@ def family_of(name_or_path: str | os.PathLike[str], revision: str | None) -> str
 
 
 def causal_part(whole: PreTrainedModel) -> PreTrainedModel:
-    """The language model and head of a multimodal model as the causal language model that they were, without a copy."""
+    """Return the language model and head of a multimodal model as the causal language model that they were, without a
+    copy.
+    """
     with torch.device("meta"):
         causal = AutoModelForCausalLM.from_config(
             whole.config.text_config, attn_implementation=whole.model.language_model.config._attn_implementation
@@ -162,7 +164,7 @@ def tower_options(
 
 
 def image_token(tokenizer: PreTrainedTokenizerBase, config: Any) -> str:
-    """The text of the token in whose place the image's tokens are put."""
+    """Return the text of the token in whose place the image's tokens are put."""
     number = config.image_token_id
     token = tokenizer.convert_ids_to_tokens(number) if number < len(tokenizer) else None
     if not isinstance(token, str) or tokenizer.encode(token, add_special_tokens=False) != [number]:

@@ -65,7 +65,7 @@ RUNS_ON = re.compile(
 
 
 def answer_part(text: str) -> str:
-    r"""The part of a text that is its answer.
+    r"""Return the part of a text that is its answer.
 
     >>> [answer_part(text) for text in ("<think>A?</think>B", r"So it is $\boxed{B}$.", "No.\nUser: And now?")]
     ['B', 'B', 'No.']
@@ -87,7 +87,7 @@ SPELLINGS = str.maketrans({"’": "'", "‘": "'", "。": ".", "、": ",", **dic
 
 
 def plain_text(text: str) -> str:
-    r"""A text without emphasis, quotes, tags, LaTeX, full-width letters and doubled spaces; line ends stay.
+    r"""Return a text without emphasis, quotes, tags, LaTeX, full-width letters and doubled spaces; line ends stay.
 
     >>> plain_text('The answer is  **"Ｂ"**。\n\n_Why?_')
     'The answer is B.\nWhy?'
@@ -156,7 +156,7 @@ def is_refusal(text: str) -> bool:
 
 
 def parse_choice(text: str, options: Sequence[str] | Mapping[str, str]) -> str | None:
-    """The letter of the one option that a text chooses; None where it chooses none, or more than one.
+    """Return the letter of the one option that a text chooses; None where it chooses none, or more than one.
 
     The rules are :data:`CHOICE_RULES`.
 
@@ -174,7 +174,7 @@ def parse_choice(text: str, options: Sequence[str] | Mapping[str, str]) -> str |
 
 
 def decided(rules: Sequence[AnswerRule], text: str, *options: Any) -> Any:
-    """The one answer that the first rule which applies finds; None if it finds several, or no rule applies."""
+    """Return the one answer that the first rule which applies finds; None if it finds several, or no rule applies."""
     found = next((found for rule in rules if (found := rule.find(text, *options))), ())
     return found[0] if len({*found}) == 1 else None
 
@@ -193,7 +193,7 @@ def refuses(text: str) -> bool:
 
 
 def conclusions(text: str, answer: str, *leads: str) -> list[tuple[str, int]]:
-    """The answer that is concluded first, and others on the same line: their texts, and where they end.
+    """Return the answer that is concluded first, and others on the same line: their texts, and where they end.
 
     Args:
         answer: a pattern.
@@ -363,7 +363,7 @@ def bracketed_letters(text: str, lettered: Mapping[str, str]) -> list[str | None
 
 
 def named_in_words(text: str, lettered: Mapping[str, str]) -> list[str | None]:
-    """The letters of the options whose words stand in a text; not of one within another, nor after "not"."""
+    """Return the letters of the options whose words stand in a text; not of one within another, nor after "not"."""
     plain = text.casefold().replace("\n", " ")
     words = {letter: re.escape(plain_text(option).casefold()) for letter, option in lettered.items()}
     found = {letter: each for letter, each in words.items() if re.search(rf"(?<!\w){each}(?!\w)", plain)}

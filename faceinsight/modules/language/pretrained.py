@@ -47,7 +47,7 @@ PICKLE = (
 
 
 def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: Any) -> PreTrainedModel:
-    """A transformers model with every weight from the checkpoint.
+    """Return a transformers model with every weight from the checkpoint.
 
     Args:
         kind: transformers' class, such as ``AutoModelForCausalLM``.
@@ -190,7 +190,7 @@ def check_sizes(kind: Any, name_or_path: str | os.PathLike[str], revision: str |
 
 
 def load_tokenizer(name_or_path: str | os.PathLike[str], *, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """A checkpoint's tokenizer.
+    """Return a checkpoint's tokenizer.
 
     Raises:
         FileNotFoundError: the checkpoint has none.
@@ -208,7 +208,7 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], *, revision: str | None
 
 
 def commit_of(name_or_path: str | os.PathLike[str], revision: str | None) -> str | None:
-    """The commit that a hub model's revision is now; of a directory, what was said.
+    """Return the commit that a hub model's revision is now; of a directory, what was said.
 
     Every file is then asked for by it. Asked for a branch of pickles, transformers would have them converted, publicly.
 
@@ -265,7 +265,7 @@ def check_directory(name_or_path: str | os.PathLike[str]) -> None:
 
 
 def shards_in(index: Path) -> list[str]:
-    """The files that an index names: plain names of safetensors beside it, and nothing else.
+    """Return the files that an index names: plain names of safetensors beside it, and nothing else.
 
     Raises:
         InputError: it names a pickle, or a file elsewhere.

@@ -1,6 +1,6 @@
 """The words round an image: what all questions share, what is each question's own, and where the image stands.
 
-Choice of this library: the words with which all questions begin belong to the prefix that is read once ("Is this a
+Not in the paper: the words with which all questions begin belong to the prefix that is read once ("Is this a
 person"), so that each attribute's segment is as short as it can be. The prompts stay what they were, token by token.
 """
 
@@ -21,7 +21,7 @@ Words = Float[Tensor, "_ dim"]
 
 
 def whole_prompt(instruction: str) -> str:
-    """The instruction with its places for image and question written out.
+    """Return the instruction with its places for image and question written out.
 
     >>> whole_prompt("Look at this face.")
     'Look at this face.{image}{question}'
@@ -60,7 +60,7 @@ def common_length(rows: Sequence[Sequence[int]]) -> int:
 def embedded_words(
     language_model: Any, instruction: str, questions: Sequence[str], leave: int
 ) -> tuple[Words, Words, list[Words]]:
-    """The embedded words before the image; after it, those of all questions alike; and each question's own rest.
+    """Return the embedded words before the image; after it, those of all questions alike; and each question's own rest.
 
     Args:
         language_model: a :class:`~faceinsight.modules.language_model.LanguageModel`, in Frozen or not.

@@ -20,7 +20,7 @@ __all__ = ["layers_of", "recomputed"]
 
 
 def layers_of(backbone: nn.Module) -> Sequence[nn.Module]:
-    """The layers that transformers means to be checkpointed, in their order.
+    """Return the layers that transformers means to be checkpointed, in their order.
 
     Raises:
         ValueError: there are none.

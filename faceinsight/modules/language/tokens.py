@@ -12,7 +12,7 @@ __all__ = ["answer_tokens", "nearest_tokens", "tokens_round_image"]
 def tokens_round_image(
     tokenizer: PreTrainedTokenizerBase, before: str, image_token: str, after: str
 ) -> tuple[list[int], list[int]]:
-    """The tokens before and after an image's place, of both texts tokenized as one.
+    """Return the tokens before and after an image's place, of both texts tokenized as one.
 
     The begin token comes in front as the tokenizer puts it, unless a chat template has already written it.
 
@@ -32,7 +32,8 @@ def tokens_round_image(
 
 
 def answer_tokens(tokenizer: PreTrainedTokenizerBase, spellings: Sequence[str], ending: str = "") -> list[int]:
-    """The tokens with which an answer begins where a prompt ends, one for each spelling that is a single token there.
+    """Return the tokens with which an answer begins where a prompt ends, one for each spelling that is a single token
+    there.
 
     After "ASSISTANT:" an answer begins with a space, after a line end or a special token it does not; to a tokenizer
     these are different tokens, and the model was trained on one of them. So each spelling is tokenized together with
@@ -64,7 +65,9 @@ def answer_tokens(tokenizer: PreTrainedTokenizerBase, spellings: Sequence[str], 
 
 
 def nearest_tokens(tokenizer: PreTrainedTokenizerBase, spellings: Sequence[str], count: int = 5) -> list[str]:
-    """The tokens that begin one of the spellings, capital or not, the longest first; as they are to be spelled."""
+    """Return the tokens that begin one of the spellings, capital or not, the longest first; as they are to be
+    spelled.
+    """
     wanted = {spelling.strip().casefold() for spelling in spellings}
     texts = {str(tokenizer.decode([token])) for token in tokenizer.get_vocab().values()}
     begins = [

@@ -82,7 +82,7 @@ class EnumeratedComponent:
     def mode(
         self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
     ) -> Float[Tensor, "*batch attr"]:
-        """The most probable model; of equals the first in binary order.
+        """Return the most probable model; of equals the first in binary order.
 
         ``log p`` differs between models by a sum of logits, which float64 adds exactly for float32 logits of ordinary
         range: so ties are ties whatever the batch size.
@@ -112,7 +112,7 @@ class EnumeratedComponent:
     def entropy(
         self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
     ) -> Float[Tensor, "*batch"]:
-        """The entropy of the component's attributes under the rules, in nats."""
+        """Return the entropy of the component's attributes under the rules, in nats."""
         log_prob = self.scores(logits, labels).log_softmax(-1)
         return -(log_prob.exp() * log_prob).sum(-1)
 

@@ -76,12 +76,12 @@ def product(true: Tensor, false: Tensor) -> Truth:
 
 
 def goedel(true: Tensor, false: Tensor) -> Truth:
-    """The least true operand; equals share the gradient."""
+    """Return the least true operand; equals share the gradient."""
     return F.pad(true, (0, 1), value=1.0).amin(-1), F.pad(false, (0, 1)).amax(-1)
 
 
 def lukasiewicz(true: Tensor, false: Tensor) -> Truth:
-    """What is left of 1 when every operand's falsity is taken off."""
+    """Return what is left of 1 when every operand's falsity is taken off."""
     missing = false.sum(-1)
     return (1 - missing).clamp(min=0), missing.clamp(max=1)
 
@@ -103,7 +103,7 @@ def fuzzy_truth(logits: Float[Tensor, "*batch attr"], rules: RuleSet, kind: Fuzz
 
 
 def fuzzy_loss(logits: Float[Tensor, "*batch attr"], rules: RuleSet, kind: FuzzyKind) -> Float[Tensor, "*batch"]:
-    """The loss of each face, summed over the rules; never below 0, and 0 without rules.
+    """Return the loss of each face, summed over the rules; never below 0, and 0 without rules.
 
     ``-log truth`` for the product, taken in log space: finite for finite logits, and its gradient does not fade.
     ``1 - truth`` for the others, whose gradient does where the sigmoid saturates; Lukasiewicz' is exactly 0 wherever a
@@ -124,7 +124,7 @@ def _judged(logits: Tensor, rules: RuleSet, kind: FuzzyKind) -> Truth:
 
 
 def _truth(formula: Formula, atoms: dict[str, Truth], every: TNorm) -> Truth:
-    """A formula's truth from that of its parts: everything is *and* and *not*."""
+    """Return a formula's truth from that of its parts: everything is *and* and *not*."""
     if isinstance(formula, Atom):
         return atoms[formula.name]
     parts = [_truth(part, atoms, every) for part in formula.parts]

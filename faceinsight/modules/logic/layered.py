@@ -26,7 +26,7 @@ from faceinsight.modules.logic.log_space import BARRIER, bernoulli_entropy, lite
 
 __all__ = ["LayeredComponent", "Levels"]
 
-#: How many numbers of one kind, nodes times faces, a piece of a batch may have; choice of this library.
+#: How many numbers of one kind, nodes times faces, a piece of a batch may have; our choice.
 ROOM = 2**20
 
 #: How many attributes one int64 orders.
@@ -51,7 +51,8 @@ class Levels:
         return sum(map(len, self.low))
 
     def upward(self, yes: Literals, no: Literals) -> tuple[Float[Tensor, " face"], list[Float[Tensor, "_ face"]]]:
-        """The log of the sum over all models; and for each node how much likelier its present side is, in log-odds.
+        """Return the log of the sum over all models; and for each node how much likelier its present side is, in
+        log-odds.
 
         Args:
             yes: log-weight of each attribute where it is present, in the order of the levels.
@@ -108,7 +109,7 @@ class _LogPartition(torch.autograd.Function):
 
 
 def in_pieces(function: Callable[..., tuple[Tensor, ...]], nodes: int, *inputs: Tensor) -> tuple[Tensor, ...]:
-    """``function`` of inputs whose last axis is the faces, some faces at a time unless a gradient is wanted."""
+    """Return ``function`` of inputs whose last axis is the faces, some faces at a time unless a gradient is wanted."""
     size = max(1, ROOM // nodes)
     if (torch.is_grad_enabled() and any(each.requires_grad for each in inputs)) or inputs[0].shape[-1] <= size:
         return function(*inputs)
@@ -172,14 +173,14 @@ class LayeredComponent:
     def mode(
         self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
     ) -> Float[Tensor, "*batch attr"]:
-        """The most probable model, see ``EnumeratedComponent.mode``; ties are decided the same way."""
+        """Return the most probable model, see ``EnumeratedComponent.mode``; ties are decided the same way."""
         own = self._columns(logits)
         known = torch.zeros_like(own, dtype=torch.int8) if labels is None else self._columns(labels)
         (best,) = in_pieces(lambda own, known: (self._best(own, known),), self.levels.nodes, own.to(widest(own)), known)
         return self._rows(best).to(logits.dtype).reshape(*logits.shape[:-1], -1)
 
     def _best(self, own: Literals, known: Int8[Tensor, "attr face"]) -> Bool[Tensor, "attr face"]:
-        """The maximum upward, each node's better side remembered; then from the top along the better sides.
+        """Return the maximum upward, each node's better side remembered; then from the top along the better sides.
 
         With each maximum goes the number that its assignment is in binary order, for where two are equal.
         """
@@ -202,7 +203,9 @@ class LayeredComponent:
     def _followed(
         self, faces: int, chosen: Callable[[int, Int64[Tensor, "draw face"]], Bool[Tensor, "draw face"]], draws: int = 1
     ) -> Bool[Tensor, "attr draw face"]:
-        """The assignments along paths from the top; ``chosen`` tells at each level who takes the present side."""
+        """Return the assignments along paths from the top; ``chosen`` tells at each level who takes the present
+        side.
+        """
         node = torch.zeros(draws, faces, dtype=torch.int64, device=self.index.device)
         sides = []
         for level in range(len(self.levels)):
@@ -236,7 +239,9 @@ class LayeredComponent:
     def entropy(
         self, logits: Float[Tensor, "*batch all"], labels: Int8[Tensor, "*batch all"] | None = None
     ) -> Float[Tensor, "*batch"]:
-        """The entropy of the component's attributes under the rules, in nats: at each node that of its two sides."""
+        """Return the entropy of the component's attributes under the rules, in nats: at each node that of its two
+        sides.
+        """
 
         def summed(yes: Tensor, no: Tensor) -> tuple[Tensor]:
             odds = self.levels.upward(yes, no)[1]
@@ -269,7 +274,7 @@ class LayeredComponent:
         return found.reshape(logits.shape[:-1])
 
     def _columns(self, values: Tensor) -> Tensor:
-        """The component's own columns as ``[attr, face]``, in the order of the levels."""
+        """Return the component's own columns as ``[attr, face]``, in the order of the levels."""
         return values.reshape(-1, values.shape[-1]).index_select(-1, self.index[self.place]).T.contiguous()
 
     def _rows(self, values: Shaped[Tensor, "attr face *draw"]) -> Shaped[Tensor, "face *draw attr"]:

@@ -64,7 +64,7 @@ def literal_log_probs(
 
 
 def bernoulli_entropy(logits: Tensor) -> Tensor:
-    """The entropy in nats; finite, with its gradient, for any logit."""
+    """Return the entropy in nats; finite, with its gradient, for any logit."""
     return F.softplus(-logits.abs()) + logits.abs() * torch.sigmoid(-logits.abs())
 
 

@@ -19,7 +19,7 @@ __all__ = ["ComponentTable", "RuleTables", "check_logits", "refuse_nan", "rule_t
 ComponentTable = EnumeratedComponent | LayeredComponent
 
 #: Enumeration costs a multiplication for each face and model, a diagram some calls for each level, whatever the faces.
-#: So many multiplications cost what a level does; choice of this library, measured (``benchmarks/README.md``).
+#: So many multiplications cost what a level does; our choice, measured (``benchmarks/README.md``).
 BREAK_EVEN = 2**14
 
 #: Logits beyond this are set to it: far beyond where float64 knows a probability from 1, near enough to add others to.
@@ -44,7 +44,7 @@ _TABLES: WeakKeyDictionary[RuleSet, dict[tuple[object, ...], RuleTables]] = Weak
 
 
 def rule_tables(rules: RuleSet, like: Tensor) -> RuleTables:
-    """The tables of ``rules`` for logits or labels ``[..., attr]``, on their device and in their type.
+    """Return the tables of ``rules`` for logits or labels ``[..., attr]``, on their device and in their type.
 
     They are made once for each choice of engines, and kept while ``rules`` live.
     """

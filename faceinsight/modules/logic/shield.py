@@ -59,7 +59,7 @@ class Bounds:
 
 
 def bounds_along(rules: RuleSet, order: Sequence[str] | None = None) -> tuple[Bounds, ...]:
-    """The rules as bounds on one attribute after the other; attributes that no rule mentions are left out.
+    """Return the rules as bounds on one attribute after the other; attributes that no rule mentions are left out.
 
     Args:
         order: names of attributes that come first, the most trusted one first; all others follow in the schema's order.
@@ -81,7 +81,7 @@ def bounds_along(rules: RuleSet, order: Sequence[str] | None = None) -> tuple[Bo
 
 
 def shield(logits: Float[Tensor, "*batch attr"], bounds: Sequence[Bounds]) -> Float[Tensor, "*batch attr"]:
-    """The logits clamped between their bounds, one attribute after the other.
+    """Return the logits clamped between their bounds, one attribute after the other.
 
     >>> from faceinsight.knowledge.schema import Schema
     >>> rules = RuleSet.parse("Bald -> not Bangs", Schema.from_names(["Bald", "Bangs"]))
@@ -113,7 +113,9 @@ def demand(
 
 
 def decided(logits: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """The logits, at least ``MARGIN`` away from 0 on the side that they are decided for; gradients pass unchanged."""
+    """Return the logits, at least ``MARGIN`` away from 0 on the side that they are decided for; gradients pass
+    unchanged.
+    """
     side = torch.where(logits.detach().float().sigmoid() > 0.5, MARGIN, -MARGIN).to(logits.dtype)
     return torch.where(logits.abs() < MARGIN, side + (logits - logits.detach()), logits)
 

@@ -21,7 +21,7 @@ from faceinsight.modules.weights import load_part, load_weights, save_weights
 
 __all__ = ["FaceParser"]
 
-#: ImageNet's statistics: choice of this library, since every encoder of smp was made for them.
+#: ImageNet's statistics: our choice, since every encoder of smp was made for them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 #: A narrow decoder for small images; see the measurement in :class:`FaceParser`.
@@ -31,7 +31,7 @@ LIGHT_FPN = {"decoder_pyramid_channels": 64, "decoder_segmentation_channels": 32
 class FaceParser(nn.Module):
     """An smp network that starts from random weights (nothing is downloaded); normalises inside.
 
-    Choice of this library (the paper names no parser): a feature pyramid with a narrow decoder on half a
+    Not in the paper (which names no parser): a feature pyramid with a narrow decoder on half a
     MobileNetV3-small, 0.4 M parameters, fast enough for a CPU. On one core at 96 px it trains at 130 faces a second and
     reads 580. A first look, one seed, 8 epochs over 700 faces of CelebAMask-HQ, mean IoU on 150 others: this 0.32;
     on ``tu-resnet10t`` 0.44 at 53 faces a second; a ``Unet`` on the same encoder 0.20 at 62, no small part found.

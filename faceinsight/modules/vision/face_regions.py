@@ -48,7 +48,7 @@ def parsing_of_masks(
 def colour_parsing(
     parsing: Float[Tensor, "batch region height width"], palette: Float[Tensor, "region 3"]
 ) -> Float[Tensor, "batch 3 height width"]:
-    """The parsing map as a picture: each pixel the mix of the classes' colours by their probabilities."""
+    """Return the parsing map as a picture: each pixel the mix of the classes' colours by their probabilities."""
     return einsum(parsing, palette.to(parsing), "batch region height width, region rgb -> batch rgb height width")
 
 
@@ -60,11 +60,11 @@ def pool_regions(
 ) -> Float[Tensor, "batch region feature"]:
     """Image features averaged under each part's mask, then its size and place, then whether it is there at all.
 
-    Choice of this library (the paper feeds the map as an image): the mask, averaged over the area of each token,
+    Not in the paper (which feeds the map as an image): the mask, averaged over the area of each token,
     weighs the tokens. Behind the ``dim`` image features stand :data:`PLACE_FEATURES`: the side of a square of the
-    part's area (1 is the whole image; a side and not an area, lest an eye vanish beside the hair), the mean and
-    the standard deviation of its pixels in x (right) and y (down), both from -1 to 1, and 1 for a present part.
-    A part is absent, and all its features zero, if it is the most probable class of less than ``absent_below`` of
+    part's area (1 is the whole image; a side and not an area, so that an eye does not vanish beside the hair), the
+    mean and the standard deviation of its pixels in x (right) and y (down), both from -1 to 1, and 1 for a present
+    part. A part is absent, and all its features zero, if it is the most probable class of less than ``absent_below`` of
     the pixels: a parser's faint doubt, spread over a whole image, makes no part.
 
     Raises:
@@ -80,7 +80,7 @@ def pool_regions(
 
 
 def region_shares(parsing: Float[Tensor, "batch region height width"]) -> Float[Tensor, "batch region"]:
-    """The share of pixels at which each part is the most probable one."""
+    """Return the share of pixels at which each part is the most probable one."""
     winner: Int64[Tensor, "batch pixel"] = parsing.max(dim=1).indices.flatten(1)  # five times as fast as argmax
     count = parsing.new_zeros(parsing.shape[:2]).scatter_add(1, winner, torch.ones_like(winner, dtype=parsing.dtype))
     return count / winner.shape[1]
