@@ -8,13 +8,17 @@ import torch
 
 from faceinsight.ablation.plan import read_ablation
 from faceinsight.data import drawn_graph
+from faceinsight.data.synthetic import population, renderer
 from faceinsight.training.configure import built
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
 
 
-def test_the_readmes_python_runs_as_it_stands() -> None:
+def test_the_readmes_python_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    renderer.render(population.face(seed=1, index=7))[0].save(tmp_path / "photos" / "1.png")
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     assert blocks
     for block in blocks:

@@ -1,10 +1,11 @@
-"""The command line: ``faceinsight ablate | fit | validate | test | evaluate | data | lint | mine``.
+"""The command line: ``faceinsight predict | ablate | fit | validate | test | evaluate | data | lint | mine``.
 
 A command's libraries are imported when it runs, so that ``faceinsight --help`` answers at once. ``fit``, ``validate``
 and ``test`` are LightningCLI's own (:class:`~faceinsight.training.configure.FaceCLI`).
 """
 
 import json
+import re
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
@@ -16,8 +17,11 @@ from faceinsight.errors import InputError, did_you_mean, message_of
 from faceinsight.files import write_text
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from faceinsight.knowledge.lint.findings import LintReport
     from faceinsight.knowledge.rules import RuleSet
+    from faceinsight.models.predicting.predictions import Predictions
 
 __all__ = ["main"]
 
@@ -31,7 +35,7 @@ LIGHTNING = {
 EXIT_CODES = """exit codes:
   0    done
   1    a fault was found: a run failed (ablate); the rules have a finding or cannot be read, or --max-broken (lint);
-       files cannot be read (data check)
+       files cannot be read (data check, predict)
   2    a mistake in the command line, in a file or in the data; the message says where
   130  interrupted (Ctrl-C)
 """
@@ -129,6 +133,79 @@ def check_dtype(name: str | None) -> None:
     if name is not None and name not in known:
         hint = did_you_mean(name, known) or ";"
         raise InputError(f"--dtype {name}: not a type of weights{hint} known are {', '.join(known)}")
+
+
+def predict(
+    *,
+    source: list[str],
+    model: str,
+    json_output: bool,
+    csv: Path | None,
+    annotate: Path | None,
+    batch_size: int,
+    device: str | None,
+) -> int:
+    """Print or write what a model says of the faces of pictures; 1 if some of them cannot be read."""
+    from rich.console import Console
+
+    from faceinsight.models.face_insight import FaceInsight
+    from faceinsight.models.predicting.found import find_pictures
+    from faceinsight.models.predicting.predictions import counted
+
+    if csv is not None and csv.suffix.lower() != ".csv":
+        complain(f"--csv {csv}: the file's ending must be .csv")
+        return 2
+    place, pictures = usable_device(device), source[0] if len(source) == 1 else source
+    find_pictures(pictures)  # a mistake in a name is told before the model is loaded
+    network = FaceInsight.from_pretrained(model).to(place)
+    found = network.predict(pictures, batch_size=batch_size)
+    if csv is not None:
+        found.save(csv)
+    if json_output:
+        print(json.dumps(found.to_dict(), ensure_ascii=False, allow_nan=False))
+    elif csv is None and annotate is None:
+        Console().print(group_table(found))
+    if annotate is not None:
+        save_plots(found, annotate)
+    said = Console(stderr=True)
+    written = [str(each) for each in (csv, annotate) if each is not None]
+    faces = counted(len(found), "face") + (f": {', '.join(written)}" if written else "")
+    said.print(faces, markup=False, highlight=False, soft_wrap=True)
+    if found.broken:
+        complain(f"{counted(len(found.broken), 'picture')} cannot be read:")
+        for each in found.broken:
+            said.print(f"  {each}", markup=False, highlight=False, soft_wrap=True)
+    return int(bool(found.broken))
+
+
+def group_table(found: "Predictions", rows: int = 20) -> "Table":
+    """Return the groups of the first faces, each label with its probability, as a table for the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("picture", box=None, pad_edge=False, header_style="bold")
+    groups = found[0].groups if found else {}
+    for name in groups:
+        table.add_column(name.replace("_", " "))
+    for face in found.faces[:rows]:
+        cells = [
+            "-" if label is None else f"{label.replace('_', ' ')} {face.group_probabilities[name][label]:.0%}"
+            for name, label in face.groups.items()
+        ]
+        table.add_row(*map(Text, [Path(face.name).name, *cells]))
+    if len(found) > rows:
+        table.add_row(Text(f"... and {len(found) - rows:,} more; --csv FILE or --json for all"))
+    return table
+
+
+def save_plots(found: "Predictions", folder: Path) -> None:
+    """Write each face's plot into a folder, by its number and its file's name."""
+    from faceinsight.files import replacing
+
+    for face in found:
+        stem = re.sub(r"[^\w.-]+", "_", Path(face.name).stem)[:100]
+        with replacing(folder / f"{face.index + 1:05d}_{stem}.png") as temporary:
+            face.plot().savefig(temporary)
 
 
 def check(*, name: str, root: Path, read_images: bool) -> int:
@@ -245,6 +322,7 @@ def parser() -> ArgumentParser:
     top.set_defaults(run=top.print_help)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
 
+    add_predict_options(command(commands, "predict", predict, "read the attributes of faces in photographs"))
     one = command(commands, "ablate", ablate, "train and test an ablation's variants; print the table")
     one.add_argument("file", type=Path, metavar="FILE", help="the ablation, e.g. experiments/constraints.yaml")
     one.add_argument("--settings", type=Path, metavar="FILE", help="settings instead of FILE's own: another data set")
@@ -268,6 +346,18 @@ def parser() -> ArgumentParser:
     add_lint_options(command(commands, "lint", lint, "check rules against each other, and against labels"))
     add_mine_options(command(commands, "mine", mine, "propose statistical rules from the regularities of labels"))
     return top
+
+
+def add_predict_options(one: ArgumentParser) -> None:
+    """Which pictures ``predict`` reads, by which model, and what it writes."""
+    one.add_argument("source", nargs="+", metavar="SOURCE", help="pictures of one face each: files, folders, 'a/*.jpg'")
+    one.add_argument("--model", default="tiny", metavar="DIR_OR_ID", help="default: tiny, which is in the package")
+    told = one.add_mutually_exclusive_group()
+    told.add_argument("--json", dest="json_output", action="store_true", help="print everything as JSON")
+    told.add_argument("--csv", type=Path, metavar="FILE", help="write a row a face: its groups and all probabilities")
+    one.add_argument("--annotate", type=Path, metavar="DIR", help="write a picture a face: parsing, bars, rules")
+    one.add_argument("--batch-size", type=positive, default=32, metavar="N", help="faces at a time; default: 32")
+    one.add_argument("--device", metavar="NAME", help="default: cuda if there is one, else cpu")
 
 
 def add_evaluate_options(one: ArgumentParser) -> None:

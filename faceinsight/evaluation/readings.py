@@ -18,8 +18,8 @@ from faceinsight.data.batch import FaceBatch
 from faceinsight.data.dataset import FaceDataset, FaceReader
 from faceinsight.data.table import FaceTable
 from faceinsight.errors import InputError
-from faceinsight.inference.loop import over_faces, read_batches
 from faceinsight.models.face_insight import FaceInsight
+from faceinsight.models.loop import over_faces, read_batches
 from faceinsight.models.speaking import answers
 from faceinsight.modules.frozen import fingerprint
 from faceinsight.store import JsonStore, key_of

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
-    from faceinsight.inference.loop import Faces, over_faces, progress_bars, read_batches
+    from faceinsight.models.loop import Faces, over_faces, progress_bars, read_batches
 
 __all__ = ["Faces", "over_faces", "progress_bars", "read_batches"]
 
-__getattr__, __dir__ = lazy(__name__, dict.fromkeys(__all__, "faceinsight.inference.loop"))
+__getattr__, __dir__ = lazy(__name__, dict.fromkeys(__all__, "faceinsight.models.loop"))

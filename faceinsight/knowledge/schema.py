@@ -36,7 +36,7 @@ GroupKind = Literal["exactly_one", "at_most_one", "ordinal"]
 
 #: Each catalog's keys; anything else in a file is a typing error and is named.
 GROUP_KEYS = {"kind", "labels", "years"}
-CATALOG_KEYS = {"name", "source", "rights", "attributes", "groups", "rules"}
+CATALOG_KEYS = {"name", "source", "rights", "attributes", "groups", "rules", "learnt_from"}
 
 
 class UnknownAttributeError(InputError, KeyError):
@@ -128,6 +128,8 @@ class Schema:
     name: str
     attributes: tuple[Attribute, ...]
     groups: Mapping[str, Group] = field(default_factory=dict)
+    #: kind of pictures -> the attributes whose labels came from them; the attributes are the same without it
+    learnt_from: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         repeated = {name for name in self.names if self.names.count(name) > 1}
@@ -135,6 +137,9 @@ class Schema:
             raise InputError(f"schema {self.name!r}: attributes named twice: {sorted(repeated)}")
         if not self.attributes:
             raise InputError(f"schema {self.name!r}: needs at least one attribute")
+        told = [name for names in self.learnt_from.values() for name in names]
+        if wrong := [name for name in told if name not in self or told.count(name) > 1]:
+            raise InputError(f"schema {self.name!r}: 'learnt_from' names each attribute at most once, got {wrong[0]!r}")
         if self.groups:
             self._check_groups()
 
@@ -192,6 +197,15 @@ class Schema:
         except KeyError:
             raise UnknownAttributeError(name, self.names) from None
 
+    def origin(self, name: str) -> str | None:
+        """Return the kind of pictures that an attribute was learnt from; None where nobody says.
+
+        >>> Schema.load("tiny").origin("Bald"), Schema.load("celeba").origin("Bald")
+        ('drawn faces', None)
+        """
+        self.index(name)
+        return next((kind for kind, names in self.learnt_from.items() if name in names), None)
+
     def check_labels(
         self, labels: Shaped[Tensor, "..."], *, undefined: int | float | None = None
     ) -> Int8[Tensor, "face attr"]:
@@ -248,7 +262,9 @@ class Schema:
         for each in self.attributes:
             own = {"prompt": each.prompt, "questions": list(each.questions)}
             attributes[each.name] = own if each.questions else each.prompt
-        return {"name": self.name, "attributes": attributes, "groups": groups}
+        data = {"name": self.name, "attributes": attributes, "groups": groups}
+        learnt = {kind: list(names) for kind, names in self.learnt_from.items()}
+        return {**data, "learnt_from": learnt} if learnt else data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Schema":
@@ -266,10 +282,14 @@ class Schema:
         groups = data.get("groups") or {}
         if not isinstance(groups, Mapping):
             raise InputError(f"'groups' must be a mapping of names to kind and labels, got {short(groups)}")
+        learnt = data.get("learnt_from") or {}
+        if not isinstance(learnt, Mapping) or not all(isinstance(names, list) for names in learnt.values()):
+            raise InputError(f"'learnt_from' is a mapping of kinds of pictures to lists of names, got {short(learnt)}")
         return cls(
             name=data["name"],
             attributes=tuple(attribute_from(name, each) for name, each in told.items()),
             groups={name: group_from(name, each) for name, each in groups.items()},
+            learnt_from={str(kind): tuple(map(str, names)) for kind, names in learnt.items()},
         )
 
     @classmethod

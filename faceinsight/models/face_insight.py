@@ -12,7 +12,7 @@ import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import torch
 from jaxtyping import Float, UInt8
@@ -39,8 +39,11 @@ from faceinsight.modules.logic.rule_tables import refuse_nan
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from faceinsight.models.predicting.predictions import Predictions
 else:  # while it runs, a class that configurations and the tests' type checker can look up
     Self = "FaceModel"
+    Predictions = Any
 
 __all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "FaceModel"]
 
@@ -271,6 +274,34 @@ class FaceModel(nn.Module):
     def encode(self, images: Images, masks: Masks | None = None) -> Features:
         """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
         return self.encoder(images, masks)
+
+    def predict(
+        self,
+        source: Any,
+        *,
+        batch_size: int = 32,
+        broken: Literal["skip", "raise"] = "skip",
+        progress: bool | None = None,
+    ) -> Predictions:
+        """Return what this model says of the faces of pictures: exact, consistent, without gradient, in batches.
+
+        The pictures are crops of faces, as the image encoder's card describes them. No face is looked for.
+
+        Args:
+            source: a file, a folder (with all below it, sorted), a pattern such as ``"photos/*.jpg"``, a PIL image, an
+                array or a tensor; or several of them. See :func:`faceinsight.models.predicting.found.find_pictures`.
+            batch_size: pictures at a time.
+            broken: what happens to pictures that cannot be read: they are left out and listed in
+                ``Predictions.broken``, or the first is an error.
+            progress: show a bar; by default on a terminal, for more pictures than one batch.
+
+        Raises:
+            InputError: no such file or folder, or no pictures in it; another value of an option.
+            BrokenImageError: a picture that cannot be read, with ``broken="raise"``.
+        """
+        from faceinsight.models.predicting.predictions import predict
+
+        return predict(self, source, batch_size=batch_size, broken=broken, progress=progress)
 
     def save_pretrained(self, directory: str | os.PathLike[str], *, include_frozen: bool = False) -> None:
         """Write what was trained, and what it belongs to, into a directory; see

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.data.dataset import whole
-from faceinsight.inference.loop import over_faces
 from faceinsight.models.decoded import undecoded
+from faceinsight.models.loop import over_faces
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.processes import summed
 from faceinsight.store import FeatureStore, key_of

@@ -21,6 +21,7 @@ from faceinsight.cli import commands as cli
 from faceinsight.data.sources import source, source_names
 from faceinsight.data.sources.celeba import CelebA
 from faceinsight.data.sources.synthfaces import SynthFaces
+from faceinsight.data.synthetic import population, renderer
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from tests.modules.checkpoints import write_llava
@@ -73,7 +74,7 @@ def test_every_command_is_listed_with_a_line_of_its_own(words: list[str], capsys
         assert cli.main(words) == 0
     shown = capsys.readouterr().out.split("commands:")[1].split("exit codes:")[0].splitlines()
     listed = {line.split()[0]: len(line.split()) for line in shown if line.startswith("    ")}
-    assert list(listed) == ["ablate", "fit", "validate", "test", "evaluate", "data", "lint", "mine"]
+    assert list(listed) == ["predict", "ablate", "fit", "validate", "test", "evaluate", "data", "lint", "mine"]
     assert min(listed.values()) > 4
 
 
@@ -622,3 +623,55 @@ def test_ctrl_c_exits_with_130_even_if_lightning_turns_it_into_an_exit(monkeypat
     for stop in (interrupt, interrupt_in_lightning):
         monkeypatch.setattr(cli, "lint", stop)
         assert cli.main(["lint", "celeba"]) == 130
+
+
+def photographs(folder: Path, faces: int = 2) -> list[Path]:
+    """Drawn faces as files."""
+    files = [folder / f"{index}.png" for index in range(faces)]
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, path in enumerate(files):
+        renderer.render(population.face(seed=1, index=index))[0].save(path)
+    return files
+
+
+def test_predict_prints_a_table_of_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photographs(tmp_path)
+    assert cli.main(["predict", str(tmp_path), "--device", "cpu"]) == 0
+    shown = capsys.readouterr()
+    assert "0.png" in shown.out
+    assert "%" in shown.out
+    assert "2 faces" in shown.err
+
+
+def test_predict_writes_json_a_csv_and_a_picture_a_face_and_names_what_is_broken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photographs(tmp_path / "faces")
+    (tmp_path / "faces" / "text\n😀.jpg").write_text("no picture")
+    words = ["predict", str(tmp_path / "faces"), "--device", "cpu", "--batch-size", "1"]
+    assert cli.main([*words, "--json"]) == 1
+    shown = capsys.readouterr()
+    told = json.loads(shown.out)
+    assert [Path(face["path"]).name for face in told["faces"]] == ["0.png", "1.png"]
+    assert len(told["broken"]) == 1
+    assert "1 picture cannot be read" in shown.err
+    assert "text\\n😀.jpg" in shown.err
+    assert cli.main([*words, "--csv", str(tmp_path / "out" / "a.csv"), "--annotate", str(tmp_path / "plots")]) == 1
+    assert len((tmp_path / "out" / "a.csv").read_text().splitlines()) == 3
+    plots = sorted((tmp_path / "plots").iterdir())
+    assert [path.name for path in plots] == ["00001_0.png", "00002_1.png"]
+    with Image.open(plots[0]) as plot:
+        assert plot.size[0] > 500
+
+
+@pytest.mark.parametrize(
+    "words", [["missing.jpg"], ["no/*.png"], ["."], [".", "--csv", "a.xls"], ["a.png", "--json", "--csv", "b.csv"]]
+)
+def test_predict_refuses_what_the_user_can_mend_before_the_model_is_loaded(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(faceinsight.FaceInsight, "from_pretrained", lambda *_: pytest.fail("loaded"))
+    with contextlib.suppress(SystemExit):
+        assert cli.main(["predict", *words]) == 2
+    assert "error" in capsys.readouterr().err

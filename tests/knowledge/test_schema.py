@@ -231,3 +231,22 @@ def test_an_unknown_attribute_is_a_mistake_of_input_and_a_missing_key() -> None:
 def test_names_that_are_none_make_no_schema(names: object, says: str) -> None:
     with pytest.raises(InputError, match=says):
         Schema.from_names(names)
+
+
+def test_a_schema_says_what_its_attributes_were_learnt_from_and_is_the_same_without_it(tmp_path: Path) -> None:
+    data = {"name": "two", "attributes": {"Bald": "who is bald", "Hat": "in a hat"}}
+    plain, told = Schema.from_dict(data), Schema.from_dict({**data, "learnt_from": {"photographs": ["Hat"]}})
+    assert (told.origin("Hat"), told.origin("Bald"), plain.origin("Hat")) == ("photographs", None, None)
+    assert plain == told
+    assert "learnt_from" not in plain.to_dict()
+    told.save(tmp_path / "told.yaml")
+    assert Schema.load(str(tmp_path / "told.yaml")).learnt_from == {"photographs": ("Hat",)}
+    for wrong in ({"a": ["Hats"]}, {"a": ["Hat"], "b": ["Hat"]}, ["Hat"], {"a": "Hat"}):
+        with pytest.raises(InputError, match="learnt_from"):
+            Schema.from_dict({**data, "learnt_from": wrong})
+
+
+def test_every_attribute_of_the_model_that_ships_was_learnt_from_pictures_of_a_named_kind() -> None:
+    schema, photographs = Schema.load("tiny"), Schema.load("fairface")
+    for name in schema.names:
+        assert schema.origin(name) == ("photographs" if name in photographs else "drawn faces")

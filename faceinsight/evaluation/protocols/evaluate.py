@@ -38,9 +38,9 @@ from faceinsight.evaluation.readings import Readings, asked, read_faces
 from faceinsight.evaluation.report.plot import save_plot
 from faceinsight.evaluation.report.writing import Report, print_report, write_csv, write_report
 from faceinsight.files import write_text
-from faceinsight.inference.loop import progress_bars
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.models.face_insight import FaceInsight
+from faceinsight.models.loop import progress_bars
 from faceinsight.modules.language.parsing import is_refusal, parse_yes_no
 
 __all__ = ["evaluate_training_free"]

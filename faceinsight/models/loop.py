@@ -19,12 +19,12 @@ import torch
 from jaxtyping import Int64
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
+from torch import Tensor, nn
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.data.images import BrokenImageError
 
-__all__ = ["Faces", "over_faces", "progress_bars", "read_batches"]
+__all__ = ["Faces", "evaluating", "over_faces", "progress_bars", "read_batches"]
 
 T = TypeVar("T")
 
@@ -96,6 +96,18 @@ def over_faces(
             result = function(batch.to(device))
         tell(len(batch))
         yield batch.index, result
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode, and each of its parts in its own mode again at the end."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
 
 
 @contextmanager
