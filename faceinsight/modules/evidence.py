@@ -460,7 +460,16 @@ class Evidence(nn.Module):
         self.shift[at] = (level - offset[at]).to(self.shift)
 
     def scores(self, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch observed"]:
-        """Return the regressions' scores on the 0/1 scale, before gain and calibration."""
+        """Return the regressions' scores on the 0/1 scale, before gain and calibration.
+
+        Raises:
+            InputError: another number of features than the evidence was built for.
+        """
+        if inputs.shape[-1] != len(self.centre):
+            raise InputError(
+                f"evidence of {len(self.centre)} features was given {inputs.shape[-1]}; read the same sources of a face "
+                "as it was fitted on"
+            )
         wide = torch.promote_types(inputs.dtype, torch.float32)  # also of a model in half precision
         centre, scale, weight, bias = (each.to(wide) for each in (self.centre, self.scale, self.weight, self.bias))
         return F.linear((inputs.to(wide) - centre) * scale, weight, bias)

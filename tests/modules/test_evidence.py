@@ -355,6 +355,13 @@ def test_evidence_that_was_not_fitted_says_so() -> None:
     assert evidence.fitted
 
 
+def test_features_of_another_number_are_refused() -> None:
+    inputs, labels = drawn(20, 4)
+    evidence, _ = fitted(inputs.float(), labels)
+    with pytest.raises(InputError, match="4 features was given 3"):
+        evidence(inputs[:, :3].float())
+
+
 def test_what_cannot_be_fitted_is_refused() -> None:
     inputs, labels = drawn(9, 4)
     evidence = Evidence(num_features=4, names=NAMES)
