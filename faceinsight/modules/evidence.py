@@ -467,8 +467,8 @@ class Evidence(nn.Module):
         """
         if inputs.shape[-1] != len(self.centre):
             raise InputError(
-                f"evidence of {len(self.centre)} features was given {inputs.shape[-1]}; read the same sources of a face "
-                "as it was fitted on"
+                f"evidence of {len(self.centre)} features was given {inputs.shape[-1]}; read the same sources of a "
+                "face as it was fitted on"
             )
         wide = torch.promote_types(inputs.dtype, torch.float32)  # also of a model in half precision
         centre, scale, weight, bias = (each.to(wide) for each in (self.centre, self.scale, self.weight, self.bias))
