@@ -599,18 +599,25 @@ class FaceInsight(FaceModel):
             scores: leave-one-out scores of the evidence, in place of its own, for faces that it was fitted on.
         """
         features = given_features(self.encoder, images, masks, features)
-        counts = [len(paraphrases) for paraphrases in self.questions()]
-        prompts = self.prompts()
-        if prompts is not None:
-            times = torch.tensor(counts, device=prompts.device)
-            prompts = prompts.repeat_interleave(times, dim=0, output_size=sum(counts))
-        _, _, questions = self.words()
-        hidden = self.query(self.prefix(features), prompts, self.language_model, questions)
-        answers = self.yes_no_logits(hidden) if self.head is None else self.head(hidden)
-        logits = mean_over_paraphrases(answers, counts)
+        prompts, (_, _, questions) = self.question_prompts(), self.words()
+        logits = self.read_states(self.query(self.prefix(features), prompts, self.language_model, questions))
         if self.evidence is not None:
             logits = evidence_logits(self.evidence, self.encoder, features, scores) + self.gate(logits)
         return FaceInsightOutput(logits, features, self.rules)
+
+    def question_prompts(self) -> Float[Tensor, "question dim"] | None:
+        """Return T_p of each question: an attribute's prompt, once for each of its paraphrases."""
+        prompts = self.prompts()
+        if prompts is None:
+            return None
+        counts = [len(paraphrases) for paraphrases in self.questions()]
+        times = torch.tensor(counts, device=prompts.device)
+        return prompts.repeat_interleave(times, dim=0, output_size=sum(counts))
+
+    def read_states(self, hidden: Float[Tensor, "batch question dim"]) -> Float[Tensor, "batch attr"]:
+        """Return r, the language model's reading, from the states at which the questions end."""
+        answers = self.yes_no_logits(hidden) if self.head is None else self.head(hidden)
+        return mean_over_paraphrases(answers, [len(paraphrases) for paraphrases in self.questions()])
 
     def yes_no_logits(self, hidden: Float[Tensor, "batch question dim"]) -> Float[Tensor, "batch question"]:
         """Return the language model's own answers, where each question's prompt ends."""

@@ -255,8 +255,9 @@ class LanguageModel(nn.Module):
             cache: of the tokens before these, for the model's own causal attention; these are added to it.
 
         Raises:
-            InputError: more tokens than the model has positions; a pattern or a cache at a length where the model's rotary embedding depends on the length; or a
-                cache to be trained through while layers are computed again.
+            InputError: more tokens than the model has positions; a pattern or a cache at a length where the model's
+                rotary embedding depends on the length; or a cache to be trained through while layers are computed
+                again.
         """
         batch, length, _ = embeddings.shape
         pattern: dict[str, Any] = {}
@@ -363,7 +364,7 @@ class LanguageModel(nn.Module):
         if limit is not None and at_most > limit and (reached := length()) > limit:
             raise InputError(
                 f"a sequence of {reached} tokens, but this {self.config.model_type} was made for at most {limit} "
-                "positions; shorten the prefix, pool the image's tokens (Projector(pool=...)), or take a model with more"
+                "positions; shorten the prefix, pool the image's tokens (Projector(pool=...)), or take a larger model"
             )
 
     def _check_length(self, at_most: int, length: Callable[[], int]) -> None:

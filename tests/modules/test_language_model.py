@@ -80,6 +80,7 @@ def test_learned_prompts_refuse_another_number_of_attributes() -> None:
     with pytest.raises(ValueError, match="3 prompts for 2 learned vectors"):
         LearnedText(num_attributes=2, embed_dim=4)(["a", "b", "c"])
 
+
 def test_a_sequence_longer_than_the_models_positions_is_refused_in_every_form() -> None:
     model = LanguageModel.from_config(embed_dim=16, depth=1, max_tokens=24)
     embeddings = torch.zeros(1, 25, 16)
