@@ -383,6 +383,8 @@ class FaceInsight(FaceModel):
             answer, which means something only if the language model was trained.
         segmentation: a :class:`~faceinsight.modules.segmentation.SegmentationEncoder`.
         correlation: a :class:`~faceinsight.modules.correlation.CorrelationConstraint`: T^0 to T_p.
+        attribute_tokens: an :class:`~faceinsight.modules.attribute_tokens.AttributeTokens`: each attribute's prompt
+            looks at the image itself, and its segment begins with what it found. Not in the paper.
         instruction: text before the image tokens; or the whole conversation, with ``{image}`` and ``{question}`` in it.
         question: a template with ``{prompt}``, asked before each attribute's soft tokens; several are paraphrases,
             whose logits are averaged. An attribute with questions of its own in the schema is asked those.
@@ -413,6 +415,7 @@ class FaceInsight(FaceModel):
         head: nn.Module | None = None,
         segmentation: nn.Module | None = None,
         correlation: nn.Module | None = None,
+        attribute_tokens: nn.Module | None = None,
         instruction: str = "",
         question: str | Sequence[str] = "",
         rules: RuleSet | None = None,
@@ -434,6 +437,9 @@ class FaceInsight(FaceModel):
         self.projector = projector
         self.text_encoder = text_encoder
         self.correlation = correlation
+        if attribute_tokens is not None and text_encoder is None:
+            raise InputError("attribute tokens look at the image with the attributes' prompts; give a text_encoder")
+        self.attribute_tokens = attribute_tokens
         self.query = query
         self.language_model = language_model
         self.head = head
@@ -600,7 +606,8 @@ class FaceInsight(FaceModel):
         """
         features = given_features(self.encoder, images, masks, features)
         prompts, (_, _, questions) = self.question_prompts(), self.words()
-        logits = self.read_states(self.query(self.prefix(features), prompts, self.language_model, questions))
+        seen = self.seen_by_attributes(prompts, features)
+        logits = self.read_states(self.query(self.prefix(features), prompts, self.language_model, questions, seen))
         if self.evidence is not None:
             logits = evidence_logits(self.evidence, self.encoder, features, scores) + self.gate(logits)
         return FaceInsightOutput(logits, features, self.rules)
@@ -613,6 +620,15 @@ class FaceInsight(FaceModel):
         counts = [len(paraphrases) for paraphrases in self.questions()]
         times = torch.tensor(counts, device=prompts.device)
         return prompts.repeat_interleave(times, dim=0, output_size=sum(counts))
+
+    def seen_by_attributes(
+        self, prompts: Float[Tensor, "question dim"] | None, features: Features
+    ) -> Float[Tensor, "batch question _"] | None:
+        """Return each face's own token for each question; None of a model without attribute tokens."""
+        if self.attribute_tokens is None or prompts is None:
+            return None
+        seen: Tensor = self.attribute_tokens(prompts, features["image"])
+        return seen
 
     def read_states(self, hidden: Float[Tensor, "batch question dim"]) -> Float[Tensor, "batch attr"]:
         """Return r, the language model's reading, from the states at which the questions end."""

@@ -67,12 +67,9 @@ def face_stages(model: FaceInsight, features: Features, layers: Sequence[int]) -
     if encoder.segmentation is not None and hasattr(encoder.segmentation.route, "places"):
         stages[PARTS] = encoder.evidence_inputs(features, ["places"])
     stages["projector"] = model.projector(features["image"]).mean(1)
-    before, _, questions = model.words()
-    prefix, segments = model.prefix(features), model.query.segments(model.question_prompts(), questions)
-    allowed, positions, ends = (
-        each.to(prefix.device) for each in blind_segments(prefix.shape[1], [*map(len, segments)])
-    )
-    packed = torch.cat(segments).expand(len(prefix), -1, -1)
+    (before, _, questions), prompts, prefix = model.words(), model.question_prompts(), model.prefix(features)
+    packed, lengths = model.query.pack(len(prefix), prompts, questions, model.seen_by_attributes(prompts, features))
+    allowed, positions, ends = (each.to(prefix.device) for each in blind_segments(prefix.shape[1], lengths))
     with layer_states(language_model) as states:
         hidden = language_model(torch.cat([prefix, packed], dim=1), allowed=allowed, positions=positions)
     image = slice(len(before), len(before) + model.face_tokens(features).shape[1])

@@ -6,6 +6,7 @@ from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
     from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
+    from faceinsight.modules.attribute_tokens import AttributeTokens
     from faceinsight.modules.cooccurrence import CooccurrenceGain
     from faceinsight.modules.correlation import CorrelationConstraint
     from faceinsight.modules.decoder import ConsistentDecoder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttributeQuery",
+    "AttributeTokens",
     "ConsistentDecoder",
     "CooccurrenceGain",
     "CorrelationConstraint",
@@ -54,6 +56,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "AttributeQuery": "faceinsight.modules.attribute_query",
+        "AttributeTokens": "faceinsight.modules.attribute_tokens",
         "ConsistentDecoder": "faceinsight.modules.decoder",
         "CooccurrenceGain": "faceinsight.modules.cooccurrence",
         "CorrelationConstraint": "faceinsight.modules.correlation",
