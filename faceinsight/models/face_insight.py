@@ -28,6 +28,7 @@ from faceinsight.models.saving.checkpoint import load_model, save_model
 from faceinsight.models.saving.hub import fetched, push
 from faceinsight.models.speaking import DESCRIBE, ask
 from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraphrases
+from faceinsight.modules.attribute_tokens import MLPQuery
 from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules.description import described
 from faceinsight.modules.evidence import Gate, pool_levels
@@ -409,7 +410,7 @@ class FaceInsight(FaceModel):
         schema: Schema,
         image_encoder: nn.Module,
         projector: nn.Module,
-        query: AttributeQuery,
+        query: AttributeQuery | MLPQuery,
         language_model: nn.Module,
         text_encoder: nn.Module | None = None,
         head: nn.Module | None = None,

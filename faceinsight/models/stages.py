@@ -14,8 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faceinsight.errors import InputError
 from faceinsight.models.face_insight import FaceInsight, Features
-from faceinsight.modules.attribute_query import blind_segments
+from faceinsight.modules.attribute_query import AttributeQuery, blind_segments
 from faceinsight.modules.language.recompute import layers_of
 
 __all__ = ["IMAGE", "PARTS", "READING", "face_stages", "layer_states", "spread_layers"]
@@ -61,7 +62,12 @@ def face_stages(model: FaceInsight, features: Features, layers: Sequence[int]) -
         ``[face, feature]`` for ``image encoder`` (as evidence reads it), ``mean image token``, ``face parts`` (their
         places), ``projector`` (its mean token) and ``layer N, image tokens`` (their mean);
         ``[face, attr, dim]`` for ``layer N, answers`` and ``final state``; ``[face, attr]`` logits for ``reading``.
+
+    Raises:
+        InputError: a model whose query is not read by the language model.
     """
+    if not isinstance(model.query, AttributeQuery):
+        raise InputError(f"a {type(model.query).__name__} reads no language model; there are no layers to look at")
     encoder, language_model = model.encoder, model.language_model
     stages = {IMAGE: encoder.evidence_inputs(features, ["image"]), "mean image token": features["image"].mean(1)}
     if encoder.segmentation is not None and hasattr(encoder.segmentation.route, "places"):

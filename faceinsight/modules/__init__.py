@@ -6,7 +6,7 @@ from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
     from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
-    from faceinsight.modules.attribute_tokens import AttributeTokens
+    from faceinsight.modules.attribute_tokens import AttributeTokens, MLPQuery
     from faceinsight.modules.cooccurrence import CooccurrenceGain
     from faceinsight.modules.correlation import CorrelationConstraint
     from faceinsight.modules.decoder import ConsistentDecoder
@@ -42,6 +42,7 @@ __all__ = [
     "LearnedText",
     "LoRA",
     "LogicalConstraint",
+    "MLPQuery",
     "MapTokens",
     "Projector",
     "RegionTokens",
@@ -71,6 +72,7 @@ __getattr__, __dir__ = lazy(
         "LearnedText": "faceinsight.modules.text_encoder",
         "LoRA": "faceinsight.modules.language.lora",
         "LogicalConstraint": "faceinsight.modules.logical",
+        "MLPQuery": "faceinsight.modules.attribute_tokens",
         "MapTokens": "faceinsight.modules.segmentation",
         "Projector": "faceinsight.modules.projector",
         "RegionTokens": "faceinsight.modules.segmentation",

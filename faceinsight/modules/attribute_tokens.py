@@ -8,14 +8,17 @@ Sources: Query2Label, https://arxiv.org/abs/2107.10834; cross-attention of queri
 Not in the paper.
 """
 
-from einops import rearrange
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinsight.errors import InputError
 
-__all__ = ["AttributeTokens"]
+__all__ = ["AttributeTokens", "MLPQuery"]
 
 
 class AttributeTokens(nn.Module):
@@ -31,7 +34,6 @@ class AttributeTokens(nn.Module):
     Raises:
         InputError: heads that do not divide ``embed_dim``.
 
-    >>> import torch
     >>> tokens = AttributeTokens(prompt_dim=16, image_dim=12, embed_dim=32)
     >>> tokens(torch.randn(40, 16), torch.randn(2, 49, 12)).shape
     torch.Size([2, 40, 32])
@@ -73,3 +75,50 @@ class AttributeTokens(nn.Module):
         found = F.scaled_dot_product_attention(query.expand(len(tokens), -1, -1, -1), key, value, dropout_p=dropped)
         joined = rearrange(found, "batch head attr dim -> batch attr (head dim)")
         return F.dropout(self.out(joined), self.dropout, self.training)
+
+
+class MLPQuery(nn.Module):
+    """The control without a language model: an MLP in its place, from each attribute's token and prompt to its state.
+
+    Takes the place of an :class:`~faceinsight.modules.attribute_query.AttributeQuery` in a model with
+    :class:`AttributeTokens`; the same weights for every attribute. The prefix and the language model are not looked at,
+    except that the prompts come from its embeddings.
+
+    Args:
+        prompt_dim: size of one attribute's prompt.
+        embed_dim: size of an attribute's token, and of its state.
+        hidden_dim: width of the hidden layer.
+
+    >>> query = MLPQuery(prompt_dim=16, embed_dim=32, hidden_dim=64)
+    >>> query(torch.randn(4, 9, 32), torch.randn(28, 16), nn.Identity(), seen=torch.randn(4, 28, 32)).shape
+    torch.Size([4, 28, 32])
+    """
+
+    def __init__(self, *, prompt_dim: int, embed_dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.prompt_dim, self.embed_dim, self.hidden_dim = prompt_dim, embed_dim, hidden_dim
+        self.layers = nn.Sequential(
+            nn.LayerNorm(embed_dim + prompt_dim),
+            nn.Linear(embed_dim + prompt_dim, hidden_dim),
+            nn.GELU(),
+            nn.Linear(hidden_dim, embed_dim),
+        )
+
+    def forward(
+        self,
+        prefix: Float[Tensor, "batch token dim"],
+        prompts: Float[Tensor, "attr prompt"] | None,
+        language_model: nn.Module,
+        questions: Sequence[Float[Tensor, "_ dim"]] | None = None,
+        seen: Float[Tensor, "batch attr dim"] | None = None,
+    ) -> Float[Tensor, "batch attr dim"]:
+        """Return each attribute's state; arguments as for an ``AttributeQuery``.
+
+        Raises:
+            InputError: a model without attribute tokens or without prompts.
+        """
+        if seen is None or prompts is None:
+            raise InputError("an MLPQuery reads attribute tokens and prompts; give attribute_tokens and a text_encoder")
+        batched = repeat(prompts, "attr prompt -> batch attr prompt", batch=len(seen))
+        states: Tensor = self.layers(torch.cat([seen, batched], dim=2))
+        return states
