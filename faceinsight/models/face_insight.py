@@ -459,39 +459,68 @@ class FaceInsight(FaceModel):
         revision: str | None = None,
         dtype: str | torch.dtype | None = None,
         attn_implementation: str | None = None,
+        lora: dict[str, Any] | None = None,
+        segmentation: nn.Module | None = None,
+        text_encoder: nn.Module | None = None,
+        correlation: nn.Module | None = None,
+        attribute_tokens: nn.Module | None = None,
+        query: AttributeQuery | MLPQuery | None = None,
+        head: nn.Module | None = None,
+        rules: RuleSet | None = None,
+        question: str | Sequence[str] | None = None,
         **parts: Any,
     ) -> "FaceInsight":
         """Return a LLaVA or InternVL checkpoint as it is: every attribute asked in its own conversation, nothing
         trained yet.
 
         Vision tower and language model are frozen, the projector is not. Without further parts the logits are the
-        checkpoint's own ``z_yes - z_no`` (the training-free setting).
+        checkpoint's own ``z_yes - z_no`` (the training-free setting). Parts and texts that are given are those of the
+        constructor.
 
         Args:
             name_or_path: a local directory, or the id of a model on the hub.
             revision: the commit of a hub model.
             dtype: of the weights, such as ``"bfloat16"``; as they were saved by default.
             attn_implementation: as for :func:`~faceinsight.modules.language.multimodal.multimodal_parts`.
-            parts: arguments of the constructor, in place of the checkpoint's or beside them: ``question``, ``rules``,
-                ``segmentation``, ...
+            lora: arguments of a :class:`~faceinsight.modules.language.lora.LoRA` round the checkpoint's language model,
+                such as ``{"rank": 16}``; without, it stays frozen.
+            query: by default each attribute is read at the end of its question.
+            question: LLaVA's prompt for short answers by default; ``""`` asks in soft tokens alone.
+            parts: further arguments of the constructor: ``evidence``, ``instruction``, ``yes``, ... or a part in place
+                of the checkpoint's.
 
         Raises:
             FileNotFoundError, ValueError: as :func:`~faceinsight.modules.language.multimodal.multimodal_parts`.
+            InputError: an argument that the constructor does not have, or both ``lora`` and a language model.
         """
+        from faceinsight.modules.language.lora import LoRA
         from faceinsight.modules.language.multimodal import QUESTION, conversation, family_of, multimodal_parts
 
         if unknown := sorted(parts.keys() - inspect.signature(cls).parameters.keys()):
             known = ", ".join(inspect.signature(cls).parameters)
             raise InputError(f"a {cls.__name__} has no argument {unknown[0]!r}; it has {known}")
-        if (rules := parts.get("rules")) is not None:
+        if lora is not None and "language_model" in parts:
+            raise InputError("lora is put round the checkpoint's own language model; give one of the two")
+        if rules is not None:
             schema.check_names(rules.schema.names, "the rules")
         options: dict[str, Any] = {"revision": revision, "dtype": dtype, "attn_implementation": attn_implementation}
-        given: dict[str, Any] = {**multimodal_parts(name_or_path, **options), "question": QUESTION, **parts}
-        language_model = given["language_model"]
-        given.setdefault("query", AttributeQuery(embed_dim=language_model.embed_dim, num_tokens=0))
+        given: dict[str, Any] = {**multimodal_parts(name_or_path, **options), **parts}
+        if lora is not None:
+            given["language_model"] = LoRA(module=given["language_model"], **lora)
+        given["query"] = query or AttributeQuery(embed_dim=given["language_model"].embed_dim, num_tokens=0)
         if "instruction" not in given:
-            given["instruction"] = conversation(language_model, family_of(name_or_path, revision))
-        return cls(schema=schema, **given).eval()
+            given["instruction"] = conversation(given["language_model"], family_of(name_or_path, revision))
+        return cls(
+            schema=schema,
+            segmentation=segmentation,
+            text_encoder=text_encoder,
+            correlation=correlation,
+            attribute_tokens=attribute_tokens,
+            head=head,
+            rules=rules,
+            question=QUESTION if question is None else question,
+            **given,
+        ).eval()
 
     def prompts(self) -> Float[Tensor, "attr dim"] | None:
         """T_p: the attributes' prompts, refined by the correlation constraint; None where no text encoder is built."""
