@@ -405,8 +405,8 @@ def test_what_a_gain_cannot_be_asked_is_refused(tmp_path: Path) -> None:
         fi.FaceInsight.from_pretrained(tmp_path / "gain", schema=few, graph=graph(), **given())
     labels = torch.randint(0, 2, (90, len(SCHEMA)), generator=torch.Generator().manual_seed(0)).bool()
     labels[:, 2] = False
+    still = fi.LabelGraph.from_labels(labels, SCHEMA)
     with pytest.raises(InputError, match=SCHEMA.names[2]):  # of which the evidence tells, but the graph says never
-        still = fi.LabelGraph.from_labels(labels, SCHEMA)
         fi.FaceInsight.from_pretrained(tmp_path / "gain", schema=SCHEMA, graph=still, **given())
     for wrong in ({"schema": "celeba"}, {"schema": SCHEMA, "graph": "graph.yaml"}):
         with pytest.raises(InputError, match="load it from its file"):
