@@ -161,6 +161,10 @@ def test_the_evidence_classifier_is_its_evidence(images: Tensor) -> None:
     assert not any(each.requires_grad for each in control.parameters())
     with pytest.raises(InputError, match="must be in Frozen"):
         EvidenceClassifier(schema=SCHEMA, image_encoder=tiny_encoder().module, evidence=evidence)
+    with pytest.raises(InputError, match="scores of 1 faces"):
+        control(images, scores=left_out[:1])
+    with pytest.raises(InputError, match="features lack image"):
+        control(features={"segmentation": images})
     other = Evidence(num_features=12, names=SCHEMA.names[:4])
     with pytest.raises(InputError, match="evidence is of 4 attributes"):
         EvidenceClassifier(schema=SCHEMA, image_encoder=tiny_encoder(), evidence=other)
