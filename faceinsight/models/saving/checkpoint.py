@@ -122,7 +122,7 @@ def load_model(
             type, or the graph's table has no variance where the model's evidence tells something.
     """
     for name, part, wanted in (("schema", schema, Schema), ("rules", rules, RuleSet), ("graph", graph, LabelGraph)):
-        if not isinstance(part, wanted | None):
+        if part is not None and not isinstance(part, wanted):
             raise InputError(
                 f"{name} must be a {wanted.__name__}, got {part!r:.80}; make one, or load it from its file"
             )
