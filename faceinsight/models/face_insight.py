@@ -703,8 +703,14 @@ def check_evidence(evidence: Any, encoder: FaceEncoder, schema: Schema) -> None:
 def evidence_logits(
     evidence: Any, encoder: FaceEncoder, features: Features, scores: Scores | None
 ) -> Float[Tensor, "batch attr"]:
-    """Return the evidence of features, or of leave-one-out scores that were given in place of its own."""
+    """Return the evidence of features, or of leave-one-out scores that were given in place of its own.
+
+    Raises:
+        InputError: scores of another number of faces.
+    """
     if scores is not None:
+        if len(scores) != (faces := len(features["image"])):
+            raise InputError(f"scores of {len(scores)} faces were given for {faces}; give one row for each face")
         return evidence.logits(scores)
     return evidence(encoder.evidence_inputs(features, evidence.sources))
 
@@ -712,7 +718,15 @@ def evidence_logits(
 def given_features(
     encoder: FaceEncoder, images: Images | None, masks: Masks | None, features: Features | None
 ) -> Features:
-    """Return the features as given, or encoded from the images; exactly one of the two must be there."""
+    """Return the features as given, or encoded from the images; exactly one of the two must be there.
+
+    Raises:
+        InputError: neither or both, or features that lack what the encoder would give.
+    """
     if (images is None) == (features is None):
         raise InputError("give either images or features, got " + ("neither" if images is None else "both"))
-    return encoder(images, masks) if features is None else features
+    if features is None:
+        return encoder(images, masks)
+    if missing := [name for name in encoder.feature_names if name not in features]:
+        raise InputError(f"the features lack {', '.join(missing)}; give all that the model's encode(images) gave")
+    return features
