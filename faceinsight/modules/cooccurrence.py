@@ -211,12 +211,18 @@ class CooccurrenceGain(nn.Module):
         """Which asked attributes the labelled faces tell of; the others are estimated from these alone."""
         return (self._at >= 0) & (self.slope[self._at] > 0)
 
+    @property
+    def still(self) -> Bool[Tensor, "asked"]:
+        """Which asked attributes never vary in the graph's table, which then says nothing of them."""
+        return self.covariance.diagonal()[self._to] <= 0
+
     def gain(self, amount: Tensor | float | None = None) -> Float64[Tensor, "asked observed"]:
         """K, in the order of ``asked`` and ``observed``: what each asked attribute hears of each score.
 
         Args:
             amount: share of the covariance between attributes; as fitted by default. Attributes that the labelled
-                faces do not tell always take all of it.
+                faces do not tell always take all of it. One that the faces do tell of, and that never varies in the
+                graph's table, keeps its own score.
         """
         # a model in half precision has its buffers so, too
         covariance, slope, noise = self.covariance.double(), self.slope.double(), self.noise.double()
@@ -226,25 +232,9 @@ class CooccurrenceGain(nn.Module):
             wiener_gain(matrix[self._to][:, self._from], matrix[self._from][:, self._from], slope, noise)
             for matrix in (shared, covariance)
         )
-        return torch.where(self.told[:, None], partly, wholly)
-
-    def check_graph(self, slope: Float[Tensor, "observed"]) -> None:
-        """Refuse a graph that would silence scores: its table has no variance where the scores tell something.
-
-        Args:
-            slope: of the scores on their labels; 0 where they tell nothing.
-
-        Raises:
-            InputError: an attribute of which the scores tell, and which never varies in the graph's table.
-        """
-        still = ((slope > 0) & (self.covariance.diagonal()[self._from] <= 0)).nonzero().flatten().tolist()
-        if still:
-            more = f" and {len(still) - 5} more" if len(still) > 5 else ""
-            raise InputError(
-                f"the graph was counted from labels in which {', '.join(self.observed[at] for at in still[:5])}{more} "
-                "never varies, and would give every face the same answer; count it from labels in which each "
-                "attribute varies"
-            )
+        kept = torch.where(self.told[:, None], partly, wholly)
+        own_score = (self._at[:, None] == torch.arange(len(self.observed), device=self._at.device)).to(kept)
+        return torch.where((self.told & self.still)[:, None], own_score, kept)
 
     def forward(self, scores: Float[Tensor, "*batch observed"]) -> Float[Tensor, "*batch asked"]:
         """Estimate the asked attributes on the 0/1 scale; an estimate may lie a little outside.
@@ -286,9 +276,8 @@ class CooccurrenceGain(nn.Module):
             the mean log-likelihood of the defined labels by amount; the amount with the greatest is taken.
 
         Raises:
-            InputError: an observed attribute is not asked for (ask for others after fitting); scores that are not
-                finite, or of other faces or attributes than the labels; or an attribute that varies in the labels but
-                never in the graph's table, by which its scores would count for nothing.
+            InputError: an observed attribute is not asked for (ask for others after fitting); or scores that are not
+                finite, or of other faces or attributes than the labels.
         """
         if missing := set(self.observed) - set(self.asked):
             raise InputError(
@@ -303,7 +292,6 @@ class CooccurrenceGain(nn.Module):
         if not torch.isfinite(scores).all():
             raise InputError("the gain is fitted to scores that are not finite; give the scores of the labelled faces")
         model = fit_score_model(scores.double(), labels, undefined=0)
-        self.check_graph(model.slope)
         for name in ("slope", "intercept", "noise"):
             getattr(self, name).copy_(getattr(model, name))
         kept = torch.tensor([self.asked.index(name) for name in self.observed])[model.slope.cpu() > 0]

@@ -74,7 +74,7 @@ def sizes(**changes: Any) -> dict[str, Any]:
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
-        "max_position_embeddings": 256,
+        "max_position_embeddings": 512,
         "initializer_range": 0.3,  # at the usual 0.02 every token attends to all alike
         "bos_token_id": words.bos_token_id,
         "eos_token_id": words.eos_token_id,

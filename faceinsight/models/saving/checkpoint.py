@@ -49,7 +49,6 @@ from faceinsight.models.saving.directory import (
     read_directory,
     write_directory,
 )
-from faceinsight.modules.cooccurrence import CooccurrenceGain
 from faceinsight.modules.description import (
     FILES,
     as_told,
@@ -119,7 +118,7 @@ def load_model(
         FileNotFoundError: the directory, or a file in it, is not there.
         ValueError: the directory is damaged, or of another class or a newer version; or a part must be given, is given
             but unknown, or is not the one that the model was trained with; or schema, rules or graph are of another
-            type, or the graph's table has no variance where the model's evidence tells something.
+            type.
     """
     for name, part, wanted in (("schema", schema, Schema), ("rules", rules, RuleSet), ("graph", graph, LabelGraph)):
         if part is not None and not isinstance(part, wanted):
@@ -146,9 +145,6 @@ def load_model(
             check_same(saved.model, told_of(model))  # another base says more than tensors that do not fit
             raise
         check_same(saved.model, told_of(model))
-        for module in model.modules():
-            if schema is not None and isinstance(module, CooccurrenceGain):
-                module.check_graph(module.slope)
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{directory} cannot be loaded as a {kind.__name__}: {error}") from error
     return model.eval()
