@@ -45,14 +45,14 @@ def test_a_byte_order_mark_is_skipped(mark: bytes, tmp_path: Path) -> None:
 def test_other_encodings_are_named(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "other.txt"
     path.write_text("name: mine\n", encoding=encoding)
-    with pytest.raises(InputError, match=r"other\.txt is .*UTF-(16|32).*; save it as UTF-8"):
+    with pytest.raises(InputError, match=r"other\.txt .*UTF-(16|32).*UTF-8"):
         read_text(path)
 
 
 def test_latin_1_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "latin.csv"
     path.write_text("file,Bald\nrené.jpg,1\n", encoding="latin-1")
-    with pytest.raises(InputError, match=r"latin\.csv, line 2: the byte 0xe9 is not UTF-8"):
+    with pytest.raises(InputError, match=r"latin\.csv, line 2: .*0xe9"):
         read_text(path)
 
 

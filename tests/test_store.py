@@ -47,7 +47,7 @@ def test_a_truncated_file_is_named_and_stored_again(tmp_path: Path) -> None:
     whole = store.path("key").read_bytes()
     for length in (0, 5, 60, len(whole) - 1):
         store.path("key").write_bytes(whole[:length])
-        with pytest.warns(UserWarning, match=r"key.safetensors cannot be used and will be computed again: .*header"):
+        with pytest.warns(UserWarning, match=r"key.safetensors .*again: .*header"):
             assert store.get("key") is None
     store.put("key", FEATURES)
     assert torch.equal(store.get("key")["part"], FEATURES["part"])
@@ -59,7 +59,7 @@ def test_a_foreign_file_is_named(tmp_path: Path) -> None:
     store.put("other", FEATURES)
     store.path("other").rename(store.path("renamed"))
     for key in ("foreign", "renamed"):
-        with pytest.warns(UserWarning, match=f"{key}.safetensors .*not written by this store for this key"):
+        with pytest.warns(UserWarning, match=f"{key}.safetensors .*not written"):
             assert store.get(key) is None
 
 
@@ -124,7 +124,7 @@ def test_equal_parts_give_equal_keys_and_any_change_another() -> None:
 
 
 def test_a_part_that_is_not_plain_data_is_named() -> None:
-    with pytest.raises(TypeError, match="key_of: folder must be plain data, got PosixPath"):
+    with pytest.raises(TypeError, match=r"key_of: folder .*PosixPath"):
         key_of(folder=Path("x"))
 
 

@@ -136,12 +136,12 @@ def test_each_card_says_how_it_was_made_and_whose_data_it_saw(name: str) -> None
 
 
 def test_a_part_that_is_not_there_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(FileNotFoundError, match=r"face_parser.face_parser.safetensors; train it with experiments/tiny"):
+    with pytest.raises(FileNotFoundError, match=r"face_parser.safetensors; train it"):
         tiny.face_parser(tmp_path)
     monkeypatch.setattr(tiny, "FOLDER", tmp_path)
     assert tiny.builder_of("0" * 64) is None, "without the files all frozen parts are asked for"
     for load in (tiny.image_encoder, tiny.language_model, lambda: fi.FaceInsight.from_pretrained("tiny")):
-        with pytest.raises(FileNotFoundError, match=r"no file .*; this faceinsight is not whole: install it again"):
+        with pytest.raises(FileNotFoundError, match=r"no file .*install it again"):
             load()
 
 
@@ -198,17 +198,17 @@ def test_the_name_is_the_shipped_model_and_a_directory_of_that_name_is_a_path(
     monkeypatch.chdir(tmp_path)
     assert torch.equal(logits(fi.FaceInsight.from_pretrained("tiny")), logits(model))
     for directory in ("./tiny", Path("tiny"), tmp_path / "tiny"):
-        with pytest.raises(FileNotFoundError, match=r"no config.json in .*tiny: no model was saved there"):
+        with pytest.raises(FileNotFoundError, match=r"no config.json in .*tiny: no model"):
             fi.FaceInsight.from_pretrained(directory)
-    with pytest.raises(ValueError, match=r"'tiny' is the name of the model that ships with .* give './tiny'"):
+    with pytest.raises(ValueError, match=r"'tiny' is the name .*'./tiny'"):
         model.save_pretrained("tiny")
     assert [*(tmp_path / "tiny").iterdir()] == []
 
 
 def test_the_shipped_model_has_no_revision_and_is_no_classifier() -> None:
-    with pytest.raises(ValueError, match=r"^revision='main' is for a repository of the hub, but .* is a directory"):
+    with pytest.raises(ValueError, match=r"^revision='main' .*is a directory"):
         fi.FaceInsight.from_pretrained("tiny", revision="main")
-    with pytest.raises(ValueError, match=r"holds a FaceInsight, not a TokenClassifier"):
+    with pytest.raises(ValueError, match=r"FaceInsight, not a TokenClassifier"):
         TokenClassifier.from_pretrained("tiny")
 
 
@@ -253,7 +253,7 @@ def changed(part: Any) -> Frozen:
 
 def test_another_part_of_the_same_class_is_refused(parts: dict[str, Any]) -> None:
     for name, part in parts.items():
-        with pytest.raises(ValueError, match=rf"{name} is not the frozen part that the model was trained with"):
+        with pytest.raises(ValueError, match=rf"{name} is not the frozen part"):
             fi.FaceInsight.from_pretrained("tiny", **{**parts, name: changed(part)})
 
 

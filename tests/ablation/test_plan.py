@@ -47,7 +47,7 @@ def test_a_change_reaches_through_init_args_and_leaves_the_base_as_it_was() -> N
 
 
 def test_a_change_to_a_part_that_is_not_there_names_the_nearest() -> None:
-    with pytest.raises(PlanError, match=r"cannot change 'model.netwrk.graph': model has no part 'netwrk'.*'network'"):
+    with pytest.raises(PlanError, match=r"no part 'netwrk'.*'network'"):
         changed(BASE, {"model.netwrk.graph": None})
 
 
@@ -70,9 +70,9 @@ def test_a_trunk_with_a_seed_of_its_own_is_one_run_for_all_seeds(tmp_path: Path)
         ("trunk", 7), ("full", 0), ("full - graph", 0), ("full", 1), ("full - graph", 1),
     ]  # fmt: skip
     assert all(run.needs == (runs[0],) for run in runs[1:])
-    with pytest.raises(PlanError, match="trunk 'trunk': a seed is a whole number, got 'seven'"):
+    with pytest.raises(PlanError, match="whole number, got 'seven'"):
         read_ablation(write(tmp_path, trunks={"trunk": {**trunk, "seed": "seven"}}))
-    with pytest.raises(PlanError, match=r"variant 'full' has unknown keys \['seed'\]"):
+    with pytest.raises(PlanError, match=r"unknown keys \['seed'\]"):
         read_ablation(write(tmp_path, variants={"full": {"seed": 1}}))
 
 
@@ -162,9 +162,9 @@ def test_settings_are_swapped_by_another_file(tmp_path: Path) -> None:
     assert read_ablation(path).variants["full"].config == {"data": {"source": {"root": "drawn"}, "size": 96}}
     assert read_ablation(path, other).variants["full"].config["data"]["source"] == {"root": "celeba"}
     other.write_text("sorce: {root: celeba}")
-    with pytest.raises(PlanError, match=r"\['sorce'\] are no settings of .*; it has \['source'\]"):
+    with pytest.raises(PlanError, match=r"\['sorce'\].*\['source'\]"):
         read_ablation(path, other)
-    with pytest.raises(PlanError, match=r"\$\{source\} is not among the settings \[\]"):
+    with pytest.raises(PlanError, match=r"\$\{source\} is not among"):
         read_ablation(write(tmp_path, base=base))
 
 
@@ -203,12 +203,12 @@ def test_rows_stand_in_the_order_of_the_file_that_extends(tmp_path: Path) -> Non
 
 
 def test_a_variant_is_made_from_one_above_it(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="variant 'few' is made from 'ful', which is none of those above it"):
+    with pytest.raises(PlanError, match="made from 'ful'"):
         read_ablation(extending(tmp_path, variants={"few": {"from": "ful"}}))
 
 
 def test_a_comparison_with_what_has_no_row_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="variant 'few' is compared with 'full', which has no row"):
+    with pytest.raises(PlanError, match="compared with 'full'"):
         read_ablation(extending(tmp_path, variants={"few": {"from": "full", "against": "full"}}))
 
 

@@ -191,7 +191,7 @@ def test_a_logger_that_the_file_names_is_used_as_well(path: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"no checkpoint", b"PK\x03\x04 cut short"])
 def test_a_damaged_state_of_a_training_is_set_aside(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "newest.ckpt").write_bytes(damage)
-    with pytest.warns(UserWarning, match="newest.ckpt cannot be read .*set aside as .*newest.damaged.ckpt"):
+    with pytest.warns(UserWarning, match=r"newest.ckpt.*newest.damaged.ckpt"):
         assert run.checkpoint(tmp_path) is None
     assert [each.name for each in tmp_path.iterdir()] == ["newest.damaged.ckpt"]
     assert run.checkpoint(tmp_path) is None
@@ -199,7 +199,7 @@ def test_a_damaged_state_of_a_training_is_set_aside(tmp_path: Path, damage: byte
 
 @pytest.mark.parametrize("option", ["only", "rerun"])
 def test_a_variant_that_is_not_in_the_file_is_refused(path: Path, option: str) -> None:
-    with pytest.raises(PlanError, match=f"{option}: the file has no variant 'onw', did you mean 'own'"):
+    with pytest.raises(PlanError, match=f"{option}.*'onw'.*'own'"):
         carry_out(path, **{option: ["onw"]})
 
 
@@ -221,7 +221,7 @@ def test_a_damaged_run_is_set_aside_and_done_again(path: Path, file: str, damage
     first, _ = carry_out(path, seeds=[0])
     folder = folders(path)["own", 0]
     damage(folder / file)
-    with pytest.warns(UserWarning, match=f"{says}.*set aside as .*result.damaged.json"):
+    with pytest.warns(UserWarning, match=f"{says}.*result.damaged.json"):
         table, printed = carry_out(path, seeds=[0])
     assert "1 of 2 runs are finished" in printed
     assert (folder / "result.damaged.json").is_file()
@@ -239,7 +239,7 @@ def test_a_trunk_without_its_weights_is_set_aside_and_done_again(
     trunk, top = (folders(path)[name, 0] for name in ("plain", "top"))
     damage(trunk / "image_encoder.safetensors")
     wanted, result = (top / "predictions.csv").read_bytes(), (top / "result.json").stat().st_mtime_ns
-    with pytest.warns(UserWarning, match=r"image_encoder.safetensors is .*set aside as .*result.damaged.json"):
+    with pytest.warns(UserWarning, match=r"image_encoder.safetensors.*result.damaged.json"):
         table, printed = carry_out(path, **options)
     assert "1 of 3 runs are finished" in printed, "what rests on the trunk is still whole"
     pd.testing.assert_frame_equal(table.drop(columns="seconds"), first.drop(columns="seconds"))

@@ -141,5 +141,5 @@ def test_cached_features_are_never_changed() -> None:
 
 @pytest.mark.parametrize("amounts", [{"flip": 1.5}, {"shift": -0.1}, {"rotation": 181.0}])
 def test_an_amount_out_of_range_is_named(amounts: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(amounts))} must be between 0 and 1"):
+    with pytest.raises(ValueError, match=f"{next(iter(amounts))} must be between"):
         Augmentation(**amounts)

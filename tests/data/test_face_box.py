@@ -74,7 +74,7 @@ def test_faces_of_one_picture_are_read_apart_with_their_masks(root: Path) -> Non
 
 def test_a_box_outside_its_picture_is_a_broken_face(root: Path) -> None:
     table = table_of(root, "two.png#xywh=0,0,4,4", "two.png#xywh=12,0,4,4")
-    with pytest.raises(BrokenImageError, match=r"two.png: the face's box \(12, 0, 16, 4\) .* outside 12 x 10 pixels"):
+    with pytest.raises(BrokenImageError, match=r"two.png: .*\(12, 0, 16, 4\).*12 x 10"):
         FaceReader(image_size=4).image(table, 1)
     assert list(broken_files(table)) == [1]
 

@@ -82,7 +82,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_sixteen_bits_are_refused_rather_than_clipped(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 40000, dtype=np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(BrokenImageError, match=r"deep.png: 'I;16' is not an 8-bit picture"):
+    with pytest.raises(BrokenImageError, match=r"deep.png: 'I;16'"):
         read_image(tmp_path / "deep.png", image_size=8)
 
 
@@ -122,19 +122,19 @@ def test_mask_and_image_are_cropped_alike(tmp_path: Path) -> None:
 
 def test_ids_above_the_classes_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 255, dtype=np.uint8)).save(tmp_path / "mask.png")
-    with pytest.raises(BrokenImageError, match=r"mask.png: class ids are 0 to 18 \(CelebAMask-HQ\), found 255"):
+    with pytest.raises(BrokenImageError, match=r"mask.png: .*0 to 18 .*found 255"):
         read_mask(tmp_path / "mask.png", image_size=4)
 
 
 def test_a_coloured_mask_is_refused(tmp_path: Path) -> None:
     picture((4, 4)).save(tmp_path / "mask.png")
-    with pytest.raises(BrokenImageError, match="class ids in one channel, this has mode 'RGB'"):
+    with pytest.raises(BrokenImageError, match=r"one channel, .*mode 'RGB'"):
         read_mask(tmp_path / "mask.png", image_size=4)
 
 
 @pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "a/../../b", "C:\\x.jpg", "..\\x.jpg", "\\\\host\\x"])
 def test_a_name_that_leads_out_of_the_folder_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="leads out of faces: file names must lie below the data set's folder"):
+    with pytest.raises(ValueError, match="leads out of faces"):
         path_within("faces", name)
     assert path_within("faces", "a/b.jpg") == Path("faces/a/b.jpg")
 

@@ -37,12 +37,12 @@ def test_a_table_describes_itself_in_one_line() -> None:
 
 
 def test_no_faces_are_refused() -> None:
-    with pytest.raises(ValueError, match="no faces: the table of faces has no rows"):
+    with pytest.raises(ValueError, match="faces has no rows"):
         FaceTable(SCHEMA, Path("faces"), (), torch.empty(0, 2, dtype=torch.int8), (), torch.empty(0, dtype=torch.int64))
 
 
 def test_fields_of_different_lengths_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"every field needs one row for each face, got .*'split': 3"):
+    with pytest.raises(ValueError, match=r"one row for each face.*'split': 3"):
         replace(TABLE, split=TABLE.split[:3])
 
 
@@ -52,12 +52,12 @@ def test_a_file_named_twice_is_named() -> None:
 
 
 def test_an_unknown_split_is_named() -> None:
-    with pytest.raises(ValueError, match=r"a split is one of \['train', 'val', 'test'\], got \['valid'\]"):
+    with pytest.raises(ValueError, match=r"'test'\], got \['valid'\]"):
         replace(TABLE, split=("train", "test", "train", "valid"))
 
 
 def test_an_identity_in_two_splits_is_named() -> None:
-    with pytest.raises(ValueError, match=r"identity 5 has faces in test and train \(1 such identities\)"):
+    with pytest.raises(ValueError, match=r"identity 5 .*test and train"):
         replace(TABLE, identity=torch.tensor([5, 5, 5, 7]))
 
 
@@ -71,7 +71,7 @@ def test_labels_outside_the_three_values_are_refused() -> None:
 def test_an_empty_split_is_named_when_it_is_asked_for() -> None:
     table = TABLE.select(torch.tensor([0, 2, 3]))
     assert table.rows("val").tolist() == [2]
-    with pytest.raises(ValueError, match="empty split: none of the 3 faces of faces is in 'test'"):
+    with pytest.raises(ValueError, match=r"the 3 faces of faces .*'test'"):
         table.rows("test")
 
 

@@ -53,24 +53,16 @@ def test_faces_are_matched_by_name_and_not_by_position(predictions: Predictions)
 
 
 def test_faces_that_were_not_predicted_or_not_asked_for_are_named(predictions: Predictions) -> None:
-    with pytest.raises(
-        ValueError, match=r"^1 faces have no prediction, first 000009\.jpg; the file is of another split"
-    ):
+    with pytest.raises(ValueError, match=r"no prediction, first 000009\.jpg"):
         predictions.for_files([*predictions.files, "000009.jpg"])
-    with pytest.raises(
-        ValueError, match=r"^2 faces are predicted but not in the label table's split, first 000001\.jpg"
-    ):
+    with pytest.raises(ValueError, match=r"not in the label table.*000001\.jpg"):
         predictions.for_files(["00002"])
 
 
 def test_missing_and_unknown_columns_are_named(path: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"predictions\.csv: 1 columns of schema 'custom' are missing, first 'Smiling'$"
-    ):
+    with pytest.raises(ValueError, match=r"predictions\.csv: .*missing, first 'Smiling'$"):
         read_predictions(path, Schema.from_names([*SCHEMA.names, "Smiling"]))
-    with pytest.raises(
-        ValueError, match=r"predictions\.csv: 2 columns are not in schema 'custom', first 'more than 70'$"
-    ):
+    with pytest.raises(ValueError, match=r"predictions\.csv: .*first 'more than 70'$"):
         read_predictions(path, Schema.from_names(["Bald"]))
 
 
@@ -94,20 +86,16 @@ def test_a_damaged_line_is_named(path: Path, line: str, message: str) -> None:
 
 def test_an_empty_file_and_no_file_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
-    with pytest.raises(ValueError, match=r"empty\.csv: No columns to parse from file"):
+    with pytest.raises(ValueError, match=r"empty\.csv: No columns"):
         read_predictions(tmp_path / "empty.csv", SCHEMA)
     with pytest.raises(FileNotFoundError):
         read_predictions(tmp_path / "none.csv", SCHEMA)
 
 
 def test_lengths_and_names_are_checked_when_predictions_are_made() -> None:
-    with pytest.raises(
-        ValueError, match=r"2 files and 3 attributes need probabilities \[2, 3\] and 2 splits, got \[2, 2\] and 2"
-    ):
+    with pytest.raises(ValueError, match=r"\[2, 3\] and 2 splits, got \[2, 2\]"):
         Predictions(SCHEMA, ("a", "b"), ("test", "test"), torch.rand(2, 2))
-    with pytest.raises(
-        ValueError, match="an attribute cannot be called 'split': predictions files have a column of that"
-    ):
+    with pytest.raises(ValueError, match="cannot be called 'split'"):
         Predictions(Schema.from_names(["split"]), ("a",), ("test",), torch.rand(1, 1))
 
 

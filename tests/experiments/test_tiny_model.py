@@ -90,16 +90,14 @@ def test_a_model_is_the_same_with_its_parts_from_their_half_precision_files(
     assert before.projector(before.encode(faces)["image"]).shape == (2, 16, 32)
     assert after.rules == RULES
     assert after.picture_options["interpolation"] == "bicubic"  # as timm says of a resnet18
-    with pytest.raises(
-        ValueError, match=r"these parts are not in the directory:(.|\n)*segmentation.parser: FaceParser"
-    ):
+    with pytest.raises(ValueError, match=r"not in the directory:(.|\n)*segmentation.parser"):
         FaceInsight.from_pretrained(tmp_path / "model")
 
 
 def test_another_part_is_refused(whole: Path, parts: Path, others: dict[str, Any]) -> None:
     trained_with = tiny.parts(parts)
     for name, other in others.items():
-        with pytest.raises(ValueError, match=f"{name} is not the frozen part that the model was trained with"):
+        with pytest.raises(ValueError, match=f"{name} is not the frozen part"):
             FaceInsight.from_pretrained(whole, **{**trained_with, name: other})
 
 

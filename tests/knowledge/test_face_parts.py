@@ -20,7 +20,7 @@ def test_in_a_mirror_eyes_brows_and_ears_change_places_and_nothing_else_does() -
 
 
 def test_a_part_that_is_none_is_answered_with_the_nearest_names() -> None:
-    with pytest.raises(ValueError, match=r"^no part of a face is named 'hatt'; did you mean 'hat' or 'hair'\?$"):
+    with pytest.raises(ValueError, match=r"'hatt'; did you mean 'hat' or 'hair'"):
         part_id("hatt")
-    with pytest.raises(ValueError, match=r"did you mean 'background' or 'skin' or .* or 'cloth'\?$"):
+    with pytest.raises(ValueError, match=r"mean 'background' or .*'cloth'"):
         part_id("zzz")

@@ -378,29 +378,27 @@ def test_bad_settings_and_labels_are_refused() -> None:
     def build(**settings: object) -> None:
         LabelGraph.from_labels(LABELS, SCHEMA, **settings)
 
-    with pytest.raises(ValueError, match=r"^threshold must be above 0 and at most 1 for probability, got 0.0$"):
+    with pytest.raises(ValueError, match=r"^threshold .*probability, got 0.0$"):
         build(threshold=0.0)
-    with pytest.raises(ValueError, match=r"^threshold must be above 0 and at most 1 for probability, got 40.0$"):
+    with pytest.raises(ValueError, match=r"^threshold .*probability, got 40.0$"):
         build(threshold=40.0)
     with pytest.raises(ValueError, match=r"^reweight must be from 0 .* got 1.5$"):
         build(reweight=1.5)
     for faces, got in ((0, "none"), (1, "1")):  # of one face nothing varies
         with pytest.raises(ValueError, match=rf"at least two faces, got {got}"):
             LabelGraph.from_labels(LABELS[:faces], SCHEMA)
-    with pytest.raises(ValueError, match=r"^label values must be 1 \(yes\), -1 \(no\) or 0 \(undefined\), got 2"):
+    with pytest.raises(ValueError, match=r"^label values .*undefined\), got 2"):
         LabelGraph.from_labels(LABELS * 2, SCHEMA)
-    with pytest.raises(ValueError, match=r"^weights must be 3 x 3, one row per name, got \[2, 2\]$"):
+    with pytest.raises(ValueError, match=r"^weights must be 3 x 3.*\[2, 2\]$"):
         LabelGraph(SCHEMA.names, torch.eye(2), by_hand().counts, by_hand().settings)
 
 
 def test_reordering_by_other_names_is_refused() -> None:
     with pytest.raises(UnknownAttributeError, match=r"^unknown attribute 'D'"):
         by_hand().reorder(["A", "B", "D"])
-    with pytest.raises(
-        ValueError, match=r"^reordering needs each of the graph's 3 attributes once, got 2, without C; "
-    ):
+    with pytest.raises(ValueError, match=r"^reordering .*got 2, without C; "):
         by_hand().reorder(["A", "B"])
-    with pytest.raises(ValueError, match=r"^reordering needs each of the graph's 3 attributes once, got 4; "):
+    with pytest.raises(ValueError, match=r"^reordering .*3 attributes once, got 4; "):
         by_hand().reorder(["A", "B", "C", "A"])
 
 

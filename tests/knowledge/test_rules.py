@@ -43,7 +43,7 @@ def test_booleans_are_labels_too():
 
 def test_labels_of_the_wrong_width_or_value_are_refused():
     rules = RuleSet.parse("Bald", SCHEMA)
-    with pytest.raises(ValueError, match=r"labels must be \[face, 4\] for schema 'custom', got \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"\[face, 4\] .*'custom', got \[2, 3\]"):
         rules.violations(torch.ones(2, 3))
     with pytest.raises(ValueError, match="label values must be 1"):
         rules.violations(torch.full((1, 4), 5))
@@ -121,7 +121,7 @@ def test_rules_load_from_text_lists_and_catalogs(tmp_path: Path, name: str, text
 
 def test_a_file_without_attributes_asks_for_a_schema(tmp_path: Path):
     (tmp_path / "a.rules").write_text("Bald")
-    with pytest.raises(ValueError, match=r"a\.rules has rules but no attributes of its own; pass schema="):
+    with pytest.raises(ValueError, match=r"a\.rules .*no attributes.*schema="):
         RuleSet.load(tmp_path / "a.rules")
     with pytest.raises(FileNotFoundError, match="no catalog named 'nowhere'"):
         RuleSet.load("nowhere")
@@ -157,27 +157,27 @@ def test_a_mistake_in_a_list_names_the_entry(entries: list, message: str):
 
 
 def test_an_entry_or_strength_of_the_wrong_kind_is_refused():
-    with pytest.raises(ValueError, match="logical rule 1: an entry is a text, or has 'rule' and 'source'; got"):
+    with pytest.raises(ValueError, match=r"logical rule 1: .*'rule' and 'source'"):
         RuleSet.parse([{"Bald": "not Bangs"}], SCHEMA)
     with pytest.raises(ValueError, match=r"unknown rule strengths \['strict'\]"):
         RuleSet.from_dict({"strict": []}, SCHEMA)
 
 
 def test_a_rule_over_an_unknown_attribute_is_refused_with_the_nearest_name():
-    with pytest.raises(UnknownNameError, match=r"schema 'custom' has no attribute 'Blad'; did you mean 'Bald'"):
+    with pytest.raises(UnknownNameError, match=r"'Blad'; did you mean 'Bald'"):
         RuleSet.parse("Blad -> Male", SCHEMA)
 
 
 def test_contradictory_rules_parse_and_judge_but_have_no_components():
     rules = RuleSet.parse("Bald\nnot Bald", SCHEMA)
     assert rules.violations(faces([1, 1, 1, 1])).tolist() == [[False, True]]
-    with pytest.raises(UnsatisfiableError, match="no face can satisfy these rules together"):
+    with pytest.raises(UnsatisfiableError, match="no face can satisfy"):
         _ = rules.components
 
 
 def test_unknown_names_of_all_entries_of_a_list_are_told_together():
     entries = ["Bold", "Bald -> Bangs", {"rule": "Bang and Mael", "source": "a guess"}]
-    with pytest.raises(UnknownNameError, match=r"^logical rule 1, line 1, column 1: .* no attribute 'Bold'") as caught:
+    with pytest.raises(UnknownNameError, match=r"^logical rule 1, line 1, column 1: .*'Bold'") as caught:
         RuleSet.parse(entries, SCHEMA)
     first, second = caught.value.__notes__
     assert first.startswith("logical rule 3, line 1, column 1: schema 'custom' has no attribute 'Bang'")

@@ -28,7 +28,7 @@ def test_a_schema_survives_the_trip_through_plain_data():
 
 def test_an_unknown_attribute_is_answered_with_the_nearest_names():
     schema = Schema.from_names(["Smiling", "Wearing_Hat"])
-    with pytest.raises(UnknownAttributeError, match=r"^unknown attribute 'Smilling'; did you mean 'Smiling'\?$"):
+    with pytest.raises(UnknownAttributeError, match=r"'Smilling'; did you mean 'Smiling'"):
         schema.index("Smilling")
     with pytest.raises(UnknownAttributeError, match=r"^unknown attribute 'zzz'$"):
         schema.index("zzz")
@@ -49,14 +49,14 @@ def test_a_label_value_that_is_none_of_the_three_is_named():
 
 
 def test_labels_of_the_wrong_width_are_refused():
-    with pytest.raises(ValueError, match=r"labels must be \[face, 2\] for schema 'custom', got \[1, 3\]"):
+    with pytest.raises(ValueError, match=r"\[face, 2\] .*'custom', got \[1, 3\]"):
         Schema.from_names(["a", "b"]).check_labels(torch.zeros(1, 3))
 
 
 def test_two_attributes_of_one_name_are_refused():
     with pytest.raises(ValueError, match=r"attributes named twice: \['a'\]"):
         Schema("twice", (Attribute("a", "x"), Attribute("b", "y"), Attribute("a", "z")))
-    with pytest.raises(ValueError, match=r"^schema 'custom': attributes named twice: \['a'\]$"):
+    with pytest.raises(ValueError, match=r"'custom': .*named twice: \['a'\]$"):
         Schema.from_names(["a", "b", "a"])
     with pytest.raises(ValueError, match="needs at least one attribute"):
         Schema("empty", ())
@@ -79,7 +79,7 @@ def test_a_group_that_makes_no_sense_is_refused(changed: dict, message: str):
 def test_a_group_of_an_unknown_kind_is_refused():
     group = Group("g", "ordinal", {"a": "a", "b": "b"})
     object.__setattr__(group, "kind", "some")  # the tests' own type check would refuse it before the class does
-    with pytest.raises(ValueError, match=r"group 'g': kind must be one of \('exactly_one', .*\), got 'some'"):
+    with pytest.raises(ValueError, match=r"group 'g': kind .*got 'some'"):
         group.__post_init__()
 
 
@@ -100,7 +100,7 @@ def test_catalogs_are_found_by_name_and_by_path(tmp_path: Path):
 
 
 def test_a_missing_catalog_lists_those_there_are():
-    with pytest.raises(FileNotFoundError, match=r"no catalog named 'celebb' and no such file; .* celeba, expw, fair"):
+    with pytest.raises(FileNotFoundError, match=r"no catalog named 'celebb'.*celeba"):
         read_catalog("celebb")
 
 
@@ -128,11 +128,9 @@ def test_a_saved_schema_comes_back_with_prompts_groups_and_years(tmp_path: Path)
 def test_names_of_another_schema_or_order_are_refused_with_what_differs() -> None:
     schema = Schema.from_names(["Bald", "Male"])
     schema.check_names(["Bald", "Male"], "the rules")
-    with pytest.raises(
-        ValueError, match=r"^the rules: other attributes than .* 'custom' \(only one of them has 'Hat'\)"
-    ):
+    with pytest.raises(ValueError, match=r"^the rules: .*only one of them has 'Hat'"):
         schema.check_names(["Bald", "Male", "Hat"], "the rules")
-    with pytest.raises(ValueError, match=r"^the graph: .* \(the order is another\); .* graph.reorder\(schema.names\)$"):
+    with pytest.raises(ValueError, match=r"^the graph: .*order is another.*reorder"):
         schema.check_names(["Male", "Bald"], "the graph")
 
 
@@ -148,12 +146,10 @@ def test_an_attribute_may_have_questions_of_its_own_and_keeps_them_in_its_file(t
 
 
 def test_questions_that_ask_nothing_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"asks for every attribute alike without '{prompt}' in it, got 'Bald\?'"):
+    with pytest.raises(ValueError, match=r"without '{prompt}' in it, got 'Bald\?'"):
         Schema.from_names(["Bald"]).questions(["Is this a person {prompt}?", "Bald?"])
     for told in ({"questions": ["Bald?"]}, {"prompt": "who is bald", "questions": "Bald?"}, {"prompt": "", "ask": []}):
-        with pytest.raises(
-            ValueError, match="attribute 'Bald' needs a 'prompt' and may have a list of 'questions', got"
-        ):
+        with pytest.raises(ValueError, match="attribute 'Bald' needs a 'prompt'"):
             Schema.from_dict({"name": "one", "attributes": {"Bald": told}})
 
 

@@ -258,22 +258,20 @@ def test_logits_and_nan_are_refused_with_the_face_and_attribute() -> None:
     metric = attribute_metrics(SCHEMA)["accuracy"]
     probability, labels = torch.full((2, 5), 0.5), torch.ones(2, 5, dtype=torch.int8)
     probability[1, 2] = 3.25
-    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got 3.25 for 'Smiling' of face 1"):
+    with pytest.raises(ValueError, match=r"got 3.25 for 'Smiling' of face 1"):
         metric.update(probability, labels)
     probability[1, 2] = torch.nan
-    with pytest.raises(ValueError, match=r"must lie in \[0, 1\], got nan for 'Smiling' of face 1"):
+    with pytest.raises(ValueError, match=r"got nan for 'Smiling' of face 1"):
         metric.update(probability, labels)
 
 
 def test_wrong_shapes_and_wrong_labels_are_refused() -> None:
     metric = attribute_metrics(SCHEMA)["accuracy"]
-    with pytest.raises(ValueError, match=r"labels must be \[face, 5\] for schema 'custom', got \[2, 4\]"):
+    with pytest.raises(ValueError, match=r"\[face, 5\] .*'custom', got \[2, 4\]"):
         metric.update(torch.rand(2, 4), torch.ones(2, 4, dtype=torch.int8))
-    with pytest.raises(
-        ValueError, match=r"label values must be 1 \(yes\), -1 \(no\) or 0 \(undefined\), got 2 for 'Bald'"
-    ):
+    with pytest.raises(ValueError, match=r"label values .*got 2 for 'Bald'"):
         metric.update(torch.rand(2, 5), torch.full((2, 5), 2))
-    with pytest.raises(ValueError, match=r"probability is \[3, 5\] but labels are \[2, 5\]"):
+    with pytest.raises(ValueError, match=r"\[3, 5\] but labels are \[2, 5\]"):
         metric.update(torch.rand(3, 5), torch.ones(2, 5, dtype=torch.int8))
 
 

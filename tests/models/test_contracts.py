@@ -70,7 +70,7 @@ def test_what_is_no_network_is_refused_when_it_is_given(network: Any, message: s
 
 @pytest.mark.parametrize(("network", "came"), [(plain(2), r"\[4, 2\]"), (nn.Identity(), r"\[4, 3, 2, 2\]")])
 def test_logits_of_another_shape_are_refused_with_what_was_wanted(network: nn.Module, came: str) -> None:
-    with pytest.raises(InputError, match=rf"must give logits \[4, 3\] .* got {came}; let its last layer have 3"):
+    with pytest.raises(InputError, match=rf"\[4, 3\] .*got {came}.*3"):
         PlainNetwork(network, schema=SCHEMA)(IMAGES)
 
 
@@ -81,12 +81,12 @@ def test_rules_over_other_attributes_than_the_networks_are_refused() -> None:
 
 
 def test_a_decoder_without_attributes_is_refused() -> None:
-    with pytest.raises(InputError, match=r"its schema names the attributes.* got Identity"):
+    with pytest.raises(InputError, match=r"names the attributes.*got Identity"):
         DecodedOutput(network=plain(), decoder=nn.Identity())
 
 
 def test_a_source_without_its_methods_is_refused() -> None:
-    with pytest.raises(InputError, match=r"has prepare\(\) and table\(\); dict lacks prepare\(\)"):
+    with pytest.raises(InputError, match=r"dict lacks prepare\(\)"):
         check_source({})
     with pytest.raises(InputError, match="got the class"):
         check_source(FaceTable)

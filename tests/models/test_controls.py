@@ -71,7 +71,7 @@ def test_the_prior_gives_every_face_the_training_shares(images: Tensor) -> None:
     prior = torch.tensor([0.1, 0.5, 0.9, 0.0, 1.0])
     probability = PriorClassifier(schema=SCHEMA, prior=prior)(images).logits.sigmoid()
     torch.testing.assert_close(probability, prior.expand(3, 5), atol=1e-5, rtol=0)
-    with pytest.raises(ValueError, match="a prior of 2 shares for the 5 attributes of 'custom'"):
+    with pytest.raises(ValueError, match="2 shares for the 5 attributes"):
         PriorClassifier(schema=SCHEMA, prior=prior[:2])
 
 
@@ -127,7 +127,7 @@ def test_ridge_on_tokens_is_the_regression_of_the_encoders_tokens(images: Tensor
     scores = encoder(images).reshape(3, width) @ regression.weight.T + regression.bias
     torch.testing.assert_close(model(images).logits.sigmoid(), ((1 + scores) / 2).clamp(1e-6, 1 - 1e-6))
     assert not any(each.requires_grad for each in model.parameters())
-    with pytest.raises(ValueError, match=r"none from this encoder's tokens to the 5 .*models\.token_ridge makes one"):
+    with pytest.raises(ValueError, match=r"none from this encoder.*token_ridge"):
         RidgeClassifier(schema=SCHEMA, regression=nn.Linear(3, 5), encoder=encoder)
 
 
@@ -146,7 +146,7 @@ def test_ridge_scores_are_clamped_probabilities(images: Tensor) -> None:
 
 def test_a_regression_of_another_shape_is_refused() -> None:
     for inputs, outputs in ((13, 5), (12, 4)):
-        with pytest.raises(ValueError, match=f"a regression from {inputs} values to {outputs} scores is none from"):
+        with pytest.raises(ValueError, match=f"from {inputs} values to {outputs} scores"):
             RidgeClassifier(schema=SCHEMA, regression=nn.Linear(inputs, outputs))
 
 

@@ -115,15 +115,15 @@ def test_instruction_and_questions_reach_the_logits(images: Tensor) -> None:
 
 def test_images_or_features_but_not_both(images: Tensor) -> None:
     model = face_insight()
-    with pytest.raises(ValueError, match="give either images or features, got neither"):
+    with pytest.raises(ValueError, match="images or features, got neither"):
         model()
-    with pytest.raises(ValueError, match="give either images or features, got both"):
+    with pytest.raises(ValueError, match="images or features, got both"):
         model(images, features=model.encode(images))
 
 
 def test_a_graph_or_rules_in_another_order_are_refused_when_the_model_is_built() -> None:
     turned = Schema.from_names(SCHEMA.names[::-1])
-    with pytest.raises(ValueError, match=r"^the label graph: .*the order is another"):
+    with pytest.raises(ValueError, match=r"^the label graph: .*order"):
         face_insight(correlation=CorrelationConstraint(graph=graph().reorder(turned.names), embed_dim=32))
     with pytest.raises(ValueError, match=r"^the rules: .*the order is another"):
         face_insight(rules=RuleSet.parse("Bald -> not Young", turned))

@@ -132,7 +132,7 @@ def test_a_tower_keeps_the_promises_of_an_image_encoder(kind: str, checkpoint: A
     moved[:, :, : size // grid[0], -size // grid[1] :] += 0.5  # the upper right cell: the last token of the first row
     changes = (tower(moved) - tokens).abs().mean((0, 2))
     assert int(changes.argmax()) == grid[1] - 1
-    with pytest.raises(ValueError, match=rf"^images must be {size} x {size} px, got 8 x 8; resize them"):
+    with pytest.raises(ValueError, match=rf"^images must be {size} x {size} px, got 8 x 8"):
         tower(torch.rand(1, 3, 8, 8))
     with pytest.raises(ValueError, match=r"^images must be RGB"):
         tower(torch.rand(1, 1, size, size))
@@ -196,7 +196,7 @@ def test_a_saved_model_comes_back_on_its_base(kind: str, along: bool, checkpoint
         assert told[part]["module"]["revision"] == "0123abc"
         assert len(told[part]["fingerprint"]) == 64
     assert (tmp_path / "saved" / "frozen.safetensors").is_file() == along
-    with pytest.raises(ValueError, match=r"(?s)projector: .*, which only you can build\n  language_model: "):
+    with pytest.raises(ValueError, match=r"(?s)projector: .*only you can build\n  language_model: "):
         fi.FaceInsight.from_pretrained(tmp_path / "saved")
     again = fi.FaceInsight.from_pretrained(tmp_path / "saved", **multimodal_parts(checkpoint(kind)))
     assert torch.equal(again(faces(model)).logits, model(faces(model)).logits)
@@ -217,7 +217,7 @@ def test_a_checkpoint_from_the_hub_is_told_by_its_commit(
 def test_another_base_is_refused(checkpoint: Any, tmp_path: Path) -> None:
     model = fi.FaceInsight.from_llava(checkpoint("LLaVA"), schema=SCHEMA)
     model.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"language_model is not the frozen part that the model was trained with"):
+    with pytest.raises(ValueError, match=r"language_model is not the frozen part"):
         fi.FaceInsight.from_pretrained(tmp_path, **multimodal_parts(checkpoint("LLaVA over Gemma 2")))
 
 
@@ -228,10 +228,10 @@ def test_image_tokens_that_do_not_match_are_refused(checkpoint: Any) -> None:
     named = fi.FaceInsight.from_llava(
         checkpoint("LLaVA"), schema=SCHEMA, instruction="USER: <image><image>{image}{question}"
     )
-    with pytest.raises(ValueError, match=r"^the prompt names the image token '<image>' 2 times beside the image's own"):
+    with pytest.raises(ValueError, match=r"image token '<image>' 2 times"):
         named(faces(named))
     model = fi.FaceInsight.from_llava(checkpoint("LLaVA"), schema=SCHEMA)
-    with pytest.raises(ValueError, match=r"^the features hold 4 image tokens for each face, .* gives 9; encode"):
+    with pytest.raises(ValueError, match=r"hold 4 image tokens .*gives 9"):
         model(features={"image": torch.rand(1, 4, 24)})
     with pytest.raises(ValueError, match=r"^images must be 12 x 12 px, got 16 x 16"):
         model(torch.rand(1, 3, 16, 16))
@@ -241,59 +241,53 @@ def test_a_model_that_could_not_ask_is_refused(checkpoint: Any) -> None:
     def build(**parts: Any) -> fi.FaceInsight:
         return fi.FaceInsight.from_llava(checkpoint("LLaVA"), schema=SCHEMA, **parts)
 
-    with pytest.raises(ValueError, match=r"one {image} and after it one {question}, or neither, got 'USER: {image}'"):
+    with pytest.raises(ValueError, match=r"{question}, or neither, got 'USER: {image}'"):
         build(instruction="USER: {image}")
-    with pytest.raises(ValueError, match=r"^without soft tokens each attribute needs a question"):
+    with pytest.raises(ValueError, match=r"^without soft tokens .*question"):
         build(question="")
-    with pytest.raises(
-        ValueError, match=r"^soft tokens are made from a text encoder's prompts: .* and a text encoder$"
-    ):
+    with pytest.raises(ValueError, match=r"^soft tokens .*and a text encoder$"):
         build(text_encoder=TextEncoder())
-    with pytest.raises(ValueError, match=r"^a correlation constraint refines soft tokens, of which the query has none"):
+    with pytest.raises(ValueError, match=r"^a correlation constraint .*query has none"):
         build(correlation=torch.nn.Identity())
-    with pytest.raises(ValueError, match=r"^a question asks for every attribute alike without '{prompt}' in it"):
+    with pytest.raises(ValueError, match=r"without '{prompt}' in it"):
         build(question="Bald?")(torch.rand(1, 3, 12, 12))
 
 
 def test_checkpoints_that_cannot_be_taken_apart_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"^no directory .*none"):
         multimodal_parts(tmp_path / "none")
-    with pytest.raises(ValueError, match=r"is a 'llama' model with the vision tower 'none'; models of these families"):
+    with pytest.raises(ValueError, match=r"a 'llama' model .*vision tower 'none'"):
         multimodal_parts(write_language_model(tmp_path / "text", "Llama"))
     whole = write_llava(tmp_path / "whole")
-    with pytest.raises(ValueError, match=r"holds its weights only as pickle \(pytorch_model.bin\); pickle can run any"):
+    with pytest.raises(ValueError, match=r"only as pickle \(pytorch_model.bin\)"):
         multimodal_parts(pickled(whole, tmp_path / "pickled"))
     path = whole / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"^the weights in .* are cut short or damaged \(.*\); get them again"):
+    with pytest.raises(ValueError, match=r"^the weights in .*cut short or damaged"):
         multimodal_parts(whole)
-    with pytest.raises(ValueError, match=r"gives 10 patch tokens, which is no grid of 3 x 3"):
+    with pytest.raises(ValueError, match=r"10 patch tokens, .*3 x 3"):
         multimodal_parts(write_llava(tmp_path / "with class token", vision_feature_select_strategy="full"))
-    with pytest.raises(ValueError, match=r"^the tokenizer has no image token: the configuration says number 999, the"):
+    with pytest.raises(ValueError, match=r"^the tokenizer has no image token: .*999"):
         multimodal_parts(write_llava(tmp_path / "no image token", image_token_index=999))
 
 
 def test_a_processor_that_is_missing_or_of_another_size_is_refused(tmp_path: Path) -> None:
     folder = write_llava(tmp_path)
     CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
-    with pytest.raises(ValueError, match=r"makes images of 16 px, its vision tower takes 12 px; get the processor"):
+    with pytest.raises(ValueError, match=r"images of 16 px, .*takes 12 px"):
         multimodal_parts(folder)
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(
-        FileNotFoundError, match=r"(?s)^no image processor in .*; copy the checkpoint's preprocessor_co"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"(?s)^no image processor in .*copy"):
         multimodal_parts(folder)
 
 
 def test_a_chat_template_without_places_is_refused(tmp_path: Path) -> None:
     folder = write_llava(tmp_path, chat_template="{{ messages[0]['role'] }}")
-    with pytest.raises(
-        ValueError, match=r"^the checkpoint's chat template gives 'user', without one place for the ima"
-    ):
+    with pytest.raises(ValueError, match=r"chat template gives 'user'"):
         fi.FaceInsight.from_llava(folder, schema=SCHEMA)
 
 
 def test_patches_that_do_not_divide_into_squares_are_refused(checkpoint: Any) -> None:
     tower: Any = multimodal_parts(checkpoint("LLaVA"))["image_encoder"]
-    with pytest.raises(ValueError, match=r"a grid of 3 x 3 patches does not divide into squares of 2 x 2"):
+    with pytest.raises(ValueError, match=r"3 x 3 patches .*squares of 2 x 2"):
         VisionTower(trunk=tower.trunk, image_size=12, mean=[0.5] * 3, std=[0.5] * 3, shuffle=2)

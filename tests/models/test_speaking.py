@@ -186,17 +186,17 @@ def test_generations_options_are_passed_on(llava: fi.FaceInsight, tokens: list[T
 
 
 def test_what_cannot_be_asked_is_refused(llava: fi.FaceInsight, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"^a model is asked by at least one question with words in it, got \[' '\]"):
+    with pytest.raises(ValueError, match=r"at least one question .*got \[' '\]"):
         llava.ask(faces(12), " ")
-    with pytest.raises(ValueError, match=r"^generation takes no 'num_return_sequences' from outside: .* gets one text"):
+    with pytest.raises(ValueError, match=r"^generation takes no 'num_return_sequences'"):
         llava.ask(faces(12), "Who?", num_return_sequences=2)
-    with pytest.raises(ValueError, match=r"^the prompt names the image token '<image>' 1 times"):
+    with pytest.raises(ValueError, match=r"image token '<image>' 1 times"):
         llava.ask(faces(12), "<image>?")
     with pytest.raises(ValueError, match=r"^images must be 12 x 12 px, got 16 x 16"):
         llava.ask(faces(16), "Who?")
     with pytest.raises(fi.data.images.BrokenImageError, match=r"none\.png: there is no such file"):
         llava.ask(tmp_path / "none.png", "Who?")
-    with pytest.raises(fi.data.images.BrokenImageError, match=r"^the picture: 'I;16' is not an 8-bit picture"):
+    with pytest.raises(fi.data.images.BrokenImageError, match=r"^the picture: 'I;16'"):
         llava.ask(Image.new("I;16", (8, 8)), "Who?")
 
 

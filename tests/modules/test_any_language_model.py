@@ -161,18 +161,14 @@ def test_a_family_that_no_test_names_is_measured_by_itself() -> None:
 
 def test_a_family_that_cannot_be_masked_exactly_is_refused() -> None:
     bloom = causal("Bloom", vocab_size=300, hidden_size=32, n_layer=1, n_head=2, initializer_range=0.3)
-    with pytest.raises(
-        ValueError, match=r"^bloom models cannot be masked exactly: .*; use one of the families llama, "
-    ):
+    with pytest.raises(ValueError, match=r"^bloom models .*families llama, "):
         LanguageModel(backbone=bloom, tokenizer=tokenizer())
     mixed = causal("Qwen2", **sizes())
     mixed.config.layer_types = ["full_attention", "linear_attention"]
-    with pytest.raises(
-        ValueError, match=r"^qwen2 models with linear_attention cannot be masked exactly, so attributes"
-    ):
+    with pytest.raises(ValueError, match=r"^qwen2 models with linear_attention"):
         LanguageModel(backbone=mixed, tokenizer=tokenizer())
     both_ways = transformers.Gemma3ForCausalLM(text_config("Gemma 3", use_bidirectional_attention=True))
-    with pytest.raises(ValueError, match=r"^gemma3_text models with bidirectional attention cannot be masked"):
+    with pytest.raises(ValueError, match=r"^gemma3_text models with bidirectional"):
         LanguageModel(backbone=both_ways, tokenizer=tokenizer())
 
 
@@ -184,13 +180,13 @@ def test_a_rotary_embedding_that_changes_with_the_length_is_refused_past_that_le
     assert unstable_length(text_config("Llama")) is None
     short, long = read(model, questions=["a"]), ["a", "wearing a hat?"]
     for form in ("packed", "cached"):
-        with pytest.raises(ValueError, match=r"once a sequence passes 20 tokens, and this one reaches 3\d: one pass"):
+        with pytest.raises(ValueError, match=r"passes 20 tokens, .*reaches 3\d"):
             read(model, questions=long, form=form)
     torch.testing.assert_close(read(model, questions=long, form="separate")[:, :1], short, atol=1e-5, rtol=0)
 
 
 def test_answers_that_the_tokenizer_lacks_are_refused_with_the_nearest_it_has(loaded: Any) -> None:
-    with pytest.raises(ValueError, match=r"none of \['Nope', 'nope'\] .* the nearest that it has: \['No', 'N', 'n'\];"):
+    with pytest.raises(ValueError, match=r"\['Nope', 'nope'\] .*\['No', 'N', 'n'\];"):
         loaded("Llama").yes_no_logits(torch.randn(1, 32), no=("Nope", "nope"))
     words = tokenizer(unk_token="<pad>")
     with pytest.raises(ValueError, match=r"none of \['<pad>'\] is a single token"):
@@ -200,26 +196,26 @@ def test_answers_that_the_tokenizer_lacks_are_refused_with_the_nearest_it_has(lo
 
 
 def test_a_checkpoint_that_is_not_whole_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"^no directory .*none; give a checkpoint's directory or the id"):
+    with pytest.raises(FileNotFoundError, match=r"^no directory .*none; give"):
         LanguageModel.from_pretrained(tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match=r"^no config.json in .*: this is no checkpoint"):
+    with pytest.raises(FileNotFoundError, match=r"^no config.json in .*no checkpoint"):
         LanguageModel.from_pretrained(tmp_path)
     folder = write_language_model(tmp_path / "model", "Llama")
     (folder / "tokenizer.json").rename(tmp_path / "tokenizer.json")
-    with pytest.raises(FileNotFoundError, match=r"^no tokenizer in .*; copy the checkpoint's tokenizer files"):
+    with pytest.raises(FileNotFoundError, match=r"^no tokenizer in .*; copy"):
         LanguageModel.from_pretrained(folder)
     (tmp_path / "tokenizer.json").rename(folder / "tokenizer.json")
     path = folder / "model.safetensors"
     whole, tensors = path.read_bytes(), load_file(path)
     path.write_bytes(whole[:-100])
-    with pytest.raises(ValueError, match=r"^the weights in .* are cut short or damaged \(.*\); get them again"):
+    with pytest.raises(ValueError, match=r"^the weights in .*cut short or damaged"):
         LanguageModel.from_pretrained(folder)
     tensors.pop("model.layers.1.mlp.up_proj.weight")
     save_file(tensors, path, {"format": "pt"})
-    with pytest.raises(ValueError, match=r"asks for 32,672 weights, but the files hold 31,136"):
+    with pytest.raises(ValueError, match=r"32,672 weights, .*hold 31,136"):
         LanguageModel.from_pretrained(folder)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "part-2.safetensors"}}))
-    with pytest.raises(FileNotFoundError, match=r"lacks part-2.safetensors, which model.safetensors.index.json names"):
+    with pytest.raises(FileNotFoundError, match=r"lacks part-2.safetensors"):
         LanguageModel.from_pretrained(folder)
 
 
@@ -227,7 +223,7 @@ def test_a_checkpoint_that_is_not_whole_is_refused_by_name(tmp_path: Path) -> No
 def test_a_settings_file_that_is_cut_short_is_named_not_passed_over(name: str, checkpoint: Any, tmp_path: Path) -> None:
     folder = shutil.copytree(checkpoint("Llama"), tmp_path / "model")
     (folder / name).write_text('{"weight_map": {"a": ')
-    with pytest.raises(ValueError, match=rf"{name} is cut short or damaged \(Expecting value.*\); get it again$"):
+    with pytest.raises(ValueError, match=rf"{name} is cut short .*get it again$"):
         LanguageModel.from_pretrained(folder)
 
 
@@ -235,12 +231,10 @@ def test_a_checkpoint_of_pickles_is_never_opened(
     checkpoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = pickled(checkpoint("Llama"), tmp_path / "model")
-    with pytest.raises(ValueError, match=r"holds its weights only as pickle \(pytorch_model.bin\); pickle can run any"):
+    with pytest.raises(ValueError, match=r"only as pickle \(pytorch_model.bin\)"):
         LanguageModel.from_pretrained(folder)
     in_hub_cache(monkeypatch, tmp_path / "hub", pickled=folder)
-    with pytest.raises(
-        ValueError, match=r"^the hub's somebody/pickled has no safetensors at this revision; pickle can"
-    ):
+    with pytest.raises(ValueError, match=r"somebody/pickled has no safetensors"):
         LanguageModel.from_pretrained("somebody/pickled")
     (folder / "pytorch_model.bin").unlink()
     with pytest.raises(FileNotFoundError, match=r"^no weights \(\*.safetensors\) in "):
@@ -263,7 +257,5 @@ def test_all_of_a_hub_model_is_taken_from_the_commit_that_is_kept(
     assert model.origin is not None
     assert (model.origin["name_or_path"], model.origin["revision"]) == ("somebody/llama", COMMIT)
     assert torch.equal(read(model.eval()), read(loaded("Llama")))
-    with pytest.raises(
-        FileNotFoundError, match=r"^somebody/none is no directory here, and cannot be loaded from the hub"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"^somebody/none is no directory here"):
         LanguageModel.from_pretrained("somebody/none")

@@ -101,9 +101,9 @@ def test_gradients_pass_through_the_language_model_to_prefix_and_prompts(languag
 def test_lengths_that_do_not_add_up_are_refused(
     language_model: LanguageModel, prefix: Tensor, segments: Tensor
 ) -> None:
-    with pytest.raises(ValueError, match="segments of 3 tokens in all, but 16 were given"):
+    with pytest.raises(ValueError, match=r"segments of 3 tokens .*16 were given"):
         read_in_one_pass(language_model, prefix, segments, [1, 2])
-    with pytest.raises(ValueError, match=r"at least one token, got lengths \[2, 0\]"):
+    with pytest.raises(ValueError, match=r"one token, got lengths \[2, 0\]"):
         blind_segments(1, [2, 0])
 
 
@@ -127,9 +127,9 @@ def test_paraphrases_are_averaged_as_log_odds() -> None:
 
 
 def test_a_query_that_could_not_ask_is_refused(language_model: LanguageModel, prefix: Tensor) -> None:
-    with pytest.raises(ValueError, match="chunk must be at least 1 segment at a time, or None for all, got 0"):
+    with pytest.raises(ValueError, match=r"chunk must be at least 1 .*got 0"):
         AttributeQuery(prompt_dim=16, embed_dim=32, chunk=0)
-    with pytest.raises(ValueError, match="0 soft tokens for each attribute and prompt_dim=16; give both, or neither"):
+    with pytest.raises(ValueError, match=r"0 soft tokens .*prompt_dim=16"):
         AttributeQuery(prompt_dim=16, embed_dim=32, num_tokens=0)
-    with pytest.raises(ValueError, match="1 soft tokens for each attribute, but no prompts came"):
+    with pytest.raises(ValueError, match=r"1 soft tokens .*no prompts came"):
         AttributeQuery(prompt_dim=16, embed_dim=32)(prefix, None, language_model)

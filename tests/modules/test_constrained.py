@@ -303,15 +303,15 @@ def test_logits_that_cannot_be_meant_are_refused(logits: Tensor, message: str):
 
 def test_values_that_are_not_zero_or_one_are_refused():
     faces = ConstrainedBernoulli(logits=some_logits(2), rules=RULES)
-    with pytest.raises(ValueError, match=r"value must be \[\.\.\., 6\], got \[2, 5\]"):
+    with pytest.raises(ValueError, match=r"\[\.\.\., 6\], got \[2, 5\]"):
         faces.log_prob(torch.zeros(2, 5))
-    with pytest.raises(ValueError, match="value must be 0 or 1; for undefined labels use conditional_loss"):
+    with pytest.raises(ValueError, match=r"0 or 1; .*conditional_loss"):
         faces.log_prob(torch.tensor([1.0, 0, -1, 0, 1, 0]))
 
 
 def test_contradictory_rules_have_no_distribution():
     faces = ConstrainedBernoulli(logits=torch.zeros(6), rules=RuleSet.parse("a\nnot a", SCHEMA))
-    with pytest.raises(UnsatisfiableError, match="no face can satisfy these rules together"):
+    with pytest.raises(UnsatisfiableError, match="no face can satisfy"):
         _ = faces.log_partition
 
 
@@ -389,5 +389,5 @@ def test_what_evidence_tells_is_the_divergence_that_it_makes_and_too_much_of_it_
 def test_divergence_under_different_rules_is_refused():
     other = RuleSet.parse("a -> b", SCHEMA)
     p, q = (ConstrainedBernoulli(logits=some_logits(2), rules=rules) for rules in (RULES, other))
-    with pytest.raises(ValueError, match="for two distributions under the same rules, got 3 rules over 'custom' and 1"):
+    with pytest.raises(ValueError, match="same rules, got 3 rules over 'custom'"):
         kl_divergence(p, q)

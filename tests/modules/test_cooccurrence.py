@@ -273,7 +273,7 @@ def test_what_is_no_gain_is_refused() -> None:
         with pytest.raises(InputError, match="each of them once"):
             CooccurrenceGain(graph=graph(), **twice)
     gain = CooccurrenceGain(graph=graph())
-    with pytest.raises(InputError, match=r"observes 5 attributes, got scores \[3, 4\]"):
+    with pytest.raises(InputError, match=r"5 attributes, got scores \[3, 4\]"):
         gain(torch.zeros(3, 4))
     scores, labels = observed(9)
     for some, match in ((scores[:, :4], "observes 5"), (scores[:4], "observes 5"), (scores * torch.nan, "not finite")):

@@ -176,9 +176,9 @@ def test_a_configuration_builds_graph_and_convolution_by_class_path(tmp_path: Pa
 
 def test_what_cannot_be_refined_is_refused() -> None:
     graph = build_graph()
-    with pytest.raises(ValueError, match=r"^depth must be at least 1, got 0; leave the correlation constraint out"):
+    with pytest.raises(ValueError, match=r"^depth must be at least 1, got 0"):
         CorrelationConstraint(graph=graph, embed_dim=3, depth=0)
-    with pytest.raises(ValueError, match=r"^prompts must be \[..., 4, 3\], one for each attribute .* got \[5, 3\]$"):
+    with pytest.raises(ValueError, match=r"^prompts must be .*4, 3\].*got \[5, 3\]$"):
         CorrelationConstraint(graph=graph, embed_dim=3)(torch.zeros(5, 3))
-    with pytest.raises(ValueError, match=r"^the convolution turns prompts of width 4 into 8; it must keep the width"):
+    with pytest.raises(ValueError, match=r"^the convolution .*width 4 into 8"):
         CorrelationConstraint(graph=graph, embed_dim=4, convolution=partial(GATConv, heads=2))

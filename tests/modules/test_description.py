@@ -130,7 +130,7 @@ def test_a_function_among_the_arguments_is_left_to_the_user() -> None:
 )
 def test_a_description_cannot_make_a_part_read_from_elsewhere(change: dict) -> None:
     told = {**described(encoder()), **change}
-    with pytest.raises(ValueError, match=r"^trunk would read from elsewhere \(.*\); build it yourself and give it$"):
+    with pytest.raises(ValueError, match=r"^trunk would read from elsewhere"):
         build_part(told, given={}, knowledge={}, name="trunk")
     given = encoder()
     assert build_part(told, given={"trunk": given}, knowledge={}, name="trunk") is given

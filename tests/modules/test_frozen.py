@@ -72,10 +72,10 @@ def test_public_attributes_of_the_part_are_reachable_and_private_ones_are_not(mo
     frozen = model[1]
     assert (frozen.embed_dim, frozen.num_tokens) == (4, 9)
     assert frozen.encode(torch.zeros(2, 3)).shape == (2, 4)
-    with pytest.raises(AttributeError, match="'Trunk' object has no attribute 'patch_size'"):
+    with pytest.raises(AttributeError, match=r"'Trunk' .*no attribute 'patch_size'"):
         _ = frozen.patch_size
     frozen.module._secret = 1
-    with pytest.raises(AttributeError, match="'Frozen' object has no attribute '_secret'"):
+    with pytest.raises(AttributeError, match=r"'Frozen' .*no attribute '_secret'"):
         _ = frozen._secret
 
 

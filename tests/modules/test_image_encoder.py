@@ -130,28 +130,26 @@ def test_building_an_encoder_of_another_size_moves_the_grid() -> None:
 
 def test_wrong_images_are_refused_with_what_was_wanted() -> None:
     encoder = build("resnet")
-    with pytest.raises(ValueError, match=r"^images must be 64 x 64 px, got 32 x 64; resize them, or build the encoder"):
+    with pytest.raises(ValueError, match=r"^images must be 64 x 64 px, got 32 x 64"):
         encoder(torch.rand(1, 3, 32, 64))
-    with pytest.raises(ValueError, match=r"^images must be RGB, \[batch, 3, 64, 64\], got \[1, 1, 64, 64\]$"):
+    with pytest.raises(ValueError, match=r"RGB, .*got \[1, 1, 64, 64\]$"):
         encoder(torch.rand(1, 1, 64, 64))
-    with pytest.raises(
-        ValueError, match=r"^images must be floating point in \[0, 1\], got torch.uint8; divide bytes by"
-    ):
+    with pytest.raises(ValueError, match=r"\[0, 1\], got torch.uint8; divide"):
         check_images(torch.zeros(1, 3, 64, 64, dtype=torch.uint8), 64)
 
 
 def test_wrong_trunks_are_refused_at_construction() -> None:
-    with pytest.raises(ValueError, match=r"^timm has no model named 'resnet81'; did you mean 'resnet18'"):
+    with pytest.raises(ValueError, match=r"'resnet81'; did you mean 'resnet18'"):
         ImageEncoder(name="resnet81")
-    with pytest.raises(ValueError, match=r"^timm cannot build 'vit_tiny_patch16_224' .* keyword argument 'colour'$"):
+    with pytest.raises(ValueError, match=r"'vit_tiny_patch16_224' .*'colour'$"):
         ImageEncoder(name="vit_tiny_patch16_224", options={"colour": 3})
-    with pytest.raises(ValueError, match=r"^timm cannot build 'resnet18' .* 'grupnorm'$"):
+    with pytest.raises(ValueError, match=r"cannot build 'resnet18' .*'grupnorm'$"):
         ImageEncoder(name="resnet18", options={"norm_layer": "grupnorm"})
-    with pytest.raises(ValueError, match=r"images of 90 px do not divide into patches of 16 px$"):
+    with pytest.raises(ValueError, match=r"90 px .*patches of 16 px$"):
         ImageEncoder(name="vit_tiny_patch16_224", image_size=90, options=TINY)
-    with pytest.raises(ValueError, match=r"^eva02_tiny_patch14_224 cannot read 98 x 98 images: .*\"img_size\": 98"):
+    with pytest.raises(ValueError, match=r"^eva02_tiny_patch14_224 .*\"img_size\": 98"):
         ImageEncoder(name="eva02_tiny_patch14_224", image_size=98, options={"depth": 1})
-    with pytest.raises(ValueError, match=r"^give either weights .* or pretrained=True .* not both$"):
+    with pytest.raises(ValueError, match=r"weights .*pretrained=True .*not both$"):
         ImageEncoder(name="resnet18", weights="here.safetensors", pretrained=True)
     assert ImageEncoder(name="eva02_tiny_patch14_224", image_size=98, options={"depth": 1, "img_size": 98}).grid == (
         7,
@@ -162,37 +160,37 @@ def test_wrong_trunks_are_refused_at_construction() -> None:
 def test_a_trunk_that_pools_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     pooled = timm.create_model("resnet18", num_classes=0)
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: pooled)
-    with pytest.raises(ValueError, match=r"^resnet18 gives \[1, 512\] for one image: no places, so no patch tokens$"):
+    with pytest.raises(ValueError, match=r"^resnet18 gives \[1, 512\].*no places"):
         ImageEncoder(name="resnet18", image_size=64)
 
 
 def test_tokens_that_are_no_grid_are_refused() -> None:
     assert token_grid(torch.nn.Identity(), 16) == (4, 4)
-    with pytest.raises(ValueError, match=r"^Identity gives 15 patch tokens, which is no grid of 4 x 4; choose a trunk"):
+    with pytest.raises(ValueError, match=r"^Identity gives 15 .*4 x 4"):
         token_grid(torch.nn.Identity(), 15)
 
 
 def test_weights_of_something_else_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "vit.safetensors"
     build("vit").save(path)
-    with pytest.raises(ValueError, match=r"holds weights of something else \(image_size: 64 in the file, 32 here; pre"):
+    with pytest.raises(ValueError, match=r"something else \(image_size: 64 .*32 here"):
         build("vit", image_size=32, weights=path)
-    with pytest.raises(ValueError, match=r"name: 'vit_tiny_patch16_224' in the file, 'resnet18' here; options: "):
+    with pytest.raises(ValueError, match=r"'vit_tiny_patch16_224' in the file, 'resnet18' here"):
         build("resnet", weights=path)
 
 
 def test_broken_weight_files_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"^no weights file .*none.safetensors; write one with `save`"):
+    with pytest.raises(FileNotFoundError, match=r"^no weights file .*none.safetensors"):
         build("vit", weights=tmp_path / "none.safetensors")
     path = tmp_path / "vit.safetensors"
     build("vit").save(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ValueError, match=r"vit.safetensors is not a whole safetensors file"):
+    with pytest.raises(ValueError, match=r"vit.safetensors is not a whole"):
         build("vit", weights=path)
     from safetensors.torch import save_file
 
     save_file({"weight": torch.zeros(1)}, path)
-    with pytest.raises(ValueError, match=r"vit.safetensors does not say what it holds weights of"):
+    with pytest.raises(ValueError, match=r"vit.safetensors does not say"):
         build("vit", weights=path)
 
 

@@ -44,7 +44,7 @@ def test_yes_minus_no_is_the_difference_of_two_vocabulary_logits(language_model:
 
 
 def test_answers_that_are_no_single_token_are_refused(language_model: LanguageModel) -> None:
-    with pytest.raises(ValueError, match=r"none of \['Yes', 'yes'\] is a single token"):
+    with pytest.raises(ValueError, match=r"none of \['Yes', 'yes'\]"):
         language_model.yes_no_logits(torch.randn(1, 32))
 
 
@@ -61,7 +61,7 @@ def test_an_attention_that_takes_no_mask_is_refused(language_model: LanguageMode
     config = MistralConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2)
     backbone = MistralForCausalLM(config)
     backbone.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(ValueError, match="attention 'flash_attention_2' cannot take the query's own mask"):
+    with pytest.raises(ValueError, match="attention 'flash_attention_2'"):
         LanguageModel(backbone=backbone, tokenizer=byte_tokenizer())
 
 

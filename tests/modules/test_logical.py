@@ -243,14 +243,14 @@ def test_a_module_has_no_weights_and_shows_what_it_holds():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match=r"logits must be \[\.\.\., 5\], one for each attribute"):
+    with pytest.raises(ValueError, match=r"logits must be \[\.\.\., 5\]"):
         semantic_loss(torch.zeros(2, 4), RULES)
-    with pytest.raises(ValueError, match=r"LogicalConstraint\(kind='conditional'\) needs labels"):
+    with pytest.raises(ValueError, match=r"kind='conditional'\) needs labels"):
         LogicalConstraint(rules=RULES, kind="conditional")(torch.zeros(2, 5))
     with pytest.raises((ValueError, TypeError), match="kind"):  # the tests' own type check speaks first
         LogicalConstraint(rules=RULES, kind="fuzzy")
     for kind in KINDS:
-        with pytest.raises(UnsatisfiableError, match="no face can satisfy these rules together"):
+        with pytest.raises(UnsatisfiableError, match="no face can satisfy"):
             LogicalConstraint(rules=RuleSet.parse("a\nnot a", SCHEMA), kind=kind)
 
 

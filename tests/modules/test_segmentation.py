@@ -151,17 +151,13 @@ def test_the_feature_key_tells_routes_parsers_and_encoders_apart() -> None:
 
 def test_a_source_that_is_missing_is_named() -> None:
     route = build_route("region")
-    with pytest.raises(
-        ValueError, match=r"^no parsing map: this segmentation encoder has no parser, so each batch needs"
-    ):
+    with pytest.raises(ValueError, match=r"^no parsing map: .*no parser"):
         SegmentationEncoder(parser=None, route=route).encode(torch.rand(1, 3, 32, 32), torch.randn(1, 4, 12), (2, 2))
-    with pytest.raises(
-        ValueError, match=r"^the parser reads images, got None; cached features go to `forward` directly$"
-    ):
+    with pytest.raises(ValueError, match=r"^the parser reads images, got None"):
         SegmentationEncoder(parser=FaceParser(image_size=64), route=route).encode(None, None, None)
-    with pytest.raises(ValueError, match=r"^the route 'region' pools image tokens: give image_tokens and their grid"):
+    with pytest.raises(ValueError, match=r"^the route 'region' .*image_tokens"):
         SegmentationEncoder(parser=None, route=route).encode(None, None, None, random_masks())
-    with pytest.raises(ValueError, match=r"^the parser knows 11 parts, the route wants 19; make them equal$"):
+    with pytest.raises(ValueError, match=r"^the parser knows 11 .*wants 19"):
         SegmentationEncoder(parser=FaceParser(image_size=64, classes=11), route=route)
 
 

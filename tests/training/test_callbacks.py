@@ -50,12 +50,12 @@ def seeded() -> None:
 
 
 def test_a_part_without_any_gradient_is_named() -> None:
-    with pytest.raises(RuntimeError, match=r"2 trained tensors receive no gradient: unused.weight, unused.bias"):
+    with pytest.raises(RuntimeError, match=r"2 trained tensors .*unused.weight, unused.bias"):
         fit(Toy(unused=nn.Linear(2, 2)), GradientCheck())
 
 
 def test_a_part_with_only_zero_gradients_is_named_after_some_steps() -> None:
-    with pytest.raises(RuntimeError, match=r"2 trained tensors had only zero gradients in 3 steps: quiet\.weight"):
+    with pytest.raises(RuntimeError, match=r"2 trained tensors .*3 steps: quiet\.weight"):
         fit(Toy(quiet=nn.Linear(3, 1)), GradientCheck(patience=3))
 
 
@@ -74,5 +74,5 @@ def test_a_frozen_part_that_changes_while_training_is_named() -> None:
             pl_module.trunk.module.weight.data.add_(1e-3)
 
     fit(Toy(trunk=Frozen(nn.Linear(3, 3))), FrozenCheck())
-    with pytest.raises(RuntimeError, match="frozen parts changed while training: trunk"):
+    with pytest.raises(RuntimeError, match=r"frozen parts changed .*trunk"):
         fit(Toy(trunk=Frozen(nn.Linear(3, 3))), Meddling(), FrozenCheck())

@@ -75,7 +75,7 @@ def test_the_loss_is_bce_plus_the_weighted_mean_over_the_answers_tokens(checkpoi
     faces.texts = [None] * 4
     torch.testing.assert_close(loss_of(system, faces), bce)
     faces.texts = None
-    with pytest.raises(ValueError, match=r"^text_weight is not 0, but the batch has no texts; give the data module"):
+    with pytest.raises(ValueError, match=r"^text_weight is not 0, .*no texts"):
         loss_of(system, faces)
 
 
@@ -218,5 +218,5 @@ def write_celeba(root: Path) -> None:
 def test_a_network_without_a_language_model_says_nothing() -> None:
     encoder = fi.modules.ImageEncoder(name="vit_tiny_patch16_224", image_size=32, options={"embed_dim": 12, "depth": 1})
     network = TokenClassifier(schema=SCHEMA, image_encoder=encoder, embed_dim=12)
-    with pytest.raises(ValueError, match=r"^a TokenClassifier has no language model that says anything"):
+    with pytest.raises(ValueError, match=r"^a TokenClassifier has no language model"):
         AttributeSystem(network=network, rules=RULES, text_weight=1.0)

@@ -60,13 +60,13 @@ def test_masks_are_laid_over_in_the_colours_of_the_palette_and_the_background_st
 
 
 def test_nothing_to_show_and_wrong_counts_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"at least one; got \[0, 3, 6, 6\] of torch.uint8"):
+    with pytest.raises(ValueError, match=r"\[0, 3, 6, 6\] of torch.uint8"):
         contact_sheet(greys(0))
     with pytest.raises(ValueError, match="1 captions for 2 faces"):
         contact_sheet(greys(2), ["a"])
     with pytest.raises(ValueError, match=r"got \[2, 6, 6\] of torch.float32"):
         contact_sheet(torch.zeros(2, 6, 6))
-    with pytest.raises(ValueError, match=r"^masks hold the class id 19, but the parts of a face are 0 to 18$"):
+    with pytest.raises(ValueError, match=r"^masks.* 19, .*0 to 18$"):
         contact_sheet(greys(2), masks=torch.full((2, 6, 6), 19, dtype=torch.uint8))
 
 

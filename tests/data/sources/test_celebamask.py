@@ -50,7 +50,7 @@ def test_the_split_is_a_property_of_the_name_alone() -> None:
 
 def test_missing_masks_and_folders_are_named(root: Path) -> None:
     (root / "masks" / "7.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"1 \(7\.png\) of 40 parsing masks are not in"):
+    with pytest.raises(FileNotFoundError, match=r"\(7\.png\) of 40 parsing masks"):
         CelebAMask(root=root).table()
     with pytest.raises(FileNotFoundError, match="lacks images, masks"):
         CelebAMask(root=root / "nowhere").prepare()
@@ -97,7 +97,7 @@ def test_the_archive_is_read_as_it_unpacks_with_masks_merged_and_labels(archive:
 def test_a_photograph_without_parts_or_with_parts_of_two_sizes_is_named(archive: Path) -> None:
     base = archive / "CelebAMask-HQ"
     (base / "CelebA-HQ-img" / "7.jpg").write_bytes((base / "CelebA-HQ-img" / "0.jpg").read_bytes())
-    with pytest.raises(FileNotFoundError, match=r"no part of photograph 7, such as 00007_skin.png"):
+    with pytest.raises(FileNotFoundError, match=r"photograph 7, .*00007_skin.png"):
         CelebAMask(root=archive).prepare()
     Image.new("L", (8, 8)).save(base / "CelebAMask-HQ-mask-anno" / "0" / "00007_nose.png")
     Image.new("L", (9, 8)).save(base / "CelebAMask-HQ-mask-anno" / "0" / "00007_hair.png")

@@ -72,7 +72,7 @@ def test_the_margin_is_said_by_the_table_and_the_notes(root: Path) -> None:
     wanted = ExpW(root=root)
     assert wanted.table().margin == 0.25
     assert wanted.notes()[0] == "faces are boxes with a margin of 0.25 on each side"
-    with pytest.raises(ValueError, match=r"margin is a share .* at least 0, got -0.1"):
+    with pytest.raises(ValueError, match=r"margin is .*got -0.1"):
         ExpW(root=root, margin=-0.1)
 
 
@@ -161,20 +161,20 @@ def test_a_damaged_list_is_refused_with_its_entry(root: Path, before: str, after
 def test_a_list_of_crops_without_a_column_is_refused(root: Path) -> None:
     path = crops(root) / "crops128_labels.csv"
     path.write_text(path.read_text().replace("src_image", "picture"))
-    with pytest.raises(ValueError, match=r"crops128_labels\.csv: missing columns \['src_image'\], got \['label', "):
+    with pytest.raises(ValueError, match=r"missing columns \['src_image'\]"):
         ExpW(root=root, faces="crops").table()
 
 
 def test_missing_pictures_are_left_out_with_all_their_faces(root: Path) -> None:
     (root / "image" / "party.jpg").unlink()
     wanted = ExpW(root=root, missing_images="skip")
-    with pytest.warns(UserWarning, match=r"1 \(party\.jpg\) of 2 listed images are not in .*; they are left out"):
+    with pytest.warns(UserWarning, match=r"\(party\.jpg\) of 2 .*left out"):
         assert wanted.table().files == FACES[2:]
     assert "listed images that are not on disk, left out: 1 (party.jpg)" in wanted.notes()
 
 
 def test_everything_missing_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"lacks image, label/label.lst. ExpW is given out at http://"):
+    with pytest.raises(FileNotFoundError, match=r"lacks image, label/label.lst"):
         ExpW(root=tmp_path).prepare()
     with pytest.raises(FileNotFoundError, match=r"lacks crops128, crops128_labels.csv\. "):
         ExpW(root=tmp_path, faces="crops").prepare()

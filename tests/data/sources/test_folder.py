@@ -60,7 +60,7 @@ def test_labels_of_a_set_in_which_everybody_shows_the_attribute_are_labels(root:
 
 
 def test_everything_that_is_missing_is_named_at_once_with_how_to_get_it(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"lacks moods\.csv, faces\. Draw it yourself"):
+    with pytest.raises(FileNotFoundError, match=r"lacks moods\.csv, faces"):
         Moods(root=tmp_path).prepare()
 
 

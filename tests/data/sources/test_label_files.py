@@ -91,10 +91,10 @@ def test_splits_for_faces_without_labels_or_without_a_column_are_refused(
 ) -> None:
     splits = tmp_path / "splits.csv"
     splits.write_text("file,split\n9.png,train\n")
-    with pytest.raises(ValueError, match=r"labels.csv says nothing about 1 \(9.png\) files"):
+    with pytest.raises(ValueError, match=r"labels.csv .*1 \(9.png\)"):
         read_labels(table, schema, splits)
     splits.write_text("file,fold\n9.png,1\n")
-    with pytest.raises(ValueError, match=r"no column is called split or partition, got \['fold'\]"):
+    with pytest.raises(ValueError, match=r"split or partition, got \['fold'\]"):
         read_splits(splits)
 
 
@@ -116,7 +116,7 @@ def test_booleans_in_a_csv_are_yes_and_no(tmp_path: Path) -> None:
 def test_one_column_of_0_and_1_is_refused_and_named_or_said(tmp_path: Path) -> None:
     path, schema = tmp_path / "labels.csv", Schema.from_names(["Bald", "Bangs"])
     path.write_text("file,Bald,Bangs\na.jpg,1,1\nb.jpg,0,-1\n")
-    with pytest.raises(InputError, match=r"labels\.csv: the labels of 'Bald' are 0 and 1"):
+    with pytest.raises(InputError, match=r"labels\.csv: .*'Bald' are 0 and 1"):
         read_labels(path, schema)
     assert read_labels(path, schema, undefined=0).labels.tolist() == [[1, 1], [0, -1]]
     assert read_labels(path, schema, undefined=-1).labels.tolist() == [[1, 1], [-1, 0]]

@@ -138,7 +138,7 @@ def test_missing_pictures_are_left_out_where_that_is_asked_for(root: Path) -> No
     (root / "train" / "n000002" / "0001_01.jpg").unlink()
     (root / "train" / "n000002").rmdir()
     wanted = MAADFace(root=root, schema=SCHEMA, missing_images="skip")
-    with pytest.warns(UserWarning, match=r"1 \(n000002/0001_01\.jpg\) of 4 listed images .*; they are left out"):
+    with pytest.warns(UserWarning, match=r"0001_01\.jpg\) of 4 .*left out"):
         table = wanted.table()
     assert table.labels.tolist() == [[1, -1], [1, -1], [0, 1]]
     assert table.identity.tolist() == [1, 1, 3]
@@ -146,8 +146,8 @@ def test_missing_pictures_are_left_out_where_that_is_asked_for(root: Path) -> No
 
 
 def test_everything_missing_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"lacks MAAD_Face.csv, train, test. MAAD_Face.csv is given out at"):
+    with pytest.raises(FileNotFoundError, match=r"lacks MAAD_Face.csv, train, test"):
         MAADFace(root=tmp_path, split="official").prepare()
     (tmp_path / "MAAD_Face.csv").write_text(HEADER)
-    with pytest.raises(FileNotFoundError, match=r"lacks train, test or the identities' folders \(n000001, \.\.\.\)"):
+    with pytest.raises(FileNotFoundError, match=r"train, test or .*\(n000001"):
         MAADFace(root=tmp_path).prepare()

@@ -79,7 +79,7 @@ def test_a_damaged_list_is_refused_with_its_entry(root: Path, before: str, after
 def test_missing_pictures_are_left_out_where_that_is_asked_for(root: Path) -> None:
     (root / "Image" / "aligned" / "train_00002_aligned.jpg").unlink()
     wanted = RAFDB(root=root, missing_images="skip")
-    with pytest.warns(UserWarning, match=r"1 \(train_00002_aligned\.jpg\) of 5 listed images .*; they are left out"):
+    with pytest.warns(UserWarning, match=r"train_00002_aligned\.jpg\) of 5 .*left out"):
         table = wanted.table()
     assert [table.schema.names[row.argmax()] for row in table.labels[:2]] == ["Sadness", "Neutral"]
     assert "listed images that are not on disk, left out: 1 (train_00002_aligned.jpg)" in wanted.notes()

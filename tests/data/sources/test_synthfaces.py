@@ -77,7 +77,7 @@ def test_the_reader_of_celeba_reads_the_faces(made: SynthFaces) -> None:
 
 
 def test_a_table_before_prepare_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no drawn faces in .*: call prepare\(\) first"):
+    with pytest.raises(FileNotFoundError, match=r"no drawn faces in .*prepare\(\)"):
         small(tmp_path).table()
 
 

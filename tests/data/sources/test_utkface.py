@@ -34,7 +34,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_age_gender_and_race_are_read_from_the_names(root: Path) -> None:
-    with pytest.warns(UserWarning, match=f"{LEFT_OUT} and race; they are left out"):
+    with pytest.warns(UserWarning, match=f"{LEFT_OUT} and race"):
         table = source("utkface", root).table()
     said = [{table.schema.names[each] for each in (row == 1).nonzero().flatten()} for row in table.labels]
     assert table.files == tuple(NAMES[:4])
@@ -69,7 +69,7 @@ def test_the_archive_s_own_folder_is_looked_into(root: Path) -> None:
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"has no pictures\. UTKFace is given out at https://"):
+    with pytest.raises(FileNotFoundError, match=r"no pictures\. UTKFace .*https://"):
         UTKFace(root=tmp_path).prepare()
     with pytest.raises(FileNotFoundError, match="nowhere has no pictures"):
         UTKFace(root=tmp_path / "nowhere").prepare()

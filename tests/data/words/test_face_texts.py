@@ -44,5 +44,5 @@ def test_the_writer_writes_the_kinds_that_it_is_asked_for() -> None:
     faces = [Population(words, [words.facts({"Bald": True, "Smiling": True})])]
     write = FaceWriter(populations=faces, kinds=["choice", "description"])
     assert {write(number).kind for number in range(30)} == {"choice", "description"}
-    with pytest.raises(ValueError, match=r"^kinds of text must be some of description, .*; got poem$"):
+    with pytest.raises(ValueError, match=r"some of description, .*got poem$"):
         FaceWriter(populations=faces, kinds=["poem"])

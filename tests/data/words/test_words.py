@@ -240,7 +240,7 @@ def test_words_for_an_unknown_attribute_and_a_face_that_contradicts_itself_are_r
     with pytest.raises(KeyError, match="no words for the attribute 'Third_Eye'"):
         SchemaWords.of(RuleSet(Schema.from_names(["Third_Eye"])))
     words = SchemaWords.of(RuleSet.load("fairface"))
-    with pytest.raises(ValueError, match="Female = True contradicts another attribute that speaks of 'male' too"):
+    with pytest.raises(ValueError, match=r"Female = True contradicts .*'male'"):
         words.facts({"Male": True, "Female": True})
     with pytest.raises(ValueError, match="every population needs faces"):
         FaceWriter(populations=[Population(words, [])])

@@ -175,7 +175,7 @@ def test_the_leaning_is_what_is_answered_about_nothing(model: fi.FaceInsight) ->
 
 
 def test_soft_tokens_alone_cannot_be_answered_in_words() -> None:
-    with pytest.raises(ValueError, match=r"^this model asks by soft tokens alone; give it a question with {prompt}"):
+    with pytest.raises(ValueError, match=r"soft tokens alone; .*{prompt}"):
         asked(face_insight())
 
 
@@ -315,7 +315,7 @@ def test_a_broken_picture_is_refused_or_named_skipped_and_counted(
     with pytest.raises(fi.data.images.BrokenImageError, match=r"2\.png: not a picture") as caught:
         evaluate_training_free(model, damaged, tmp_path / "refused", **options)
     assert caught.value.__notes__ == ["broken='skip' (--broken skip) leaves out the faces whose files cannot be read"]
-    with pytest.warns(UserWarning, match=r"1 of 7 faces cannot be read and are left out:\n .*2\.png: not a picture"):
+    with pytest.warns(UserWarning, match=r"1 of 7 faces(.|\n)*2\.png: not a picture"):
         report = evaluate_training_free(model, damaged, tmp_path / "skipped", broken="skip", **options)
     assert report.bootstrap is not None
     assert report.bootstrap.faces == FACES - 1
@@ -330,9 +330,9 @@ def test_faces_without_labels_and_other_attributes_are_refused(
     model: fi.FaceInsight, table: FaceTable, tmp_path: Path
 ) -> None:
     nothing = FaceTable(SCHEMA, table.root, table.files, table.labels * 0, table.split, table.identity)
-    with pytest.raises(ValueError, match=r"^none of the 7 faces of .* has a label to measure by"):
+    with pytest.raises(ValueError, match=r"^none of the 7 faces of .*label"):
         evaluate_training_free(model, nothing, tmp_path, console=QUIET)
     other = fi.Schema.from_names(["Bald", "Bangs", "Cap"])
     labelled = FaceTable(other, table.root, table.files, table.labels, table.split, table.identity)
-    with pytest.raises(ValueError, match=r"^the data set: other attributes than those of the schema 'few'"):
+    with pytest.raises(ValueError, match=r"^the data set: .*schema 'few'"):
         evaluate_training_free(model, labelled, tmp_path, console=QUIET)

@@ -276,24 +276,22 @@ def test_the_labels_own_violation_rate_counts_decided_violations_only() -> None:
 
 def test_probabilities_of_other_faces_are_refused() -> None:
     runs, labels = made_up()
-    with pytest.raises(
-        ValueError, match=r"variant 'full', seed 0: probabilities are \[60, 4\] but the labels are \[50, 4\]"
-    ):
+    with pytest.raises(ValueError, match=r"'full', seed 0: .*\[60, 4\].*\[50, 4\]"):
         check_runs(runs, labels[:50], {})
 
 
 def test_a_comparison_with_a_variant_that_has_no_run_is_refused() -> None:
     runs, labels = made_up()
-    with pytest.raises(ValueError, match="'full' is compared with 'identity', but 'identity' has no run; there are"):
+    with pytest.raises(ValueError, match="'identity' has no run"):
         paired_bootstrap(runs, labels, {"full": "identity"}, resamples=5)
-    with pytest.raises(ValueError, match="variant 'full' has no run; leave it out of the bootstrap"):
+    with pytest.raises(ValueError, match="'full' has no run"):
         paired_bootstrap(runs | {"full": {}}, labels, {}, resamples=5)
 
 
 def test_one_face_or_one_identity_cannot_be_resampled() -> None:
-    with pytest.raises(ValueError, match="a bootstrap needs at least two faces, got 1; test on more faces"):
+    with pytest.raises(ValueError, match="at least two faces, got 1"):
         face_weights(1, resamples=5)
-    with pytest.raises(ValueError, match="a bootstrap needs at least two faces, got 0"):
+    with pytest.raises(ValueError, match="at least two faces, got 0"):
         face_weights(0, resamples=5)
     with pytest.raises(ValueError, match="needs at least two identities, got 1"):
         face_weights(4, resamples=5, clusters=torch.zeros(4, dtype=torch.int64))

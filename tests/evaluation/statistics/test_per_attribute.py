@@ -248,7 +248,7 @@ def test_a_difference_of_the_detectable_size_is_discovered_four_times_in_five() 
 def test_attributes_are_compared_only_where_they_are_named_and_each_has_a_name() -> None:
     runs, labels = made_up()
     assert paired_bootstrap(runs, labels, {"image only": "full"}, resamples=5).attributes == ()
-    with pytest.raises(ValueError, match=r"3 attributes need as many names, got 2; pass schema\.names"):
+    with pytest.raises(ValueError, match=r"3 attributes .*got 2; .*names"):
         paired_bootstrap(runs, labels, {"image only": "full"}, names=NAMES[:2], resamples=5)
 
 

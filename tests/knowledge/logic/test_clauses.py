@@ -66,9 +66,9 @@ def test_contradictory_rules_are_named() -> None:
 
 def test_too_many_clauses_and_too_wide_a_rule_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clauses_module, "MAX_CLAUSES", 3)
-    with pytest.raises(ComponentTooLargeError, match="with more than 3 clauses in this ordering"):
+    with pytest.raises(ComponentTooLargeError, match="more than 3 clauses"):
         directional_closure(RuleSet.parse("exactly_one(a, b, c, d)", SCHEMA).formulas, SCHEMA.names)
     wide = Schema.from_names([f"x{number}" for number in range(15)])
     (rule,) = RuleSet.parse(f"at_least_one({', '.join(wide.names)})", wide).formulas
-    with pytest.raises(ValueError, match="speaks of 15 attributes, more than 14; split the rule"):
+    with pytest.raises(ValueError, match="15 attributes, more than 14"):
         prime_implicates(rule)

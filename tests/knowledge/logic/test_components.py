@@ -103,7 +103,7 @@ def test_a_component_with_too_many_models_to_list_counts_them():
     schema = letters(30)
     (component,) = find_components(parse_rules(f"at_least_one({', '.join(schema.names)})", schema), schema)
     assert component.count == 2**30 - 1
-    with pytest.raises(ValueError, match="the 30 attributes that 'a0' is joined with have 1,073,741,823 "):
+    with pytest.raises(ValueError, match=r"30 attributes .*'a0' .*1,073,741,823"):
         _ = component.models
 
 

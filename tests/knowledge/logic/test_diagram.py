@@ -140,9 +140,7 @@ def test_two_hundred_random_clauses_are_refused_with_their_size_and_glue():
     with pytest.raises(DiagramTooLargeError, match="5,000 nodes in a decision diagram"):
         compiled(formulas, good_order(formulas, names), max_nodes=5_000)
     schema = Schema.from_names(names)
-    with pytest.raises(
-        ComponentTooLargeError, match=r"join \d+ attributes into one component .* hangs together most by"
-    ):
+    with pytest.raises(ComponentTooLargeError, match=r"join \d+ attributes .*most by"):
         find_components(formulas, schema, max_nodes=5_000)
 
 

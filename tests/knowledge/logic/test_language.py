@@ -216,7 +216,7 @@ def test_an_expression_is_one_formula():
 
 def test_every_unknown_name_is_told_the_first_as_the_error_and_the_others_as_its_notes():
     schema = Schema.from_names(["Bald", "Bangs", "Smiling"])
-    with pytest.raises(UnknownNameError, match="line 1, column 1: schema 'custom' has no attribute 'Bold'") as caught:
+    with pytest.raises(UnknownNameError, match=r"line 1, column 1: .*'Bold'") as caught:
         parse_rules("Bold -> not Bangs\nSmiling -> not (Bald and Bang)", schema)
     assert caught.value.nearest == ("Bald",)
     (note,) = caught.value.__notes__

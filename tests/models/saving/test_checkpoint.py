@@ -171,9 +171,9 @@ def test_a_model_is_asked_for_other_attributes_with_the_weights_that_it_has(save
 
 def test_other_attributes_need_a_graph_and_rules_need_other_attributes(saved: Any) -> None:
     folder, model = saved
-    with pytest.raises(ValueError, match=r"needs a graph over the attributes of 'celeba'"):
+    with pytest.raises(ValueError, match=r"needs a graph .*'celeba'"):
         fi.FaceInsight.from_pretrained(folder, schema=fi.Schema.load("celeba"), **frozen_parts(model))
-    with pytest.raises(ValueError, match=r"rules or a graph were given without schema=..."):
+    with pytest.raises(ValueError, match=r"rules or a graph .*without schema="):
         fi.FaceInsight.from_pretrained(folder, rules=RULES, **frozen_parts(model))
     with pytest.raises(ValueError, match=r"rules.yaml"):
         fi.FaceInsight.from_pretrained(folder, schema=SCHEMA, rules=fi.RuleSet.load("celeba"), graph=graph())
@@ -191,7 +191,7 @@ def test_rules_are_added_and_a_graph_without_its_place_is_refused(tmp_path: Path
 
 
 def test_a_classifier_with_weights_for_each_attribute_cannot_be_asked_for_others(folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"head.weight is \[18, 64\] in .*, \[40, 64\] in the model"):
+    with pytest.raises(ValueError, match=r"head.weight is \[18, 64\].*\[40, 64\]"):
         TokenClassifier.from_pretrained(folder, schema=fi.Schema.load("celeba"))
 
 
@@ -221,7 +221,7 @@ def test_with_its_frozen_parts_saved_nothing_needs_to_be_given(tmp_path: Path) -
     ]
     model.save_pretrained(tmp_path)
     assert not (tmp_path / "frozen.safetensors").exists()
-    with pytest.raises(ValueError, match=r"segmentation.route.image_encoder: ImageEncoder\(name='vit_tiny"):
+    with pytest.raises(ValueError, match=r"segmentation.route.image_encoder: ImageEncoder"):
         fi.FaceInsight.from_pretrained(tmp_path)
 
 
@@ -252,7 +252,7 @@ def test_a_user_s_subclass_of_a_model_comes_back_as_that_class(tmp_path: Path) -
 
     Own(schema=SCHEMA, image_encoder=encoder(), embed_dim=12).save_pretrained(tmp_path)
     assert type(Own.from_pretrained(tmp_path)) is Own
-    with pytest.raises(ValueError, match=r"holds a Own, not a TokenClassifier; load it with Own.from_pretrained"):
+    with pytest.raises(ValueError, match=r"holds a Own, .*Own.from_pretrained"):
         TokenClassifier.from_pretrained(tmp_path)
 
 
@@ -427,9 +427,7 @@ def test_what_a_gain_cannot_be_asked_is_refused(tmp_path: Path) -> None:
 
 def test_all_parts_that_must_be_given_are_named_at_once_with_the_reason(saved: Any) -> None:
     folder, _ = saved
-    with pytest.raises(
-        ValueError, match="cannot be loaded as a FaceInsight: these parts are not in the directory"
-    ) as caught:
+    with pytest.raises(ValueError, match="FaceInsight: these parts are not") as caught:
         fi.FaceInsight.from_pretrained(folder, image_encoder=encoder())
     _, llm, parser, mend = str(caught.value).split("\n")
     assert llm.startswith("  language_model: LanguageModel.from_config(embed_dim=16, depth=1, num_heads=2, max_tokens=")
@@ -445,7 +443,7 @@ def test_a_whole_part_can_be_given_for_the_one_inside_it(saved: Any) -> None:
     parts["segmentation"] = SegmentationEncoder(parser=Frozen(parts.pop("segmentation.parser")), route=route)
     assert torch.equal(logits(fi.FaceInsight.from_pretrained(folder, **parts)), logits(model))
     parts["segmentation"].route.absent_below = 0.02
-    with pytest.raises(ValueError, match=r"\(segmentation.route.absent_below: 0.01 there, 0.02 here\); give them as"):
+    with pytest.raises(ValueError, match=r"absent_below: 0.01 there, 0.02 here"):
         fi.FaceInsight.from_pretrained(folder, **parts)
 
 
@@ -463,7 +461,7 @@ def test_a_frozen_base_of_the_same_weights_that_reads_them_otherwise_is_refused(
     folder, model = saved
     heads = LanguageModel.from_config(embed_dim=16, depth=1, num_heads=4)
     assert fingerprint(heads) == fingerprint(language_model())
-    with pytest.raises(ValueError, match=r"\(language_model.module.num_heads: 2 there, 4 here\)"):
+    with pytest.raises(ValueError, match=r"module.num_heads: 2 there, 4 here"):
         fi.FaceInsight.from_pretrained(folder, **{**frozen_parts(model), "language_model": heads})
 
 
@@ -485,7 +483,7 @@ def test_a_pretrained_language_model_is_told_by_name_and_revision(tmp_path: Path
 def test_a_user_s_own_part_is_asked_for_by_name_and_gets_its_trained_weights(saved: Any, tmp_path: Path) -> None:
     model = lean(correlation=OwnGraph())
     model.save_pretrained(tmp_path, include_frozen=True)
-    with pytest.raises(ValueError, match=r"\n  correlation: .*test_checkpoint.OwnGraph\(\), which only you can build"):
+    with pytest.raises(ValueError, match=r"correlation: .*OwnGraph\(\), which only you"):
         fi.FaceInsight.from_pretrained(tmp_path)
     again = fi.FaceInsight.from_pretrained(tmp_path, correlation=OwnGraph())
     assert torch.equal(again.correlation.mix.weight, model.correlation.mix.weight)
@@ -494,7 +492,7 @@ def test_a_user_s_own_part_is_asked_for_by_name_and_gets_its_trained_weights(sav
     class Other(OwnGraph):
         pass
 
-    with pytest.raises(ValueError, match=r"\(correlation: '.*OwnGraph' there, '.*Other' here\)"):
+    with pytest.raises(ValueError, match=r"'.*OwnGraph' there, '.*Other' here"):
         fi.FaceInsight.from_pretrained(tmp_path, correlation=Other())
 
 
@@ -502,21 +500,17 @@ def test_a_user_s_own_convolution_is_all_that_is_asked_for(tmp_path: Path) -> No
     convolution = partial(GraphConv, aggr="mean")
     model = lean(correlation=CorrelationConstraint(graph=graph(), embed_dim=16, convolution=convolution))
     model.save_pretrained(tmp_path, include_frozen=True)
-    with pytest.raises(
-        ValueError, match=r"\n  correlation.convolution: functools.partial\(\), which only you can build"
-    ):
+    with pytest.raises(ValueError, match=r"convolution: functools.partial\(\), which only"):
         fi.FaceInsight.from_pretrained(tmp_path)
     again = fi.FaceInsight.from_pretrained(tmp_path, **{"correlation.convolution": convolution})
     assert torch.equal(logits(again), logits(model))
 
 
 def test_given_parts_that_are_unknown_or_frozen_by_mistake_are_refused(saved: Any, folder: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"it has no part encoder, which was given; its parts are image_encoder, projector"
-    ):
+    with pytest.raises(ValueError, match=r"no part encoder, .*image_encoder, projector"):
         fi.FaceInsight.from_pretrained(saved[0], encoder=encoder())
     trunk = Frozen(ImageEncoder(name="resnet10t", image_size=64, feature_index=1))
-    with pytest.raises(ValueError, match=r"image_encoder was trained, but is given in Frozen; give it without"):
+    with pytest.raises(ValueError, match=r"image_encoder was trained, .*in Frozen"):
         TokenClassifier.from_pretrained(folder, image_encoder=trunk)
 
 
@@ -537,7 +531,7 @@ def test_an_interrupted_save_leaves_what_stood_there_and_a_first_one_leaves_noth
         with pytest.raises(OSError, match="No space left on device"):
             no_llm(embed_dim=64).save_pretrained(place)
     assert torch.equal(logits(TokenClassifier.from_pretrained(folder)), before)
-    with pytest.raises(FileNotFoundError, match=r"no config.json in .*new: no model was saved there, or not to its en"):
+    with pytest.raises(FileNotFoundError, match=r"no config.json in .*new"):
         TokenClassifier.from_pretrained(tmp_path / "new")
 
 
@@ -627,9 +621,7 @@ def test_what_dead_processes_left_is_swept_and_what_live_ones_write_is_not(folde
 def test_a_directory_of_two_models_is_refused(folder: Path, tmp_path: Path) -> None:
     TokenClassifier(schema=SCHEMA, image_encoder=encoder(), embed_dim=12).save_pretrained(tmp_path / "other")
     (tmp_path / "other" / "model.safetensors").replace(folder / "model.safetensors")
-    with pytest.raises(
-        ValueError, match=r"model.safetensors is not as it was saved: it is damaged, cut short or was ch"
-    ):
+    with pytest.raises(ValueError, match=r"model.safetensors is not as it was saved"):
         TokenClassifier.from_pretrained(folder)
 
 
@@ -640,7 +632,7 @@ def test_a_missing_or_damaged_file_is_named(folder: Path, name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name} is not as it was saved"):
         TokenClassifier.from_pretrained(folder)
     (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=rf"lacks {name}; copy the whole directory"):
+    with pytest.raises(FileNotFoundError, match=rf"lacks {name}; copy"):
         TokenClassifier.from_pretrained(folder)
 
 
@@ -652,12 +644,10 @@ def test_a_cut_file_with_a_forged_hash_is_refused_too(folder: Path) -> None:
 
 
 def test_a_directory_of_another_class_or_a_newer_version_is_refused(folder: Path) -> None:
-    with pytest.raises(
-        ValueError, match=r"holds a TokenClassifier, not a FaceInsight; load it with TokenClassifier.fr"
-    ):
+    with pytest.raises(ValueError, match=r"holds a TokenClassifier, not a FaceInsight"):
         fi.FaceInsight.from_pretrained(folder)
     rewrite(folder, lambda config: config.update(format=2, faceinsight="9.1"))
-    with pytest.raises(ValueError, match=r"saved by faceinsight 9.1 in format 2; this version, .*, reads format 1"):
+    with pytest.raises(ValueError, match=r"9.1 in format 2; .*reads format 1"):
         TokenClassifier.from_pretrained(folder)
 
 
@@ -679,23 +669,23 @@ def test_a_foreign_configuration_is_refused(folder: Path, text: str, message: st
 @pytest.mark.parametrize("name", ["os.system", "Mamba", "LanguageModel.from_pretrained", "__builtins__"])
 def test_a_file_cannot_choose_which_code_runs(folder: Path, name: str) -> None:
     rewrite(folder, lambda config: config["model"]["image_encoder"].update({"class": name}))
-    with pytest.raises(ValueError, match=rf"image_encoder is a '{name}', which this version of faceinsight does not h"):
+    with pytest.raises(ValueError, match=rf"image_encoder is a '{name}'"):
         TokenClassifier.from_pretrained(folder)
 
 
 def test_no_path_leads_out_of_the_directory(folder: Path) -> None:
     (folder.parent / "secret.yaml").write_text("name: a\nattributes: {a: b}\n")
     rewrite(folder, lambda config: config["model"].update(schema={"file": "../secret.yaml"}))
-    with pytest.raises(ValueError, match=r"schema should stand in the file '../secret.yaml', which is not there"):
+    with pytest.raises(ValueError, match=r"schema .*'../secret.yaml'.*not there"):
         TokenClassifier.from_pretrained(folder)
     rewrite(folder, lambda config: config["files"].update({"../secret.yaml": "0"}))
-    with pytest.raises(ValueError, match=r"names \['../secret.yaml'\], which are no files of a model"):
+    with pytest.raises(ValueError, match=r"'../secret.yaml'\], .*no files of a model"):
         TokenClassifier.from_pretrained(folder)
 
 
 def test_an_argument_that_a_part_does_not_take_is_refused_by_name(folder: Path) -> None:
     rewrite(folder, lambda config: config["model"]["image_encoder"].update(attention="new"))
-    with pytest.raises(ValueError, match=r"image_encoder: ImageEncoder\(.*\) cannot be built: .*'attention'"):
+    with pytest.raises(ValueError, match=r"image_encoder: .*cannot be built: .*'attention'"):
         TokenClassifier.from_pretrained(folder)
 
 
@@ -727,14 +717,14 @@ def test_a_graph_or_rules_of_other_attributes_are_refused_when_saved_and_when_lo
     folder, model = tmp_path / "model", full()
     turned = fi.Schema.from_dict({**SCHEMA.to_dict(), "attributes": dict.fromkeys(SCHEMA.names[::-1], "?")})
     model.rules = fi.RuleSet.parse(RULES.to_text(), turned)
-    with pytest.raises(ValueError, match=r"rules.yaml: other attributes than those of .* \(the order is another\)"):
+    with pytest.raises(ValueError, match=r"rules.yaml: .*\(the order is another\)"):
         model.save_pretrained(folder)
     assert not folder.exists()
     model.rules = RULES
     model.save_pretrained(folder)
     graph().reorder(turned.names).save(folder / "graph.yaml")
     rewrite(folder, lambda config: None)
-    with pytest.raises(ValueError, match=r"graph.yaml: other attributes than .* graph.reorder\(schema.names\)"):
+    with pytest.raises(ValueError, match=r"graph.yaml: .*graph.reorder"):
         fi.FaceInsight.from_pretrained(folder, **frozen_parts(model))
 
 
@@ -756,7 +746,7 @@ def test_a_state_that_is_no_tensor_is_refused_before_anything_is_written(tmp_pat
         def get_extra_state(self) -> dict:
             return {"seen": 3}
 
-    with pytest.raises(ValueError, match=r"'correlation._extra_state' is a dict, but only tensors are saved"):
+    with pytest.raises(ValueError, match=r"'correlation._extra_state' is a dict"):
         lean(correlation=Extra()).save_pretrained(tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
@@ -791,7 +781,7 @@ def test_numbers_that_the_tensors_do_not_fill_are_refused_without_taking_memory(
 
 def test_nan_and_whole_numbers_are_named_with_their_file(folder: Path) -> None:
     tampered(folder, lambda tensors: tensors["head.weight"].fill_(torch.nan))
-    with pytest.raises(InputError, match=r"head.weight in the directory's model.safetensors holds"):
+    with pytest.raises(InputError, match=r"head.weight in .*model.safetensors"):
         TokenClassifier.from_pretrained(folder)
     tampered(folder, lambda tensors: tensors.update({"head.weight": tensors["head.weight"].nan_to_num().long()}))
     with pytest.raises(InputError, match=r"head.weight is torch.int64 in"):
@@ -803,7 +793,7 @@ def test_of_trained_and_frozen_parts_the_right_one_is_blamed(tmp_path: Path) -> 
     model.save_pretrained(tmp_path, include_frozen=True)
     name = next(each for each in load_file(tmp_path / "frozen.safetensors") if each.endswith("norm.weight"))
     tampered(tmp_path, lambda tensors: tensors[name].fill_(torch.nan), "frozen.safetensors")
-    with pytest.raises(InputError, match=rf"{name} in the directory's frozen.safetensors"):
+    with pytest.raises(InputError, match=rf"{name} in .*frozen.safetensors"):
         fi.FaceInsight.from_pretrained(tmp_path)
     frozen = load_file(tmp_path / "frozen.safetensors")
     tampered(tmp_path, lambda tensors: tensors.update({name: frozen[name]}))

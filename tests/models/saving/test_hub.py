@@ -105,10 +105,10 @@ def test_each_commit_gives_its_model_on_the_base_that_it_names(hub: Hub, base: P
     kept = {path.name for path in (hub.root / "somebody" / "tuned" / "main").iterdir()}
     assert kept == {"config.json", "schema.yaml", "model.safetensors"}, "the rules of the first model are gone"
     language_model = r"language_model: .*multimodal_parts\(name_or_path='.*'\), frozen .*SHA-256 \w{64}"
-    with pytest.raises(ValueError, match=rf"(?s)these parts are not in the directory:.*{language_model}"):
+    with pytest.raises(ValueError, match=rf"(?s)not in the directory:.*{language_model}"):
         fi.FaceInsight.from_pretrained("somebody/tuned")
     other = multimodal_parts(write_llava(tmp_path / "other"))["language_model"]
-    with pytest.raises(ValueError, match=r"language_model is not the frozen part that the model was trained with"):
+    with pytest.raises(ValueError, match=r"language_model is not the frozen part"):
         fi.FaceInsight.from_pretrained("somebody/tuned", **{**multimodal_parts(base), "language_model": other})
 
 
@@ -117,17 +117,15 @@ def test_pickles_are_not_even_downloaded_and_foreign_repositories_are_refused(hu
     held.mkdir(parents=True)
     (held / "config.json").write_text('{"architectures": ["LlavaForConditionalGeneration"]}')
     (held / "pytorch_model.bin").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
-    with pytest.raises(ValueError, match=r"config.json was not written by `save_pretrained` of faceinsight"):
+    with pytest.raises(ValueError, match=r"config.json was not written by"):
         fi.FaceInsight.from_pretrained("somebody/pickled")
     assert [path.name for path in (hub.root / "cache" / "somebody" / "pickled" / "main").iterdir()] == ["config.json"]
 
 
 def test_what_is_neither_directory_nor_repository_is_refused(hub: Hub, tmp_path: Path) -> None:
-    with pytest.raises(
-        FileNotFoundError, match=r"^there is no directory somebody/none here, nor could a repository .*: n"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"^there is no directory somebody/none"):
         fi.FaceInsight.from_pretrained("somebody/none")
-    with pytest.raises(FileNotFoundError, match=r"^no config.json in a/b/c: no model was saved there"):
+    with pytest.raises(FileNotFoundError, match=r"^no config.json in a/b/c"):
         fi.FaceInsight.from_pretrained("a/b/c")
-    with pytest.raises(ValueError, match=r"^revision='1' is for a repository of the hub, but .* is a directory; leave"):
+    with pytest.raises(ValueError, match=r"^revision='1' .*is a directory"):
         fi.FaceInsight.from_pretrained(tmp_path, revision="1")

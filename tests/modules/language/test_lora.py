@@ -108,17 +108,17 @@ def test_a_configuration_can_name_it() -> None:
 
 
 def test_what_cannot_have_an_adapter_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^low-rank adapters go into a LanguageModel .*, got a Linear; image"):
+    with pytest.raises(ValueError, match=r"into a LanguageModel .*got a Linear"):
         LoRA(module=nn.Linear(2, 2))
     with pytest.raises(ValueError, match=r"without any, got a LoRA"):
         LoRA(module=LoRA(module=base(), rank=2))
-    with pytest.raises(ValueError, match=r"no adapters for targets=\['c_attn'\].*Its linear layers: \['down_p"):
+    with pytest.raises(ValueError, match=r"\['c_attn'\].*linear layers: \['down_p"):
         LoRA(module=base(), targets=["c_attn"])
-    with pytest.raises(ValueError, match=r"^targets=\['lm_head'\] name the embedding or the head, whose rows are read"):
+    with pytest.raises(ValueError, match=r"^targets=\['lm_head'\] name .*head"):
         LoRA(module=base(), targets=["lm_head"])
 
 
 def test_without_peft_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(ImportError, match=r"^LoRA needs the package peft .*pip install 'faceinsight\[lora\]'$"):
+    with pytest.raises(ImportError, match=r"peft .*pip install 'faceinsight\[lora\]'$"):
         LoRA(module=base())

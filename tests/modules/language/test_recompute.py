@@ -66,7 +66,7 @@ def test_a_cache_that_is_trained_through_is_refused_and_one_to_read_from_is_not(
     prefix, segments = torch.randn(2, 6, 32), torch.randn(2, 3, 32)
     with torch.no_grad():
         read_from_cache(model, prefix, segments, [2, 1])
-    with pytest.raises(ValueError, match=r"^layers that are computed again .*form='packed'$"):
+    with pytest.raises(ValueError, match=r"computed again .*form='packed'$"):
         read_from_cache(model, prefix, segments, [2, 1])
 
 
@@ -81,5 +81,5 @@ def test_the_fastest_form_is_one_that_can_be_trained_through() -> None:
 
 
 def test_a_family_without_such_layers_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^Linear has no layers that transformers would checkpoint"):
+    with pytest.raises(ValueError, match=r"^Linear has no layers"):
         layers_of(nn.Linear(2, 2))

@@ -43,20 +43,18 @@ def test_saved_parser_weights_come_back_exactly(tmp_path: Path) -> None:
         == [fingerprint(parser)] * 2
         != [fingerprint(FaceParser(image_size=64))] * 2
     )
-    with pytest.raises(ValueError, match=r"holds weights of something else \(image_size: 64 in the file, 96 here; pre"):
+    with pytest.raises(ValueError, match=r"something else \(image_size: 64 .*96 here"):
         FaceParser(image_size=96, weights=tmp_path / "parser.safetensors")
-    with pytest.raises(ValueError, match=r"holds weights of a FaceParser, wanted those of a ImageEncoder$"):
+    with pytest.raises(ValueError, match=r"of a FaceParser, .*a ImageEncoder$"):
         ImageEncoder.load(tmp_path / "parser.safetensors")
 
 
 def test_parsers_that_cannot_be_built_are_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"^smp cannot build FPN on tu-mobilenetv3_small_050 for 50 x 50 images .*: Wrong inp"
-    ):
+    with pytest.raises(ValueError, match=r"^smp cannot build FPN .*50 x 50 .*: Wrong inp"):
         FaceParser(image_size=50)
     with pytest.raises(ValueError, match=r"^smp cannot build Onet on "):
         FaceParser(architecture="Onet")
     with pytest.raises(ValueError, match=r"^smp cannot build .* on resnet81 for "):
         FaceParser(encoder="resnet81")
-    with pytest.raises(ValueError, match=r"^images must be 96 x 96 px, got 32 x 32; "):
+    with pytest.raises(ValueError, match=r"^images must be 96 x 96 px, got 32 x 32"):
         FaceParser()(torch.rand(1, 3, 32, 32))

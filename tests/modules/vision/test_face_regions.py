@@ -72,7 +72,7 @@ def test_tokens_that_do_not_fill_the_grid_are_refused() -> None:
 
 
 def test_class_ids_beyond_the_classes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^masks hold the class id 255, but there are 19 classes, 0 to 18$"):
+    with pytest.raises(ValueError, match=r"^masks .*class id 255, .*0 to 18$"):
         parsing_of_masks(torch.full((1, 2, 2), 255, dtype=torch.uint8))
 
 
