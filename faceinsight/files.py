@@ -18,6 +18,7 @@ from faceinsight.errors import InputError
 
 __all__ = [
     "check_file_names",
+    "make_folder",
     "names_in",
     "opened_text",
     "plain_file",
@@ -61,6 +62,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     If the block raises (a full disk, an interrupt), the temporary file is removed, whatever stood at ``path``
     is untouched, and the error goes on. Missing parent folders are made.
 
+    Raises:
+        InputError: ``path`` is a folder, or a file stands where its folder should be.
+
     >>> folder = tempfile.TemporaryDirectory()
     >>> with replacing(f"{folder.name}/new/text.txt") as temporary:
     ...     _ = temporary.write_text("whole or not at all")
@@ -69,7 +73,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     >>> folder.cleanup()
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir():
+        raise InputError(f"{target} is a folder; give the name of a file in it, such as {target / 'results.csv'}")
+    make_folder(target.parent)
     handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
@@ -84,6 +90,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Return a folder, made with its parents if it is not there.
+
+    Raises:
+        InputError: a file stands in its place, or in that of a parent.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next(each for each in (folder, *folder.parents) if each.exists() and not each.is_dir())
+        raise InputError(f"{file} is a file, and {folder} should be a folder; give another name, or move it") from error
+    return folder
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

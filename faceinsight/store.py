@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from faceinsight.errors import InputError
-from faceinsight.files import replacing, write_text
+from faceinsight.files import make_folder, replacing, write_text
 
 __all__ = ["FeatureStore", "JsonStore", "Store", "key_of"]
 
@@ -109,7 +109,7 @@ class Store(ABC, Generic[T]):
         if (value := self.get(key)) is not None:
             return value
         lock = self.folder / f".{key}.lock"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         with FileLock(lock):
             if (value := self.get(key)) is None:
                 value = self.put(key, make())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from faceinsight.errors import InputError
-from faceinsight.files import plain_yaml, read_text, replacing, write_text
+from faceinsight.files import make_folder, plain_yaml, read_text, replacing, write_text
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_half_one(tmp_path: Path) -> None:
@@ -115,3 +115,16 @@ def test_as_text_everything_is_kept_as_it_is_written() -> None:
             plain_yaml(f"{null}: a", as_text=True)
     with pytest.raises(InputError, match="tag"):
         plain_yaml("- !!int 5", as_text=True)
+
+
+def test_a_file_in_the_place_of_a_folder_and_a_folder_in_that_of_a_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("mine")
+    for path in (tmp_path / "notes", tmp_path / "notes" / "below"):
+        with pytest.raises(InputError, match=r"notes is a file"):
+            make_folder(path)
+    with pytest.raises(InputError, match=r"notes is a file"):
+        write_text(tmp_path / "notes" / "table.csv", "a")
+    with pytest.raises(InputError, match=r"is a folder"):
+        write_text(tmp_path, "a")
+    assert (tmp_path / "notes").read_text() == "mine"
+    assert [*tmp_path.iterdir()] == [tmp_path / "notes"]

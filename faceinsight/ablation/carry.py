@@ -20,6 +20,7 @@ from faceinsight.errors import did_you_mean
 from faceinsight.evaluation.report.heat_map import save_attributes
 from faceinsight.evaluation.report.plot import save_plot
 from faceinsight.evaluation.report.writing import Report, print_report, write_report
+from faceinsight.files import make_folder
 from faceinsight.training.configure import built_data, expected_warnings, silence_tips
 
 __all__ = ["ablate"]
@@ -79,7 +80,7 @@ def ablate(
     board = Board(missing, console)
     try:
         if missing:
-            home.mkdir(parents=True, exist_ok=True)
+            make_folder(home)
             for run in missing:
                 forget_error(run.folder)
             with FileLock(home / ".data.lock"):

@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from faceinsight.ablation.plan import Run
 from faceinsight.ablation.run import carry_out, read_error, read_result
+from faceinsight.files import make_folder
 from faceinsight.training.configure import expected_warnings, silence_tips
 
 __all__ = ["Event", "carry_out_all", "carry_out_in_processes", "expected_warnings", "silence_tips"]
@@ -100,7 +101,7 @@ def attempt(run: Run, place: int, tell: Tell, failed: set[Path]) -> None:
             if need.folder in failed or read_error(need.folder):
                 raise RuntimeError(f"needs {need.variant.name!r}, which failed")
             raise BusyError
-    run.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(run.folder)
     try:
         with FileLock(run.folder / ".lock", timeout=0), expected_warnings():
             if read_result(run.folder) is not None:

@@ -23,7 +23,7 @@ from faceinsight.data.synthetic.renderer import VERSION
 from faceinsight.data.synthetic.writer import CHUNK, file_name, leave_with_parent, write_chunk
 from faceinsight.data.table import FaceTable
 from faceinsight.errors import InputError
-from faceinsight.files import write_text
+from faceinsight.files import make_folder, write_text
 
 __all__ = ["SynthFaces"]
 
@@ -82,7 +82,7 @@ class SynthFaces:
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             raise RuntimeError("SynthFaces.prepare() was reached while a worker starts: guard your script's main part "
                                "with `if __name__ == '__main__':` or pass workers=1")  # fmt: skip
-        self.root.mkdir(parents=True, exist_ok=True)
+        make_folder(self.root)
         with _locked(self.root / f".{self.folder.name}.lock"):
             if self._whole():
                 return

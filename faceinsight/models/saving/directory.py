@@ -40,6 +40,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from faceinsight.errors import InputError
+from faceinsight.files import make_folder
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -103,7 +104,7 @@ class SavedModel:
 
 def write_directory(folder: Path, saved: SavedModel) -> None:
     """Write all files, or none: what stood there stays as it was if one cannot be written, or if this is killed."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     sweep(folder)
     writers: dict[str, Callable[[Path], None]] = {name: each.save for name, each in saved.knowledge.items()}
     writers |= {name: partial(save_file, tensors) for name, tensors in saved.tensors.items()}

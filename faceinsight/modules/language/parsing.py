@@ -6,8 +6,8 @@ them: "there is no beard" answers "is this a person without a beard?" with yes.
 
 A text is read in three steps:
 
-1. :func:`answer_part` takes what is marked as the answer (``<answer>``, ``\boxed``) and leaves out what was thought
-   aloud and what runs on after the answer: another question, another turn, an end token.
+1. :func:`answer_part` takes what is marked as the answer (``<answer>``, ``\boxed``, one word in bold) and leaves out
+   what was thought aloud and what runs on after the answer: another question, another turn, an end token.
 2. :func:`plain_text` makes one spelling of full-width letters, emphasis and quotes.
 3. The first rule of :data:`YES_NO_RULES` or :data:`CHOICE_RULES` that finds something decides. If it finds more than
    one answer, the text has none. Each rule has examples, which are tested.
@@ -53,6 +53,8 @@ THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|$)|^.*?</(?:think
 MARKED = (
     re.compile(r"<answer>(.*?)(?:</answer>|$)", re.S | re.I),
     re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}", re.S),
+    # a first sentence of one word in bold: what follows explains it
+    re.compile(r"^\s*(\*\*|__)(?P<bold>\w+)(?:[.!]\1|\1(?:[.!]|\s*\n|\s*$))"),
 )
 
 #: Another turn or another question after the answer, or a token that ends it.
@@ -73,7 +75,7 @@ def answer_part(text: str) -> str:
     said = THOUGHT.sub("", text)
     for mark in MARKED:
         if found := mark.search(said):
-            return found[1]
+            return found.groupdict().get("bold") or found[1]
     started = len(said) - len(said.lstrip())
     cut = next((each.start() for each in RUNS_ON.finditer(said) if said[started : each.start()].strip()), len(said))
     return said[:cut].rstrip()
@@ -265,6 +267,8 @@ YES_NO_RULES = (
             "Ｙｅｓ。": True,
             "是的，她在微笑。": True,
             "不是。": False,
+            "**No.** Yes, she wears something on her head, but no hat.": False,
+            "**Yes**\n\nNo beard can be seen.": True,
             "Yes. No.": None,
             "No, I cannot tell from this picture.": None,
         },

@@ -3,12 +3,13 @@
 transformers fills what a checkpoint lacks with random weights and a warning; here that is an error.
 """
 
+import io
 import json
 import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,15 @@ def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: 
 
 @contextmanager
 def without_progress() -> Iterator[None]:
-    """Silence transformers' progress bars, such as the one over the weights of a checkpoint."""
+    """Silence transformers' progress bars: over the weights of a checkpoint, and over those of a GGUF file.
+
+    The second is a plain tqdm without a switch, which writes to standard error.
+    """
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        yield
+        with redirect_stderr(io.StringIO()):
+            yield
     finally:
         if shown:
             logging.enable_progress_bar()

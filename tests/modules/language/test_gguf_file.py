@@ -115,14 +115,16 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_a_gguf_file_gives_the_states_and_tokens_of_the_checkpoint_it_was_made_from(
-    tmp_path: Path, checkpoint: Path
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_gguf(tmp_path / "gguf", checkpoint)
+    capsys.readouterr()
     first = LanguageModel.from_pretrained(checkpoint, dtype="float32").eval()
     second = LanguageModel.from_pretrained(path.parent, gguf_file=path.name, dtype="float32").eval()
     ids = first.token_ids("A face that smiles. Yes")
     assert second.token_ids("A face that smiles. Yes").tolist() == ids.tolist()
     torch.testing.assert_close(second(second.embed_tokens(ids)[None]), first(first.embed_tokens(ids)[None]))
+    assert capsys.readouterr() == ("", ""), "nothing of other packages' progress reaches the user"
 
 
 def test_a_saved_model_says_which_gguf_file_it_was(tmp_path: Path, checkpoint: Path) -> None:

@@ -202,6 +202,7 @@ def test_every_rule_has_examples_with_an_answer() -> None:
         ("**Answer:** Yes", True),
         ('{"answer": "no"}', False),
         ("The final answer is $\\boxed{\\text{No}}$.", False),
+        ("**Yes** and **no**.", None),
         ("ＹＥＳ！", True),
         ("是。", True),
         ("不是，他没有胡子。", False),
