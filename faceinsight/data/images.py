@@ -214,7 +214,7 @@ def resampling(name: str) -> Image.Resampling:
 
 
 def image_batch(
-    pictures: Any,
+    pictures: Picture | Iterable[Picture],
     *,
     image_size: int,
     crop: Crop | None = None,
@@ -236,8 +236,10 @@ def image_batch(
     >>> image_batch(Image.new("L", (4, 6), 255), image_size=2).shape
     torch.Size([1, 3, 2, 2])
     """
-    options: dict[str, Any] = {"image_size": image_size, "crop": crop, "interpolation": interpolation}
-    squares = [unit_range(read_picture(picture, **options)) for picture in listed(pictures)]
+    squares = [
+        unit_range(read_picture(picture, image_size=image_size, crop=crop, interpolation=interpolation))
+        for picture in listed(pictures)
+    ]
     if not squares:
         raise InputError("no pictures were given; a batch needs at least one")
     if len(sizes := {tuple(square.shape) for square in squares}) > 1:
@@ -245,7 +247,7 @@ def image_batch(
     return torch.stack(squares)
 
 
-def listed(pictures: Any) -> list[Any]:
+def listed(pictures: object) -> list[Picture]:
     """One picture or several as a list."""
     if isinstance(pictures, str | os.PathLike | Image.Image):
         return [pictures]
@@ -259,7 +261,7 @@ def listed(pictures: Any) -> list[Any]:
 
 
 def read_picture(
-    picture: Any,
+    picture: object,
     *,
     image_size: int,
     crop: Crop | None = None,

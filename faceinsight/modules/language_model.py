@@ -9,7 +9,7 @@ Which families read blind segments in one pass exactly as separate prompts:
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -21,12 +21,14 @@ from transformers import (
     DynamicCache,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
 
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
 from faceinsight.modules.language.attention import attention_masks, check_layers, unstable_length
 from faceinsight.modules.language.generation import as_argument
 from faceinsight.modules.language.one_pass_check import check_one_pass
@@ -82,7 +84,7 @@ class LanguageModel(nn.Module):
     gradient_checkpointing = False
 
     #: how :meth:`from_config` or :meth:`from_pretrained` built it, told as in :mod:`faceinsight.modules.description`
-    origin: dict[str, Any] | None = None
+    origin: PlainData | None = None
 
     def __init__(
         self,
@@ -189,7 +191,7 @@ class LanguageModel(nn.Module):
         return model
 
     @property
-    def config(self) -> Any:
+    def config(self) -> PreTrainedConfig:
         """The text model's configuration."""
         return self.backbone.config.get_text_config()
 
@@ -253,7 +255,7 @@ class LanguageModel(nn.Module):
                 cache to be trained through while layers are computed again.
         """
         batch, length, _ = embeddings.shape
-        pattern: dict[str, Any] = {}
+        pattern: Mapping[str, object] = {}
         if allowed is not None:
             if positions is None or cache is not None:
                 raise InputError("a pattern needs the tokens' positions, and takes no cache")

@@ -15,13 +15,22 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from faceinsight.errors import InputError
 from faceinsight.modules.weights import check_numbers
 
 __all__ = ["commit_of", "load_pretrained", "load_tokenizer"]
+
+AutoClass = type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]
 
 #: What transformers calls pickled weights.
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -46,7 +55,7 @@ PICKLE = (
 )
 
 
-def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: Any) -> PreTrainedModel:
+def load_pretrained(kind: AutoClass, name_or_path: str | os.PathLike[str], **options: Any) -> PreTrainedModel:
     """Return a transformers model with every weight from the checkpoint.
 
     Args:
@@ -63,9 +72,10 @@ def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: 
     try:
         check_sizes(kind, name_or_path, options.get("revision"))
         with without_progress() if os.path.isdir(name_or_path) else nullcontext():
-            model, found = kind.from_pretrained(
+            loaded: Any = kind.from_pretrained(
                 name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
             )
+        model, found = loaded
     except SafetensorError as error:
         raise InputError(f"the weights in {name_or_path} are cut short or damaged ({error}); get them again") from error
     except OSError as error:
@@ -99,7 +109,7 @@ def without_progress() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def check_options(options: Mapping[str, Any]) -> None:
+def check_options(options: Mapping[str, object]) -> None:
     """Refuse options that transformers would obey otherwise than meant, before anything is loaded.
 
     Raises:
@@ -111,7 +121,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         raise InputError(f"no dtype {dtype!r}; give float32, bfloat16, float16 or auto")
 
 
-def check_attention(where: str, config: Any) -> None:
+def check_attention(where: str, config: object) -> None:
     """Refuse an attention that is a kernel from the hub, anywhere in a configuration."""
     for key, value in config.items() if isinstance(config, dict) else ():
         check_attention(where, value)
@@ -122,7 +132,7 @@ def check_attention(where: str, config: Any) -> None:
             )
 
 
-def check_config(where: str, config: Any) -> None:
+def check_config(where: str, config: object) -> None:
     """Refuse a configuration of a checkpoint that is not taken here, by what it is.
 
     Raises:
@@ -168,7 +178,7 @@ def stored_elements(folder: Path) -> tuple[int, int]:
     return tensors, numbers
 
 
-def check_sizes(kind: Any, name_or_path: str | os.PathLike[str], revision: str | None) -> None:
+def check_sizes(kind: AutoClass, name_or_path: str | os.PathLike[str], revision: str | None) -> None:
     """Refuse a directory whose configuration asks for more weights than its files hold, before it is obeyed.
 
     The model is built on torch's meta device, where weights take no memory. A hub's checkpoint is not looked at.
