@@ -83,8 +83,8 @@ def decisions(probability: Probability) -> Decided:
 
 
 def check_probability(
-    probability: Float[Tensor, "face *attr"], names: Sequence[str] | None = None
-) -> Float[Tensor, "face *attr"]:
+    probability: Float[Tensor, " face *attr"], names: Sequence[str] | None = None
+) -> Float[Tensor, " face *attr"]:
     """Return the probabilities.
 
     Raises:
