@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ __all__ = [
     "BrokenImageError",
     "Crop",
     "Picture",
+    "PictureOptions",
     "image_batch",
     "path_within",
     "read_image",
@@ -36,6 +37,21 @@ __all__ = [
 
 #: One picture: its file, or what stands in it.
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
+
+
+class PictureOptions(TypedDict):
+    """How pictures become images, by the arguments of a reader.
+
+    Args:
+        image_size: height and width in pixels.
+        crop: what of a picture is seen.
+        interpolation: the filter by which it is resized.
+    """
+
+    image_size: int
+    crop: "Crop"
+    interpolation: str
+
 
 #: Parsing masks hold CelebAMask-HQ's class ids 0 to 18.
 MASK_CLASSES = len(FACE_PARTS)

@@ -81,7 +81,7 @@ class PlainNetwork(nn.Module):
         return FaceInsightOutput(logits=logits, features={})
 
 
-def as_network(network: Any, schema: Schema) -> nn.Module:
+def as_network(network: object, schema: Schema) -> nn.Module:
     """Return a network of this library as it is, and any other module as a :class:`PlainNetwork`.
 
     Args:

@@ -20,9 +20,11 @@ from faceinsight.files import PlainData
 if TYPE_CHECKING:
     from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from faceinsight.modules.evidence import Evidence
     from faceinsight.modules.segmentation import MapTokens, RegionTokens
 
 __all__ = [
+    "EVIDENCE",
     "IMAGE_ENCODER",
     "LANGUAGE_MODEL",
     "SEGMENTATION",
@@ -134,6 +136,10 @@ class LanguageModelLike(Protocol):
         """The text that stands for the image; None for a model that was trained on text alone."""
 
     @property
+    def image_frame(self) -> tuple[str, str]:
+        """The texts right before and after the image."""
+
+    @property
     def config(self) -> "PreTrainedConfig":
         """The text model's configuration."""
 
@@ -214,6 +220,10 @@ class Contract(Generic[T]):
             raise InputError(f"{self.says}; got {type(part).__name__}, which has no {lacking[0]!r}")
         return cast(T, part)
 
+
+EVIDENCE: "Contract[Evidence]" = Contract(
+    "evidence is an Evidence, such as Evidence.for_schema(schema=..., num_features=...)", ("asked", "sources", "logits")
+)
 
 #: Of an image encoder of one's own only the call is needed; the rest by what is asked of it.
 IMAGE_ENCODER: Contract[ImageEncoderLike] = Contract(

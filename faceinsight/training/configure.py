@@ -27,7 +27,7 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from faceinsight.errors import InputError, did_you_mean, message_of
-from faceinsight.files import plain_yaml, read_text
+from faceinsight.files import PlainData, plain_yaml, read_text
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -112,7 +112,7 @@ class FaceParser(LightningArgumentParser):
         return super().parse_path(path, *arguments, **named)
 
 
-def check_parts(node: Any) -> None:
+def check_parts(node: object) -> None:
     """Refuse what a configuration names as files of its parts where they are no plain YAML; as :class:`FaceParser`."""
     if isinstance(node, Mapping):
         if (path := node.get("__path__")) is not None:
@@ -139,9 +139,7 @@ class FaceCLI(LightningCLI):
         trainer_defaults: of Lightning's Trainer; what the configuration says comes first, callbacks are added.
     """
 
-    def __init__(
-        self, args: ArgsType = None, *, run: bool = True, trainer_defaults: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, args: ArgsType = None, *, run: bool = True, trainer_defaults: PlainData | None = None) -> None:
         # jsonargparse would fill the fields of a dataclass itself; these are named by their loaders' class paths
         set_parsing_settings(subclasses_enabled=[LabelGraph, RuleSet, Schema])
         defaults = dict(trainer_defaults or {})
@@ -260,7 +258,7 @@ def hint(said: str, path: str) -> str:
     return ""
 
 
-def built(config: Mapping[str, Any], **trainer_defaults: Any) -> FaceCLI:
+def built(config: Mapping[str, object], **trainer_defaults: object) -> FaceCLI:
     """Build ``.trainer``, ``.model`` and ``.datamodule`` from a configuration; nothing is run yet.
 
     Args:
@@ -273,7 +271,7 @@ def built(config: Mapping[str, Any], **trainer_defaults: Any) -> FaceCLI:
         return FaceCLI(dict(config), run=False, trainer_defaults=trainer_defaults)
 
 
-def built_data(config: Mapping[str, Any]) -> lightning.LightningDataModule:
+def built_data(config: Mapping[str, object]) -> lightning.LightningDataModule:
     """Build the data module of a configuration, and neither network nor trainer.
 
     Raises:
