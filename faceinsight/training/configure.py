@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
@@ -33,7 +33,9 @@ from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.training.callbacks import FrozenCheck, GradientCheck, parts_table
 
-__all__ = ["ConfigurationError", "FaceCLI", "built", "built_data", "expected_warnings", "silence_tips"]
+__all__ = ["ConfigurationError", "FaceCLI", "built", "built_data", "built_system", "expected_warnings", "silence_tips"]
+
+T = TypeVar("T")
 
 #: What libraries warn of although it is meant: frozen parts stay in eval mode, short runs log rarely, a run that was
 #: killed goes on in its own folder, a configuration is given while a process has words of its own, the logger is set by
@@ -277,8 +279,21 @@ def built_data(config: Mapping[str, object]) -> lightning.LightningDataModule:
     Raises:
         ConfigurationError: as :func:`built`.
     """
+    return _built_part(config, "data", lightning.LightningDataModule)
+
+
+def built_system(config: Mapping[str, object]) -> lightning.LightningModule:
+    """Build the system of a configuration, its network among it, and neither data module nor trainer.
+
+    Raises:
+        ConfigurationError: as :func:`built`.
+    """
+    return _built_part(config, "model", lightning.LightningModule)
+
+
+def _built_part(config: Mapping[str, object], key: str, kind: type[T]) -> T:
     set_parsing_settings(subclasses_enabled=[LabelGraph, RuleSet, Schema])
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(lightning.LightningDataModule, "data", required=True)
+    parser.add_subclass_arguments(kind, key, required=True)
     with refused_as_configuration(), expected_warnings():
-        return parser.instantiate_classes(parser.parse_object({"data": config["data"]})).data
+        return parser.instantiate_classes(parser.parse_object({key: config[key]}))[key]

@@ -547,14 +547,18 @@ class ParserSystem(TrainingSystem):
         class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(network=network, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup)
-        classes = self.network.classes
+        if not isinstance(classes := getattr(network, "classes", None), int):
+            raise InputError(
+                "a face parser says how many classes it tells apart, such as a FaceParser; "
+                f"got {type(network).__name__}, which has no 'classes'"
+            )
         check_numbers(**{f"class_weights[{each}]": weight for each, weight in enumerate(class_weights or ())})
         if class_weights is not None and len(class_weights) != classes:
             raise InputError(f"class_weights: wanted one for each of {classes} classes, got {len(class_weights)}")
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights, persistent=False)
-        self.val_iou = MulticlassJaccardIndex(self.network.classes, average="macro")
-        self.test_iou = MulticlassJaccardIndex(self.network.classes, average="macro")
+        self.val_iou = MulticlassJaccardIndex(classes, average="macro")
+        self.test_iou = MulticlassJaccardIndex(classes, average="macro")
 
     def forward(self, batch: FaceBatch) -> tuple[Float[Tensor, "batch region height width"], Tensor]:
         """Logits for every pixel, and the true class ids."""
