@@ -17,6 +17,7 @@ import yaml
 from faceinsight.errors import InputError
 
 __all__ = [
+    "PlainData",
     "check_file_names",
     "make_folder",
     "names_in",
@@ -27,6 +28,9 @@ __all__ = [
     "replacing",
     "write_text",
 ]
+
+#: A mapping as JSON and YAML hold it: texts, numbers, booleans, None, and lists and mappings of them.
+PlainData = dict[str, Any]
 
 #: How deep YAML may be nested.
 MAX_DEPTH = 100

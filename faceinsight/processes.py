@@ -25,7 +25,7 @@ def summed(tensor: Tensor) -> Tensor:
     return total
 
 
-def gathered(rows: Shaped[Tensor, "row *shape"]) -> Shaped[Tensor, "rows *shape"]:
+def gathered(rows: Shaped[Tensor, " row *shape"]) -> Shaped[Tensor, " rows *shape"]:
     """Return the rows of all processes, one process after the other; each may have another number of them."""
     return torch.cat(gather_all_tensors(rows)) if number_of_processes() > 1 else rows
 

@@ -33,7 +33,7 @@ T = TypeVar("T")
 LAYOUT = "faceinsight features 1"
 
 
-def key_of(**parts: Any) -> str:
+def key_of(**parts: object) -> str:
     """Return a key for plain data: equal parts give equal keys, in any order of writing.
 
     Args:

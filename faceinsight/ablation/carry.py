@@ -7,21 +7,25 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from faceinsight.ablation.contents import DOTTED, strings
 from faceinsight.ablation.plan import AblationFile, PlanError, Run, needed, planned_runs, read_ablation
 from faceinsight.ablation.run import RESULT, forget_error, read_result
 from faceinsight.ablation.summary import summarise
 from faceinsight.ablation.work import Event, carry_out_all, carry_out_in_processes
-from faceinsight.errors import did_you_mean
+from faceinsight.data.datamodule import FaceDataModule
+from faceinsight.errors import InputError, did_you_mean
 from faceinsight.evaluation.report.heat_map import save_attributes
 from faceinsight.evaluation.report.plot import save_plot
 from faceinsight.evaluation.report.writing import Report, print_report, write_report
 from faceinsight.files import make_folder
-from faceinsight.training.configure import built_data, expected_warnings, silence_tips
+from faceinsight.models.contracts import PlainNetwork
+from faceinsight.training.configure import built_data, built_system, expected_warnings, silence_tips
 
 __all__ = ["ablate"]
 
@@ -83,6 +87,7 @@ def ablate(
             make_folder(home)
             for run in missing:
                 forget_error(run.folder)
+            check_networks(missing)
             with FileLock(home / ".data.lock"):
                 prepare_data(missing)
             with board.progress:
@@ -162,6 +167,36 @@ def report_former(missing: Sequence[Run], folder: Path, console: Console) -> Non
         for each in [*folder.glob("table.*"), *folder.glob("attributes.*"), *folder.glob("plot.*")]:
             (folder / FORMER).mkdir(exist_ok=True)
             shutil.copy2(each, folder / FORMER / each.name)
+
+
+def check_networks(runs: Sequence[Run]) -> None:
+    """Refuse a network of the user's with another output than the attributes' logits, before any run begins.
+
+    Networks of this library have been checked when they are built. One that rests on another run's weights cannot be
+    built yet: its own run checks it.
+
+    Raises:
+        PlanError: naming the variant.
+    """
+    own = {json.dumps(run.config["model"], sort_keys=True): run for run in runs if not run.needs and has_own_part(run)}
+    for run in own.values():
+        try:
+            with expected_warnings(), torch.random.fork_rng(devices=[]):
+                data, system = built_data(run.config), built_system(run.config)
+        except Exception:  # the run itself meets it again, and reports it
+            continue
+        for network in system.modules():
+            if isinstance(network, PlainNetwork) and isinstance(data, FaceDataModule):
+                try:
+                    network.check(data.reader.image_size)
+                except InputError as error:
+                    raise PlanError(f"variant {run.variant.name!r}: {error}") from error
+
+
+def has_own_part(run: Run) -> bool:
+    """Whether a run's network is named by a class path outside this library."""
+    network = (run.config["model"].get("init_args") or {}).get("network")
+    return any(DOTTED.fullmatch(each) and not each.startswith("faceinsight.") for each in strings(network))
 
 
 def prepare_data(runs: Sequence[Run]) -> None:

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Any
 
 import faceinsight
 
@@ -41,7 +40,7 @@ OUTPUTS = {"trainer"}
 INSTALLED = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 
 
-def strings(node: Any) -> Iterator[str]:
+def strings(node: object) -> Iterator[str]:
     """Every string in nested mappings and lists."""
     if isinstance(node, str):
         yield node
@@ -61,7 +60,7 @@ class Contents:
         self.path_of, self.modules_of = cache(existing), cache(own_modules)
         self.folder_of = cache(folder_hash)
 
-    def of(self, config: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    def of(self, config: Mapping[str, object]) -> dict[str, dict[str, str]]:
         """Return the SHA-256 of each file and folder by the words that name it, and of each module by its name.
 
         A file or folder that is not there is left out: once it is there, the contents are others.

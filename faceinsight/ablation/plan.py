@@ -25,7 +25,7 @@ from faceinsight import tiny
 from faceinsight.ablation.contents import Contents, strings
 from faceinsight.errors import InputError, did_you_mean, named
 from faceinsight.evaluation.statistics.scores import METRICS
-from faceinsight.files import plain_yaml, read_text
+from faceinsight.files import PlainData, plain_yaml, read_text
 
 __all__ = ["AblationFile", "PlanError", "Run", "Variant", "changed", "planned_runs", "read_ablation"]
 
@@ -54,7 +54,7 @@ class Variant:
     """
 
     name: str
-    config: Mapping[str, Any]
+    config: PlainData
     section: str | None = None
     against: str | None = None
     seed: int | None = None
@@ -98,13 +98,13 @@ class Run:
     variant: Variant
     seed: int
     folder: Path
-    config: Mapping[str, Any] = field(repr=False)
+    config: PlainData = field(repr=False)
     needs: tuple["Run", ...] = ()
     contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     former: Path | None = field(default=None, repr=False)
 
 
-def replaced(node: Any, folders: Mapping[str, str]) -> Any:
+def replaced(node: object, folders: Mapping[str, str]) -> Any:
     """Return a copy of ``node`` with every ``${run:NAME}`` replaced."""
     if isinstance(node, str):
         return REFERENCE.sub(lambda match: folders[match[1]], node)
@@ -113,7 +113,7 @@ def replaced(node: Any, folders: Mapping[str, str]) -> Any:
     return [replaced(each, folders) for each in node] if isinstance(node, list) else node
 
 
-def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def changed(config: Mapping[str, object], changes: Mapping[str, object]) -> PlainData:
     """Return a copy of ``config`` with each dotted key set to a new value; ``init_args`` on the way are implied.
 
     >>> config = {"model": {"class_path": "FaceInsight", "init_args": {"correlation": {"class_path": "GCN"}}}}
@@ -123,7 +123,7 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     Raises:
         PlanError: a key that ``config`` does not have on the way to the last word, or that undoes one above it.
     """
-    result = copy.deepcopy(dict(config))
+    result: PlainData = copy.deepcopy(dict(config))
     done_before: list[str] = []
     for dotted, value in changes.items():
         if "" in dotted.split("."):
@@ -147,12 +147,12 @@ def changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return result
 
 
-def arguments(node: dict[str, Any]) -> dict[str, Any]:
+def arguments(node: PlainData) -> PlainData:
     """Where a part's arguments stand: in ``init_args`` if it is given by class path."""
     return node.setdefault("init_args", {}) if "class_path" in node else node
 
 
-def with_settings(node: Any, settings: Mapping[str, Any]) -> Any:
+def with_settings(node: object, settings: Mapping[str, object]) -> Any:
     """Return a copy of ``node`` in which every string that is ``${NAME}`` and nothing else is the setting of that name.
 
     >>> with_settings({"root": "${root}", "weights": "${run:trunk}/a"}, {"root": "data/celeba"})
@@ -219,7 +219,7 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
     return AblationFile(data["question"], tuple(data["seeds"]), kept, home, **compared)
 
 
-def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> PlainData:
     """Return the keys of an ablation file, what it takes over from the one it extends among them.
 
     Returns:
@@ -244,7 +244,7 @@ def read_content(path: str | Path, extending: tuple[Path, ...] = ()) -> dict[str
     return {**other, **data, "extended": extended, "settings": settings}
 
 
-def check_kinds(path: Path, data: Mapping[str, Any]) -> None:
+def check_kinds(path: Path, data: PlainData) -> None:
     """Refuse a key whose value is of another kind than its."""
     kinds: dict[str, tuple[type, str]] = {
         **dict.fromkeys(("base", "trunks", "variants", "settings"), (dict, "names with values")),
@@ -273,7 +273,7 @@ def check_kinds(path: Path, data: Mapping[str, Any]) -> None:
         raise PlanError(f"{path}: 'compared' is empty; it may hold {', '.join(known)}, or be left out")
 
 
-def check_entry(path: Path, name: Any, entry: Any) -> None:
+def check_entry(path: Path, name: object, entry: object) -> None:
     """Refuse a variant or trunk with a value of another kind than its keys have."""
     if not isinstance(name, str) or not name.strip():
         raise PlanError(f"{path}: a variant is named {name!r}, which is no text; quote it")
@@ -287,7 +287,7 @@ def check_entry(path: Path, name: Any, entry: Any) -> None:
             raise PlanError(f"{path}: variant {name!r}: {key!r} must be text, got {told[key]!r}; quote it")
 
 
-def check_seeds(path: Path, seeds: Sequence[Any]) -> None:
+def check_seeds(path: Path, seeds: Sequence[object]) -> None:
     """Refuse seeds that are no seeds, or the same twice."""
     if wrong := [seed for seed in seeds if type(seed) is not int or not 0 <= seed < 2**32]:
         raise PlanError(f"{path}: a seed is a whole number, got {wrong[0]!r}; it may be 0 to 2**32 - 1")
@@ -318,8 +318,8 @@ def read_yaml(path: str | Path) -> Any:
 def read_variant(
     path: str,
     name: str,
-    entry: Mapping[str, Any],
-    base: Mapping[str, Any],
+    entry: PlainData,
+    base: PlainData,
     above: Mapping[str, Variant],
     *,
     kind: str,
@@ -388,7 +388,7 @@ def planned_runs(ablation: AblationFile, output: Path, seeds: Sequence[int] | No
     return list(runs.values())
 
 
-def everything_told(config: Mapping[str, Any]) -> str:
+def everything_told(config: Mapping[str, object]) -> str:
     """Return a configuration as text, with the hashes of the package's trained parts if it names them: they may
     change.
     """

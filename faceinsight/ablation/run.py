@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import lightning
 import torch
@@ -29,6 +28,7 @@ import yaml
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import CSVLogger
 from safetensors.torch import save_model
+from torch import nn
 
 from faceinsight.ablation.contents import Contents, package_hash
 from faceinsight.ablation.plan import Run
@@ -44,7 +44,7 @@ from faceinsight.modules.decoder import ConsistentDecoder
 from faceinsight.training.callbacks import StepProgress, parts_table
 from faceinsight.training.configure import built
 from faceinsight.training.resume import WholeCheckpoints, newest, saved_every_epoch
-from faceinsight.training.systems import AttributeSystem
+from faceinsight.training.systems import AttributeSystem, TrainingSystem
 
 __all__ = ["RunResult", "carry_out", "forget_error", "package_of", "read_error", "read_result"]
 
@@ -276,7 +276,7 @@ def test_faces(system: AttributeSystem, table: FaceTable) -> LabelledFaces:
     return LabelledFaces(files, table.labels[rows], table.identity[rows], system.rules)
 
 
-def save_trained(system: Any, folder: Path) -> None:
+def save_trained(system: TrainingSystem, folder: Path) -> None:
     """Write the model as a directory, and each part that was trained and can be used elsewhere as a file of its own.
 
     The model keeps the rules that it was measured under, so that its probabilities, loaded again, are those of
@@ -298,7 +298,7 @@ def save_trained(system: Any, folder: Path) -> None:
 
 
 @contextmanager
-def kept_rules(network: FaceModel, whole: Any) -> Iterator[None]:
+def kept_rules(network: FaceModel, whole: nn.Module) -> Iterator[None]:
     """Give a network the rules of the decoder after it, for as long as it is saved."""
     own = network.rules
     if isinstance(whole, DecodedOutput):
@@ -309,7 +309,7 @@ def kept_rules(network: FaceModel, whole: Any) -> Iterator[None]:
         network.rules = own
 
 
-def environment() -> dict[str, Any]:
+def environment() -> dict[str, object]:
     """Return the versions and the machine that a run had."""
     return {
         "python": platform.python_version(),

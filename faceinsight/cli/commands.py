@@ -7,7 +7,7 @@ and ``test`` are LightningCLI's own (:class:`~faceinsight.training.configure.Fac
 import json
 import re
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -577,7 +577,7 @@ class SetsParser(Parser):
         return super().format_help()
 
 
-def command(commands: Any, name: str, run: Callable[..., int] | None, says: str) -> ArgumentParser:
+def command(commands: _SubParsersAction, name: str, run: Callable[..., int] | None, says: str) -> ArgumentParser:
     """Return a new command, with its line in the list of commands."""
     made: ArgumentParser = commands.add_parser(name, help=says, description=f"{says[0].upper()}{says[1:]}.")
     made.set_defaults(run=run)

@@ -65,7 +65,7 @@ class FaceBatch:
         return cls(**{each.name: _joined([getattr(batch, each.name) for batch in batches]) for each in fields(cls)})
 
 
-def _mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+def _mapped(value: object, function: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, dict):
         return {name: function(tensor) for name, tensor in value.items()}
     return function(value) if isinstance(value, Tensor) else value

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ __all__ = [
     "BrokenImageError",
     "Crop",
     "Picture",
+    "PictureOptions",
     "image_batch",
     "path_within",
     "read_image",
@@ -36,6 +37,21 @@ __all__ = [
 
 #: One picture: its file, or what stands in it.
 Picture = str | os.PathLike[str] | Image.Image | np.ndarray | Tensor
+
+
+class PictureOptions(TypedDict):
+    """How pictures become images, by the arguments of a reader.
+
+    Args:
+        image_size: height and width in pixels.
+        crop: what of a picture is seen.
+        interpolation: the filter by which it is resized.
+    """
+
+    image_size: int
+    crop: "Crop"
+    interpolation: str
+
 
 #: Parsing masks hold CelebAMask-HQ's class ids 0 to 18.
 MASK_CLASSES = len(FACE_PARTS)
@@ -214,7 +230,7 @@ def resampling(name: str) -> Image.Resampling:
 
 
 def image_batch(
-    pictures: Any,
+    pictures: Picture | Iterable[Picture],
     *,
     image_size: int,
     crop: Crop | None = None,
@@ -236,8 +252,10 @@ def image_batch(
     >>> image_batch(Image.new("L", (4, 6), 255), image_size=2).shape
     torch.Size([1, 3, 2, 2])
     """
-    options: dict[str, Any] = {"image_size": image_size, "crop": crop, "interpolation": interpolation}
-    squares = [unit_range(read_picture(picture, **options)) for picture in listed(pictures)]
+    squares = [
+        unit_range(read_picture(picture, image_size=image_size, crop=crop, interpolation=interpolation))
+        for picture in listed(pictures)
+    ]
     if not squares:
         raise InputError("no pictures were given; a batch needs at least one")
     if len(sizes := {tuple(square.shape) for square in squares}) > 1:
@@ -245,7 +263,7 @@ def image_batch(
     return torch.stack(squares)
 
 
-def listed(pictures: Any) -> list[Any]:
+def listed(pictures: object) -> list[Picture]:
     """One picture or several as a list."""
     if isinstance(pictures, str | os.PathLike | Image.Image):
         return [pictures]
@@ -259,7 +277,7 @@ def listed(pictures: Any) -> list[Any]:
 
 
 def read_picture(
-    picture: Any,
+    picture: object,
     *,
     image_size: int,
     crop: Crop | None = None,

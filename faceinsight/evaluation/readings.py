@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,6 +17,7 @@ from faceinsight.data.batch import FaceBatch
 from faceinsight.data.dataset import FaceDataset, FaceReader
 from faceinsight.data.table import FaceTable
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
 from faceinsight.models.face_insight import FaceInsight
 from faceinsight.models.loop import over_faces, read_batches
 from faceinsight.models.speaking import answers
@@ -30,7 +30,8 @@ __all__ = ["Readings", "asked", "blank_images", "blank_logits", "read_faces"]
 SHARD = 64
 
 Tell = Callable[[str, int], None]
-Read = Callable[[FaceBatch], list[Any]]
+Rows = list[list[float]] | list[list[str]]
+Read = Callable[[FaceBatch], Rows]
 
 
 @dataclass(frozen=True)
@@ -122,21 +123,21 @@ def read_faces(
     )
 
 
-def store_key(kind: str, made_of: Mapping[str, Any]) -> str:
+def store_key(kind: str, made_of: Mapping[str, object]) -> str:
     """Return a key that begins with what it is of."""
     return f"{kind}-{key_of(kind=kind, **made_of)[:20]}"
 
 
 def of_shards(
     table: FaceTable,
-    made_of: dict[str, Any],
+    made_of: Mapping[str, object],
     model: FaceInsight,
     store: JsonStore,
     kind: str,
     read: Read,
     batch_size: int,
     tell: Tell,
-) -> list[dict[str, Any]]:
+) -> list[PlainData]:
     """Return all shards of one kind; those that are missing are read now."""
     reader = FaceReader(**model.picture_options, memory_mb=0)
     shown = table if model.segmentation is not None else replace(table, mask_root=None)
@@ -149,7 +150,7 @@ def of_shards(
             known.append(number)
             tell(kind, number)
 
-        def compute(faces: FaceDataset = faces, note: Callable[[int], None] = note) -> dict[str, Any]:
+        def compute(faces: FaceDataset = faces, note: Callable[[int], None] = note) -> PlainData:
             began, batches = time.perf_counter(), read_batches(faces, batch_size=batch_size)
             device = model.language_model.device
             values = [row for _, rows in over_faces(read, batches, device=device, tell=note) for row in rows]
@@ -164,7 +165,7 @@ def of_shards(
 def logits_of(model: FaceInsight) -> Read:
     """Read all attributes of a batch in one pass."""
 
-    def read(batch: FaceBatch) -> list[Any]:
+    def read(batch: FaceBatch) -> Rows:
         return model(batch.images, masks=batch.masks).logits.float().tolist()
 
     return read
@@ -174,7 +175,7 @@ def texts_of(model: FaceInsight, max_new_tokens: int) -> Read:
     """Asks every question about a batch."""
     questions = asked(model)
 
-    def read(batch: FaceBatch) -> list[Any]:
+    def read(batch: FaceBatch) -> Rows:
         return answers(model, model.encoder(batch.images, batch.masks), questions, max_new_tokens=max_new_tokens)
 
     return read

@@ -65,7 +65,7 @@ def share_weights(
     return (neighbour * spread + torch.diag(kept)).float()
 
 
-def shuffled_places(count: int, seed: int) -> Int64[Tensor, "attr"]:
+def shuffled_places(count: int, seed: int) -> Int64[Tensor, " attr"]:
     """Return for each attribute the one in the place of which it is put: one cycle through all of them."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     place = torch.empty_like(order)
@@ -210,7 +210,7 @@ class LabelGraph:
         return self.counts.lift.float()
 
     @property
-    def mean(self) -> Float64[Tensor, "attr"]:
+    def mean(self) -> Float64[Tensor, " attr"]:
         """The share of faces that show each attribute; one half where no face defines it."""
         return self.counts.mean
 
@@ -292,7 +292,7 @@ class LabelGraph:
         counts = PairCounts(**{name: matrix[at][:, at] for name, matrix in vars(self.counts).items()})
         return LabelGraph(wanted, counted_weights(counts, self.settings), counts, self.settings)
 
-    def places(self, names: Sequence[str]) -> Int64[Tensor, "some"]:
+    def places(self, names: Sequence[str]) -> Int64[Tensor, " some"]:
         """Return the row of each name.
 
         Raises:

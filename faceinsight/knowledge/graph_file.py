@@ -6,7 +6,6 @@ A table's line leaves out zeros, and a line of equal numbers is that number once
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from faceinsight.errors import InputError, named
-from faceinsight.files import plain_yaml, read_text
+from faceinsight.files import PlainData, plain_yaml, read_text
 from faceinsight.knowledge.schema import check_name, short
 
 __all__ = ["graph_from_text", "graph_to_text"]
@@ -32,7 +31,7 @@ TABLES = {
 VERSION = 1
 
 
-def graph_to_text(names: Sequence[str], settings: Mapping[str, Any], tables: Mapping[str, Tensor]) -> str:
+def graph_to_text(names: Sequence[str], settings: Mapping[str, object], tables: Mapping[str, Tensor]) -> str:
     """Return the text of a graph's file."""
     head = {"faceinsight_graph": VERSION, "settings": dict(settings), "attributes": list(names)}
     text = as_yaml(head)
@@ -42,12 +41,12 @@ def graph_to_text(names: Sequence[str], settings: Mapping[str, Any], tables: Map
     return text
 
 
-def as_yaml(data: dict[str, Any]) -> str:
+def as_yaml(data: PlainData) -> str:
     """One line for each innermost mapping or list, in the given order."""
     return yaml.safe_dump(data, default_flow_style=None, sort_keys=False, allow_unicode=True, width=1_000_000)
 
 
-def line_of(row: Shaped[Tensor, "attr"], names: Sequence[str]) -> Any:
+def line_of(row: Shaped[Tensor, " attr"], names: Sequence[str]) -> int | float | dict[str, int | float]:
     """Return a row of a table as its one number, or as the numbers that are not zero, by name."""
     values = [shortest(value) for value in row.numpy()]
     if len(values) > 1 and len(set(values)) == 1:
@@ -55,7 +54,7 @@ def line_of(row: Shaped[Tensor, "attr"], names: Sequence[str]) -> Any:
     return {name: value for name, value in zip(names, values, strict=True) if value != 0}
 
 
-def shortest(value: Any) -> int | float:
+def shortest(value: np.generic) -> int | float:
     """Return the number with the fewest digits that is read back as the same.
 
     >>> shortest(np.float32(0.2)), float(np.float32(0.2))
@@ -67,7 +66,7 @@ def shortest(value: Any) -> int | float:
     return short if value.dtype.type(short) == value else float(value)
 
 
-def graph_from_text(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], dict[str, Any], dict[str, Tensor]]:
+def graph_from_text(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], PlainData, dict[str, Tensor]]:
     """Names, settings and tables (float64) of a graph's file.
 
     Raises:
@@ -95,7 +94,7 @@ def graph_from_text(path: str | os.PathLike[str]) -> tuple[tuple[str, ...], dict
     return names, data["settings"], {title: read_table(data[title], names, f"{path}: {title}") for title in TABLES}
 
 
-def read_table(lines: Mapping[str, Any], names: Sequence[str], where: str) -> Tensor:
+def read_table(lines: object, names: Sequence[str], where: str) -> Tensor:
     """Return a table with its rows and columns in the order of ``names``."""
     if not isinstance(lines, Mapping):
         raise InputError(f"{where} must have one line for each attribute, got {short(lines)}")
@@ -116,7 +115,7 @@ def read_table(lines: Mapping[str, Any], names: Sequence[str], where: str) -> Te
     return table
 
 
-def number(value: Any, where: str) -> float:
+def number(value: object, where: str) -> float:
     """Return a finite number of a table."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise InputError(f"{where} must be a finite number, got {short(value)}")

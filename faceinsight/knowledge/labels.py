@@ -7,7 +7,6 @@ with zeros and ones and without any -1 are refused, unless the caller says what 
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Int8, Shaped
@@ -106,6 +105,6 @@ def named(names: Sequence[str] | None, attr: int) -> str:
     return f"attribute {attr}" if names is None else repr(names[attr])
 
 
-def kind_of(labels: Any) -> str:
+def kind_of(labels: object) -> str:
     """Return what came in place of a tensor of numbers."""
     return f"{labels.dtype}" if isinstance(labels, Tensor) else type(labels).__name__

@@ -38,7 +38,7 @@ class PairCounts:
         return self.together.double() * self.defined / (self.shown.double() * self.shown.T).clamp(min=1)
 
     @property
-    def mean(self) -> Float64[Tensor, "attr"]:
+    def mean(self) -> Float64[Tensor, " attr"]:
         """The share of faces that show i, among those where it is defined; one half where it never is."""
         defined = self.defined.diagonal()
         return torch.where(defined > 0, self.together.diagonal().double() / defined.clamp(min=1), 0.5)
@@ -50,7 +50,7 @@ class PairCounts:
         return self.together / faces - (self.shown / faces) * (self.shown.T / faces)
 
     @property
-    def constant(self) -> Bool[Tensor, "attr"]:
+    def constant(self) -> Bool[Tensor, " attr"]:
         """Attributes that every face shows, or none (or that no face defines)."""
         shown = self.together.diagonal()
         return (shown == 0) | (shown == self.defined.diagonal())

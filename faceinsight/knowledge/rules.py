@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import yaml
@@ -171,7 +171,7 @@ class RuleSet:
         return cls._parsed(text, schema, strength)
 
     @classmethod
-    def _parsed(cls, text: Any, schema: Schema, strength: Strength) -> "RuleSet":
+    def _parsed(cls, text: object, schema: Schema, strength: Strength) -> "RuleSet":
         """As :meth:`parse`, of whatever a file holds."""
         if isinstance(text, str):
             return cls(schema, tuple(Rule(str(formula), formula, strength) for formula in parse_rules(text, schema)))
@@ -189,7 +189,7 @@ class RuleSet:
         return cls(schema, tuple(rules))
 
     @classmethod
-    def from_dict(cls, data: Any, schema: Schema, strength: Literal["logical", "all"] = "all") -> "RuleSet":
+    def from_dict(cls, data: object, schema: Schema, strength: Literal["logical", "all"] = "all") -> "RuleSet":
         """Build the rules from a catalog's ``rules`` or from :meth:`to_dict`, logical ones first."""
         if not isinstance(data, Mapping):
             raise InputError(f"'rules' are a mapping of 'logical' and 'statistical' to lists, got {short(data)}")
@@ -248,21 +248,21 @@ def group_rules(groups: Iterable[Group], schema: Schema) -> tuple[Rule, ...]:
     return tuple(rule for rule in RuleSet.parse(entries, schema) if is_satisfiable([Not(rule.formula)]))
 
 
-def _entry(entry: Any, number: int, schema: Schema, strength: Strength) -> list[Rule]:
+def _entry(entry: object, number: int, schema: Schema, strength: Strength) -> list[Rule]:
     if isinstance(entry, str):
-        entry = {"rule": entry}
-    whole = isinstance(entry, Mapping) and {"rule"} <= entry.keys() <= {"rule", "source"}
-    if not whole or not all(isinstance(each, str) for each in entry.values()):
+        return _entry({"rule": entry}, number, schema, strength)
+    told = entry if isinstance(entry, Mapping) else {}
+    if not {"rule"} <= told.keys() <= {"rule", "source"} or not all(isinstance(each, str) for each in told.values()):
         raise InputError(
             f"{strength} rule {number}: an entry is a text, or has 'rule' and 'source'; got {short(entry)}"
         )
     try:
-        formulas = parse_rules(entry["rule"], schema)
+        formulas = parse_rules(told["rule"], schema)
     except RuleSyntaxError as error:
         whose, notes = f"{strength} rule {number}, ", getattr(error, "__notes__", [])
         error.args, notes[:] = (f"{whose}{error}",), [f"{whose}{note}" for note in notes]
         raise
-    return [Rule(str(formula), formula, strength, entry.get("source")) for formula in formulas]
+    return [Rule(str(formula), formula, strength, told.get("source")) for formula in formulas]
 
 
 def _needed(schema: Schema | None, path: Path) -> Schema:

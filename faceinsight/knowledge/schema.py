@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import yaml
 from jaxtyping import Int8, Shaped
 from torch import Tensor
 
 from faceinsight.errors import InputError, named
-from faceinsight.files import plain_yaml, read_text, write_text
+from faceinsight.files import PlainData, plain_yaml, read_text, write_text
 from faceinsight.knowledge.labels import three_valued
 
 __all__ = [
@@ -251,14 +251,14 @@ class Schema:
         """Write a readable YAML file, laid out like a catalog; :meth:`load` reads it back."""
         write_text(path, yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=120))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Plain data that :meth:`from_dict` and a catalog file read back."""
-        groups: dict[str, Any] = {}
+        groups: dict[str, PlainData] = {}
         for group in self.groups.values():
             groups[group.name] = {"kind": group.kind, "labels": dict(group.labels)}
             if group.years is not None:
                 groups[group.name]["years"] = [list(span) for span in group.years]
-        attributes: dict[str, Any] = {}
+        attributes: dict[str, str | PlainData] = {}
         for each in self.attributes:
             own = {"prompt": each.prompt, "questions": list(each.questions)}
             attributes[each.name] = own if each.questions else each.prompt
@@ -267,7 +267,7 @@ class Schema:
         return {**data, "learnt_from": learnt} if learnt else data
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Schema":
+    def from_dict(cls, data: Mapping[str, object]) -> "Schema":
         """Build a schema from catalog data (see ``faceinsight/knowledge/catalog``).
 
         Raises:
@@ -278,7 +278,7 @@ class Schema:
         told = data["attributes"]
         if not isinstance(told, Mapping) or not told:
             raise InputError(f"'attributes' must be a mapping, a line 'NAME: PROMPT' for each, got {short(told)}")
-        check_name(data["name"], "a schema")
+        name = check_name(data["name"], "a schema")
         groups = data.get("groups") or {}
         if not isinstance(groups, Mapping):
             raise InputError(f"'groups' must be a mapping of names to kind and labels, got {short(groups)}")
@@ -286,9 +286,9 @@ class Schema:
         if not isinstance(learnt, Mapping) or not all(isinstance(names, list) for names in learnt.values()):
             raise InputError(f"'learnt_from' is a mapping of kinds of pictures to lists of names, got {short(learnt)}")
         return cls(
-            name=data["name"],
-            attributes=tuple(attribute_from(name, each) for name, each in told.items()),
-            groups={name: group_from(name, each) for name, each in groups.items()},
+            name=name,
+            attributes=tuple(attribute_from(each, prompt) for each, prompt in told.items()),
+            groups={each: group_from(each, group) for each, group in groups.items()},
             learnt_from={str(kind): tuple(map(str, names)) for kind, names in learnt.items()},
         )
 
@@ -322,11 +322,11 @@ class Schema:
             return cls.from_dict(catalog)
 
 
-def attribute_from(name: Any, told: Any) -> Attribute:
+def attribute_from(name: object, told: object) -> Attribute:
     """Return an attribute as a catalog tells it: by its prompt alone, or by a prompt and questions of its own."""
-    check_name(name, "an attribute")
+    name = check_name(name, "an attribute")
     if not isinstance(told, Mapping):
-        told = {"prompt": told}
+        return attribute_from(name, {"prompt": told})
     if "prompt" not in told or not isinstance(told.get("questions", []), list) or told.keys() - {"prompt", "questions"}:
         raise InputError(f"attribute {name!r} needs a 'prompt' and may have a list of 'questions', got {short(told)}")
     questions = told.get("questions", [])
@@ -335,9 +335,9 @@ def attribute_from(name: Any, told: Any) -> Attribute:
     return Attribute(name, told["prompt"], tuple(questions))
 
 
-def group_from(name: Any, told: Any) -> Group:
+def group_from(name: object, told: object) -> Group:
     """Return a group as a catalog tells it: its kind, its labels, and for ages the years of each."""
-    check_name(name, "a group")
+    name = check_name(name, "a group")
     if not isinstance(told, Mapping) or not {"kind", "labels"} <= told.keys() or told.keys() - GROUP_KEYS:
         raise InputError(f"group {name!r} needs 'kind' and 'labels', and may have 'years', got {short(told)}")
     kind, labels = told["kind"], told["labels"]
@@ -358,8 +358,8 @@ def group_from(name: Any, told: Any) -> Group:
     return Group(name=name, kind=kind, labels=dict(labels), years=years)
 
 
-def check_name(name: Any, what: str) -> None:
-    """Refuse a name that YAML has made something else of, or that the rule language cannot write.
+def check_name(name: object, what: str) -> str:
+    """Return a name, or refuse one that YAML has made something else of, or that the rule language cannot write.
 
     Raises:
         InputError: no text, nothing, blanks at an end, a double quote, a line end or another control character.
@@ -370,9 +370,10 @@ def check_name(name: Any, what: str) -> None:
         raise InputError(f"{what} is called {name!r}: a name is not empty and has no blanks at its ends")
     if '"' in name or any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name):
         raise InputError(f"{what} is called {name!r}: a name has no double quotes, line ends or control characters")
+    return name
 
 
-def short(value: Any) -> str:
+def short(value: object) -> str:
     """Return a value in an error, cut off where it is long."""
     return textwrap.shorten(repr(value), 120, placeholder=" ...")
 
@@ -393,7 +394,7 @@ def catalog_names() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def read_catalog(name_or_path: str) -> dict[str, Any]:
+def read_catalog(name_or_path: str) -> PlainData:
     """Return the checked contents of a catalog: ``name``, ``attributes``, ``groups``, ``rules``, ``source``,
     ``rights``.
 

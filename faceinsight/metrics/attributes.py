@@ -83,8 +83,8 @@ def decisions(probability: Probability) -> Decided:
 
 
 def check_probability(
-    probability: Float[Tensor, "face *attr"], names: Sequence[str] | None = None
-) -> Float[Tensor, "face *attr"]:
+    probability: Float[Tensor, " face *attr"], names: Sequence[str] | None = None
+) -> Float[Tensor, " face *attr"]:
     """Return the probabilities.
 
     Raises:
@@ -476,7 +476,7 @@ def measure(
         entries: the metrics; all of :data:`ATTRIBUTE_METRICS` by default.
         undecided: a probability of exactly one half decides nothing, see :class:`MetricEntry`.
     """
-    given: dict[str, Any] = {"labels": labels} if rules is None else {"labels": labels, "rules": rules}
+    given: dict[str, Tensor | RuleSet] = {"labels": labels} if rules is None else {"labels": labels, "rules": rules}
     graded = undecided_is_wrong(probability, labels) if undecided else probability
     found: dict[tuple[Callable[..., Any], bool], Any] = {}
     values = {}

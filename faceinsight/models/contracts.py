@@ -3,10 +3,12 @@
 Any module from images to ``[face, attr]`` logits is a network: :func:`as_network` gives it the attributes' names.
 """
 
+import copy
 import inspect
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -68,20 +70,43 @@ class PlainNetwork(nn.Module):
         """
         if images is None:
             raise InputError("give images: a plain network has no features that could be cached")
-        found = self.network(images)
+        return FaceInsightOutput(logits=self._logits(self.network(images), len(images)), features={})
+
+    def check(self, image_size: int) -> None:
+        """Refuse a network of another output before it is trained.
+
+        A copy is asked in evaluation mode on torch's meta device, which computes shapes alone: weights, statistics,
+        lazy modules, devices and random numbers stay as they are. A network that cannot be asked so passes; then its
+        first batch decides.
+
+        Args:
+            image_size: height and width in pixels of the images that will come.
+
+        Raises:
+            InputError: as :meth:`forward`.
+        """
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                copied = copy.deepcopy(self.network).to("meta").eval()
+                found = copied(torch.zeros(1, 3, image_size, image_size, device="meta"))
+        except Exception:  # of whatever kind: nothing is known of the network
+            return
+        self._logits(found, 1)
+
+    def _logits(self, found: object, faces: int) -> Float[Tensor, "batch attr"]:
         logits = getattr(found, "logits", found)
-        wanted = [len(images), len(self.schema)]
+        wanted = [faces, len(self.schema)]
         if not isinstance(logits, Tensor) or list(logits.shape) != wanted:
             came = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise InputError(
-                f"{type(self.network).__name__} must give logits {wanted} for {len(images)} faces and the "
+                f"{type(self.network).__name__} must give logits {wanted} for {faces} faces and the "
                 f"{len(self.schema)} attributes of {self.schema.name!r}, got {came}; let its last layer have "
                 f"{len(self.schema)} outputs"
             )
-        return FaceInsightOutput(logits=logits, features={})
+        return logits
 
 
-def as_network(network: Any, schema: Schema) -> nn.Module:
+def as_network(network: object, schema: Schema) -> nn.Module:
     """Return a network of this library as it is, and any other module as a :class:`PlainNetwork`.
 
     Args:
@@ -108,8 +133,9 @@ def check_decoder(decoder: Any) -> LogitDecoder:
         InputError: it cannot be called, or does not say of which attributes it takes the logits.
     """
     if not callable(decoder) or not isinstance(getattr(decoder, "schema", None), Schema):
+        came = f"the class {decoder.__name__}, not built" if isinstance(decoder, type) else type(decoder).__name__
         raise InputError(
-            f"a decoder takes logits and gives logits, and its schema names the attributes, such as ConsistentDecoder; "
-            f"got {type(decoder).__name__}"
+            "a decoder takes logits and gives logits, and its schema names the attributes, such as ConsistentDecoder; "
+            f"got {came}"
         )
     return decoder

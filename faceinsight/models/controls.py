@@ -5,7 +5,6 @@ its place.
 """
 
 import math
-from typing import Any
 
 import torch
 from einops import reduce
@@ -26,6 +25,8 @@ from faceinsight.models.face_insight import (
     given_features,
 )
 from faceinsight.models.ridge import pixels
+from faceinsight.modules.contracts import IMAGE_ENCODER, ImageEncoderLike
+from faceinsight.modules.evidence import Evidence
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.logic.log_space import wide_linear
 from faceinsight.modules.text_encoder import LearnedText
@@ -98,6 +99,8 @@ class EvidenceClassifier(FaceModel):
         InputError: evidence of other attributes, or encoders that train.
     """
 
+    evidence: Evidence
+
     def __init__(
         self,
         *,
@@ -110,7 +113,6 @@ class EvidenceClassifier(FaceModel):
         super().__init__(
             schema=schema, image_encoder=image_encoder, segmentation=segmentation, rules=rules, evidence=evidence
         )
-        self.evidence: Any = evidence
         self.encoder.requires_grad_(False)  # the segmentation's tokens, which nothing reads here
 
     def forward(
@@ -229,11 +231,11 @@ class RidgeClassifier(nn.Module):
         encoder: whose tokens are read; frozen. None reads pixels.
     """
 
-    encoder: Any  # an ImageEncoder in Frozen, or None
+    encoder: ImageEncoderLike | None
 
     def __init__(self, *, schema: Schema, regression: nn.Linear, encoder: nn.Module | None = None) -> None:
         super().__init__()
-        self.encoder = None if encoder is None else Frozen(encoder)
+        self.encoder = None if encoder is None else IMAGE_ENCODER.check(Frozen(encoder), "num_tokens", "embed_dim")
         self.size = math.isqrt(regression.in_features // 3)
         width, what, maker = 3 * self.size**2, "square RGB pictures", "pixel_ridge"
         if self.encoder is not None:

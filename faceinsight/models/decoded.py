@@ -7,8 +7,9 @@ from torch import nn
 
 from faceinsight.errors import InputError
 from faceinsight.knowledge.schema import Schema
-from faceinsight.models.contracts import PlainNetwork, as_network, check_decoder
+from faceinsight.models.contracts import LogitDecoder, PlainNetwork, as_network, check_decoder
 from faceinsight.models.face_insight import FaceInsightOutput, Features, Images, Masks
+from faceinsight.modules.evidence import Evidence
 
 __all__ = ["DecodedOutput", "undecoded"]
 
@@ -34,8 +35,8 @@ class DecodedOutput(nn.Module):
         ValueError: network and decoder have different attributes.
     """
 
-    network: Any  # a FaceInsight or one of the controls
-    decoder: Any
+    network: Any  # a module that is an AttributeNetwork, too: no type says both
+    decoder: LogitDecoder
 
     def __init__(
         self, *, network: nn.Module, decoder: nn.Module, when: Literal["evaluation", "always"] = "evaluation"
@@ -55,7 +56,7 @@ class DecodedOutput(nn.Module):
         return self.network.schema
 
     @property
-    def encoder(self) -> Any:
+    def encoder(self) -> nn.Module | None:
         """The network's own encoder, if it has one."""
         return self.network.encoder
 
@@ -64,7 +65,7 @@ class DecodedOutput(nn.Module):
         return self.network.encode(images, masks)
 
     @property
-    def evidence(self) -> Any:
+    def evidence(self) -> Evidence | None:
         """The network's own evidence, if it has any."""
         return getattr(self.network, "evidence", None)
 

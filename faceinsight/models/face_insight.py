@@ -10,7 +10,7 @@ can be computed once for each face and cached; ``forward`` also takes what ``enc
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -19,8 +19,9 @@ from jaxtyping import Float, UInt8
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from faceinsight.data.images import Crop, Picture, image_batch
+from faceinsight.data.images import Crop, Picture, PictureOptions, image_batch
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -30,8 +31,17 @@ from faceinsight.models.speaking import DESCRIBE, ask
 from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraphrases
 from faceinsight.modules.attribute_tokens import MLPQuery
 from faceinsight.modules.constrained import ConstrainedBernoulli
+from faceinsight.modules.contracts import (
+    EVIDENCE,
+    IMAGE_ENCODER,
+    LANGUAGE_MODEL,
+    SEGMENTATION,
+    ImageEncoderLike,
+    LanguageModelLike,
+    SegmentationLike,
+)
 from faceinsight.modules.description import described
-from faceinsight.modules.evidence import Gate, pool_levels
+from faceinsight.modules.evidence import Evidence, Gate, pool_levels
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.modules.language.answers import answer_sum_and_count
 from faceinsight.modules.language.prompt import between_words, check_asked, check_places, embedded_words, whole_prompt
@@ -126,15 +136,15 @@ class FaceEncoder(nn.Module):
         mirrored: encode the mirror images, too, for evidence that reads both.
     """
 
-    image_encoder: Any  # an ImageEncoder, in Frozen or not
-    segmentation: Any  # a SegmentationEncoder or None
+    image_encoder: ImageEncoderLike
+    segmentation: SegmentationLike | None
 
     def __init__(
         self, *, image_encoder: nn.Module, segmentation: nn.Module | None = None, mirrored: bool = False
     ) -> None:
         super().__init__()
-        self.image_encoder = image_encoder
-        self.segmentation = segmentation
+        self.image_encoder = IMAGE_ENCODER.check(image_encoder, *([] if segmentation is None else ["grid"]))
+        self.segmentation = None if segmentation is None else SEGMENTATION.check(segmentation)
         self.mirrored = mirrored
 
     @property
@@ -165,6 +175,8 @@ class FaceEncoder(nn.Module):
         if name in ("image", "mirrored"):
             with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.image_encoder, Frozen)):
                 return self.image_encoder(images if name == "image" else images.flip(-1))
+        if self.segmentation is None:
+            raise InputError(f"this model has no segmentation encoder, and so no feature {name!r}")
         return self.segmentation.encode(images, known["image"], self.image_encoder.grid, masks)
 
     def evidence_inputs(self, features: Features, sources: Sequence[str]) -> Float[Tensor, "batch feature"]:
@@ -186,12 +198,12 @@ class FaceEncoder(nn.Module):
         if "mirrored" in sources:
             read.append((self._pooled(features["image"]) + self._pooled(features["mirrored"])) / 2)
         if self.segmentation is not None and "places" in sources:
-            if not hasattr(self.segmentation.route, "places"):
+            if (places := getattr(self.segmentation.route, "places", None)) is None:
                 raise InputError(
                     f"{type(self.segmentation.route).__name__} has no places of parts; take RegionTokens, or evidence "
                     "with sources=['image']"
                 )
-            read.append(self.segmentation.route.places(features["segmentation"]))
+            read.append(places(features["segmentation"]))
         if self.segmentation is not None and "parts" in sources:
             read.append(features["segmentation"].flatten(1))
         return torch.cat(read, dim=1)
@@ -200,14 +212,15 @@ class FaceEncoder(nn.Module):
         levels = getattr(self.image_encoder, "levels", None)
         return tokens.mean(1) if levels is None else pool_levels(tokens, self.image_encoder.grid, levels)
 
-    def feature_keys(self) -> dict[str, dict[str, Any]]:
+    def feature_keys(self) -> dict[str, PlainData]:
         """For each feature in their order, what it depends on apart from the image: weights and preprocessing."""
+        encoder = self.get_submodule("image_encoder")
         image = {
-            "encoder": described(self.image_encoder),
-            "weights": fingerprint(self.image_encoder),
+            "encoder": described(encoder),
+            "weights": fingerprint(encoder),
             "preprocessing": self.image_encoder.preprocessing,  # of a user's own encoder there is no description
         }
-        keys: dict[str, dict[str, Any]] = {"image": image, "mirrored": {"mirrored": image}}
+        keys: dict[str, PlainData] = {"image": image, "mirrored": {"mirrored": image}}
         if self.segmentation is not None:
             keys["segmentation"] = {"image": image, "segmentation": self.segmentation.feature_key()}
         return {name: keys[name] for name in self.feature_names}
@@ -243,14 +256,16 @@ class FaceModel(nn.Module):
         self.schema, self.rules = schema, rules
         mirrored = "mirrored" in getattr(evidence, "sources", ())
         self.encoder = FaceEncoder(image_encoder=image_encoder, segmentation=segmentation, mirrored=mirrored)
-        check_evidence(evidence, self.encoder, schema)
+        self.evidence = None if evidence is None else EVIDENCE.check(evidence)
+        if self.evidence is not None:
+            check_evidence(self.evidence.asked, self.encoder, schema)
 
     @property
-    def image_encoder(self) -> Any:
+    def image_encoder(self) -> ImageEncoderLike:
         return self.encoder.image_encoder
 
     @property
-    def segmentation(self) -> Any:
+    def segmentation(self) -> SegmentationLike | None:
         return self.encoder.segmentation
 
     def images(self, pictures: Picture | Sequence[Picture] | Images) -> Images:
@@ -266,7 +281,7 @@ class FaceModel(nn.Module):
         return image_batch(pictures, **self.picture_options).to(next(self.parameters()).device)
 
     @property
-    def picture_options(self) -> dict[str, Any]:
+    def picture_options(self) -> PictureOptions:
         """How pictures become this model's images: arguments of a ``FaceDataModule`` or a ``FaceReader``."""
         wanted = self.image_encoder.preprocessing
         crop = Crop(shape=wanted.get("shape", "square"))
@@ -278,7 +293,7 @@ class FaceModel(nn.Module):
 
     def predict(
         self,
-        source: Any,
+        source: Picture | Iterable[Picture],
         *,
         batch_size: int = 32,
         broken: Literal["skip", "raise"] = "skip",
@@ -402,7 +417,7 @@ class FaceInsight(FaceModel):
             without a place, or nothing by which attributes could be told apart.
     """
 
-    language_model: Any  # a LanguageModel, in Frozen or not
+    language_model: LanguageModelLike
 
     def __init__(
         self,
@@ -430,8 +445,7 @@ class FaceInsight(FaceModel):
         )
         if evidence is None and gate is not None:
             raise InputError("a gate without evidence; give both, or leave the gate out")
-        self.evidence: Any = evidence
-        self.gate: Any = Gate() if evidence is not None and gate is None else gate
+        self.gate = Gate() if evidence is not None and gate is None else gate
         if isinstance(graph := getattr(correlation, "graph", None), LabelGraph):
             schema.check_names(graph.names, "the label graph")
         check_asked(instruction, question, query, text_encoder, correlation)
@@ -442,7 +456,7 @@ class FaceInsight(FaceModel):
             raise InputError("attribute tokens look at the image with the attributes' prompts; give a text_encoder")
         self.attribute_tokens = attribute_tokens
         self.query = query
-        self.language_model = language_model
+        self.language_model = LANGUAGE_MODEL.check(language_model)
         self.head = head
         self.instruction, self.question = instruction, question
         self.yes, self.no = yes, no
@@ -503,8 +517,8 @@ class FaceInsight(FaceModel):
             raise InputError("lora is put round the checkpoint's own language model; give one of the two")
         if rules is not None:
             schema.check_names(rules.schema.names, "the rules")
-        options: dict[str, Any] = {"revision": revision, "dtype": dtype, "attn_implementation": attn_implementation}
-        given: dict[str, Any] = {**multimodal_parts(name_or_path, **options), **parts}
+        loaded = multimodal_parts(name_or_path, revision=revision, dtype=dtype, attn_implementation=attn_implementation)
+        given: dict[str, Any] = {**loaded, **parts}
         if lora is not None:
             given["language_model"] = LoRA(module=given["language_model"], **lora)
         given["query"] = query or AttributeQuery(embed_dim=given["language_model"].embed_dim, num_tokens=0)
@@ -591,7 +605,7 @@ class FaceInsight(FaceModel):
     def ask(self, image: list[Any] | tuple[Any, ...], question: str, **options: Any) -> list[str]: ...
     @overload
     def ask(self, image: Tensor, question: str, **options: Any) -> Any: ...
-    def ask(self, image: Any, question: str, **options: Any) -> str | list[str]:
+    def ask(self, image: Picture | Sequence[Picture], question: str, **options: Any) -> str | list[str]:
         """Return what the language model answers to a question about a face; for several images, a list of its answers.
 
         Greedy unless asked otherwise, through transformers' own ``generate``.
@@ -614,7 +628,7 @@ class FaceInsight(FaceModel):
     def describe(self, image: list[Any] | tuple[Any, ...], **options: Any) -> list[str]: ...
     @overload
     def describe(self, image: Tensor, **options: Any) -> Any: ...
-    def describe(self, image: Any, **options: Any) -> str | list[str]:
+    def describe(self, image: Picture | Sequence[Picture], **options: Any) -> str | list[str]:
         """Return what the language model says when it is asked to describe a face; arguments as for :meth:`ask`."""
         return ask(self, image, DESCRIBE, **options)
 
@@ -639,7 +653,8 @@ class FaceInsight(FaceModel):
         seen = self.seen_by_attributes(prompts, features)
         logits = self.read_states(self.query(self.prefix(features), prompts, self.language_model, questions, seen))
         if self.evidence is not None:
-            logits = evidence_logits(self.evidence, self.encoder, features, scores) + self.gate(logits)
+            reading = logits if self.gate is None else self.gate(logits)
+            logits = evidence_logits(self.evidence, self.encoder, features, scores) + reading
         return FaceInsightOutput(logits, features, self.rules)
 
     def question_prompts(self) -> Float[Tensor, "question dim"] | None:
@@ -683,17 +698,15 @@ class FaceInsight(FaceModel):
         return [self.language_model.answer_tokens(each, self.yes or YES, self.no or NO) for each in self.endings()]
 
 
-def check_evidence(evidence: Any, encoder: FaceEncoder, schema: Schema) -> None:
+def check_evidence(asked: Sequence[str], encoder: FaceEncoder, schema: Schema) -> None:
     """Refuse evidence that was, or would be, fitted on something else than the model gives.
 
     Raises:
         InputError: evidence of other attributes, or over encoders that train.
     """
-    if evidence is None:
-        return
-    if tuple(evidence.asked) != schema.names:
+    if tuple(asked) != schema.names:
         raise InputError(
-            f"the evidence is of {len(evidence.asked)} attributes, the schema {schema.name!r} has {len(schema)}, in "
+            f"the evidence is of {len(asked)} attributes, the schema {schema.name!r} has {len(schema)}, in "
             "another order or by other names; build it with Evidence.for_schema(schema=...)"
         )
     if not encoder.frozen:
@@ -701,7 +714,7 @@ def check_evidence(evidence: Any, encoder: FaceEncoder, schema: Schema) -> None:
 
 
 def evidence_logits(
-    evidence: Any, encoder: FaceEncoder, features: Features, scores: Scores | None
+    evidence: Evidence, encoder: FaceEncoder, features: Features, scores: Scores | None
 ) -> Float[Tensor, "batch attr"]:
     """Return the evidence of features, or of leave-one-out scores that were given in place of its own.
 

@@ -4,18 +4,28 @@ The language model sees what it sees when it is asked for attributes: the instru
 segmentation tokens, the question. Soft tokens are no words and take no part.
 """
 
+import os
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Int
-from torch import Tensor
+from PIL.Image import Image
+from torch import Tensor, nn
 
+from faceinsight.data.images import Picture, listed
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
+from faceinsight.modules.contracts import LanguageModelLike
 from faceinsight.modules.language.attention import unstable_length
 from faceinsight.modules.language.generation import generate, shared_cache
 from faceinsight.modules.language.prompt import between_words, check_places, embedded_words, whole_prompt
+
+if TYPE_CHECKING:
+    from faceinsight.models.face_insight import FaceInsight
+else:  # while it runs, a class that the tests' type checker can look up
+    FaceInsight = nn.Module
 
 __all__ = ["DESCRIBE", "answers", "ask"]
 
@@ -23,7 +33,14 @@ __all__ = ["DESCRIBE", "answers", "ask"]
 DESCRIBE = "Describe this face in detail."
 
 
-def ask(model: Any, pictures: Any, question: str, *, masks: Tensor | None = None, **options: Any) -> Any:
+def ask(
+    model: FaceInsight,
+    pictures: Picture | Sequence[Picture],
+    question: str,
+    *,
+    masks: Tensor | None = None,
+    **options: Any,
+) -> Any:
     """Return what a model answers to one question: a text for one picture, a list of texts for several.
 
     Args:
@@ -31,17 +48,22 @@ def ask(model: Any, pictures: Any, question: str, *, masks: Tensor | None = None
         pictures: a file, a PIL image, a tensor ``[3, height, width]``; or a list of them, or ``[batch, 3, ...]``.
         options: of :func:`answers`.
     """
-    held = isinstance(pictures, Tensor | np.ndarray)
-    single = pictures.ndim < 4 if held else not isinstance(pictures, list | tuple)
+    single = isinstance(pictures, str | os.PathLike | Image)
+    single |= isinstance(pictures, Tensor | np.ndarray) and pictures.ndim < 4
     with torch.no_grad():
-        features = model.encode(model.images([pictures] if single else pictures), masks)
+        features = model.encode(model.images(listed(pictures)), masks)
     texts = [text for (text,) in answers(model, features, [question], **options)]
     return texts[0] if single else texts
 
 
 @torch.no_grad()
 def answers(
-    model: Any, features: dict[str, Tensor], questions: Sequence[str], *, max_new_tokens: int = 128, **options: Any
+    model: FaceInsight,
+    features: dict[str, Tensor],
+    questions: Sequence[str],
+    *,
+    max_new_tokens: int = 128,
+    **options: Any,
 ) -> list[list[str]]:
     """Return what a model answers to each of several questions about each face: a list of texts for each face.
 
@@ -79,7 +101,9 @@ def answers(
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def prompt_tokens(language_model: Any, instruction: str, question: str, image_tokens: int) -> Int[Tensor, " token"]:
+def prompt_tokens(
+    language_model: LanguageModelLike, instruction: str, question: str, image_tokens: int
+) -> Int[Tensor, " token"]:
     """Return the tokens of one question's whole prompt, the image token (or padding) in the image's places."""
     before, _, after = whole_prompt(instruction).partition("{image}")
     first, second = language_model.prompt_ids(before, after.replace("{question}", question))
@@ -89,7 +113,7 @@ def prompt_tokens(language_model: Any, instruction: str, question: str, image_to
     return torch.tensor([*first, *[place] * image_tokens, *second], device=language_model.device)
 
 
-def reads_once(language_model: Any, questions: int, longest: int, options: dict[str, Any]) -> bool:
+def reads_once(language_model: LanguageModelLike, questions: int, longest: int, options: PlainData) -> bool:
     """Whether the prompts' common beginning is read once: not for beams, which transformers lays out itself, and not
     where the rotary embedding depends on how long the whole becomes.
     """

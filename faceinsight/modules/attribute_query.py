@@ -14,7 +14,7 @@ all of this file is our choice.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from einops import rearrange, repeat
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from faceinsight.errors import InputError
+from faceinsight.modules.contracts import LanguageModelLike
 from faceinsight.modules.logic.log_space import wide_linear
 
 __all__ = [
@@ -36,6 +37,8 @@ __all__ = [
     "read_in_one_pass",
     "read_separately",
 ]
+
+T = TypeVar("T")
 
 Form = Literal["auto", "packed", "cached", "separate"]
 
@@ -65,7 +68,7 @@ def blind_segments(
 
 
 def read_in_one_pass(
-    language_model: nn.Module,
+    language_model: LanguageModelLike,
     prefix: Float[Tensor, "batch token dim"],
     segments: Float[Tensor, "batch packed dim"],
     lengths: Sequence[int],
@@ -88,7 +91,7 @@ def read_in_one_pass(
 
 
 def read_separately(
-    language_model: nn.Module,
+    language_model: LanguageModelLike,
     prefix: Float[Tensor, "batch token dim"],
     segments: Float[Tensor, "batch packed dim"],
     lengths: Sequence[int],
@@ -103,7 +106,7 @@ def read_separately(
 
 
 def read_from_cache(
-    language_model: Any,
+    language_model: LanguageModelLike,
     prefix: Float[Tensor, "batch token dim"],
     segments: Float[Tensor, "batch packed dim"],
     lengths: Sequence[int],
@@ -119,11 +122,12 @@ def read_from_cache(
         chunk: segments at a time; each has a copy of the prefix's keys and values.
     """
     cache = language_model.remember(prefix)
+    layers: list[Any] = cache.layers  # of kinds without keys, too, says transformers
     ends = []
     for some in pieces(segments.split([*lengths], dim=1), chunk):
         filled = pad_sequence([rearrange(segment, "batch token dim -> token batch dim") for segment in some])
         rows = rearrange(filled, "token attr batch dim -> (batch attr) token dim")
-        shared = [(repeated(layer.keys, len(some)), repeated(layer.values, len(some))) for layer in cache.layers]
+        shared = [(repeated(layer.keys, len(some)), repeated(layer.values, len(some))) for layer in layers]
         hidden = language_model(rows, cache=type(cache)(shared))
         last = torch.tensor([segment.shape[1] - 1 for segment in some], device=hidden.device)
         hidden = rearrange(hidden, "(batch attr) token dim -> batch attr token dim", attr=len(some))
@@ -164,7 +168,7 @@ def repeated(states: Float[Tensor, "batch head token dim"], times: int) -> Float
     return states.repeat_interleave(times, dim=0)
 
 
-def pieces(values: Sequence[Any], size: int | None) -> list[Sequence[Any]]:
+def pieces(values: Sequence[T], size: int | None) -> list[Sequence[T]]:
     """Return runs of at most ``size`` values; all at once by default.
 
     >>> pieces("abcde", 2)
@@ -256,7 +260,7 @@ class AttributeQuery(nn.Module):
         self,
         prefix: Float[Tensor, "batch token dim"],
         prompts: Float[Tensor, "attr prompt"] | None,
-        language_model: nn.Module,
+        language_model: LanguageModelLike,
         questions: Sequence[Float[Tensor, "_ dim"]] | None = None,
         seen: Float[Tensor, "batch attr dim"] | None = None,
     ) -> Float[Tensor, "batch attr dim"]:

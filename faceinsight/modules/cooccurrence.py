@@ -61,9 +61,9 @@ class ScoreModel:
         noise: the diagonal of N.
     """
 
-    slope: Float64[Tensor, "observed"]
-    intercept: Float64[Tensor, "observed"]
-    noise: Float64[Tensor, "observed"]
+    slope: Float64[Tensor, " observed"]
+    intercept: Float64[Tensor, " observed"]
+    noise: Float64[Tensor, " observed"]
 
 
 def fit_score_model(
@@ -99,8 +99,8 @@ def fit_score_model(
 def wiener_gain(
     across: Float64[Tensor, "asked observed"],
     within: Float64[Tensor, "observed observed"],
-    slope: Float64[Tensor, "observed"],
-    noise: Float64[Tensor, "observed"],
+    slope: Float64[Tensor, " observed"],
+    noise: Float64[Tensor, " observed"],
 ) -> Float64[Tensor, "asked observed"]:
     """Return the gain ``K = C B (B C B + N)^-1`` of the best linear estimate of labels from scores.
 
@@ -207,12 +207,12 @@ class CooccurrenceGain(nn.Module):
             self.weight = nn.Parameter(self.gain().float()) if trained else None
 
     @property
-    def told(self) -> Bool[Tensor, "asked"]:
+    def told(self) -> Bool[Tensor, " asked"]:
         """Which asked attributes the labelled faces tell of; the others are estimated from these alone."""
         return (self._at >= 0) & (self.slope[self._at] > 0)
 
     @property
-    def still(self) -> Bool[Tensor, "asked"]:
+    def still(self) -> Bool[Tensor, " asked"]:
         """Which asked attributes never vary in the graph's table, which then says nothing of them."""
         return self.covariance.diagonal()[self._to] <= 0
 

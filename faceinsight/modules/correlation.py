@@ -10,7 +10,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from einops import rearrange, repeat
@@ -115,7 +115,7 @@ class CorrelationConstraint(nn.Module):
         edge_index, edge_weight = self.edge_index, self.edge_weight
         if not self._takes_batches:
             edge_index, edge_weight = disjoint_union(edge_index, edge_weight, len(nodes), nodes.shape[1])
-        weights: dict[str, Any] = {"edge_weight": edge_weight} if self._takes_weights else {}
+        weights: dict[str, Tensor] = {"edge_weight": edge_weight} if self._takes_weights else {}
         if self._takes_batches:
             return layer(nodes, edge_index, **weights)
         heard = layer(rearrange(nodes, "batch attr dim -> (batch attr) dim"), edge_index, **weights)
@@ -135,8 +135,8 @@ class CorrelationConstraint(nn.Module):
 
 
 def disjoint_union(
-    edge_index: Int64[Tensor, "2 edge"], edge_weight: Float[Tensor, "edge"], copies: int, nodes: int
-) -> tuple[Int64[Tensor, "2 edges"], Float[Tensor, "edges"]]:
+    edge_index: Int64[Tensor, " 2 edge"], edge_weight: Float[Tensor, " edge"], copies: int, nodes: int
+) -> tuple[Int64[Tensor, " 2 edges"], Float[Tensor, " edges"]]:
     """One graph that holds a graph of ``nodes`` nodes several times over, with no edge between the copies.
 
     >>> edges, weights = disjoint_union(torch.tensor([[0], [1]]), torch.tensor([0.5]), copies=3, nodes=2)

@@ -19,6 +19,7 @@ from torch import nn
 
 import faceinsight.modules
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -48,11 +49,13 @@ KEEPING = ("Frozen", "LoRA")
 #: What is told of a part beside its arguments.
 BESIDE = ("class", "preprocessing", "fingerprint")
 
+Knowledge = Schema | RuleSet | LabelGraph
+
 #: Knowledge, and the file that it has in a checkpoint.
 FILES = {Schema: "schema.yaml", RuleSet: "rules.yaml", LabelGraph: "graph.yaml"}
 
 
-def file_of(part: Any, argument: str, knowledge: Any) -> str:
+def file_of(part: object, argument: str, knowledge: object) -> str:
     """Return the file of a part's knowledge: the usual one of its kind, or the part's own (``files`` by argument)."""
     own: Mapping[str, str] = getattr(part, "files", {})
     return own.get(argument, FILES[type(knowledge)])
@@ -65,7 +68,7 @@ PLACES = ("name_or_path", "revision")
 WAYS = ("form", "chunk")
 
 
-def described(part: nn.Module) -> dict[str, Any]:
+def described(part: nn.Module) -> PlainData:
     """Return a part as plain data: class, arguments, preprocessing, and of what is frozen the fingerprint.
 
     >>> from faceinsight.modules.projector import Projector
@@ -87,7 +90,7 @@ def described(part: nn.Module) -> dict[str, Any]:
     return {"class": type(part).__name__, **arguments, **preprocessing}
 
 
-def described_arguments(part: nn.Module) -> dict[str, Any]:
+def described_arguments(part: nn.Module) -> PlainData:
     """Return the arguments of a part's constructor as plain data."""
     return {
         name: {"file": file_of(part, name, value)} if type(value) in FILES else plain(value)
@@ -95,14 +98,14 @@ def described_arguments(part: nn.Module) -> dict[str, Any]:
     }
 
 
-def arguments_of(part: nn.Module) -> dict[str, Any]:
+def arguments_of(part: nn.Module) -> dict[str, object]:
     """Return the arguments of a part's constructor, each as the part keeps it under its own name."""
     parameters = inspect.signature(type(part)).parameters.values()
     named = [each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
     return {name: getattr(part, name) for name in named if name not in SOURCES}
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Return an argument as plain data."""
     if isinstance(value, nn.Module):
         return described(value)
@@ -112,7 +115,7 @@ def plain(value: Any) -> Any:
         return {"given": full_name(value)}
 
 
-def full_name(value: Any) -> str:
+def full_name(value: object) -> str:
     """Return the module and name of a function or class, or of a value's class."""
     named = value if hasattr(value, "__qualname__") else type(value)
     return f"{named.__module__}.{named.__qualname__}"
@@ -124,7 +127,7 @@ def builder(name: str) -> Callable[..., Any] | None:
     return attrgetter(name)(faceinsight.modules) if known else None
 
 
-def build_part(told: Any, *, given: Mapping[str, Any], knowledge: Mapping[str, Any], name: str = "") -> Any:
+def build_part(told: object, *, given: Mapping[str, object], knowledge: Mapping[str, Knowledge], name: str = "") -> Any:
     """Return the part, or the plain argument, that a description tells of.
 
     Args:
@@ -156,8 +159,8 @@ def build_part(told: Any, *, given: Mapping[str, Any], knowledge: Mapping[str, A
 
 
 def build_arguments(
-    told: Mapping[str, Any], *, given: Mapping[str, Any], knowledge: Mapping[str, Any], name: str = ""
-) -> dict[str, Any]:
+    told: Mapping[str, object], *, given: Mapping[str, object], knowledge: Mapping[str, Knowledge], name: str = ""
+) -> PlainData:
     """Return the constructor's arguments of the part that ``told`` tells of; the rest as for :func:`build_part`."""
     return {
         key: build_part(value, given=given, knowledge=knowledge, name=below(name, key, told))
@@ -166,7 +169,7 @@ def build_arguments(
     }
 
 
-def reads(told: Mapping[str, Any]) -> Iterator[str]:
+def reads(told: Mapping[str, object]) -> Iterator[str]:
     """Yield what in a part's own arguments names a place to read from: timm's ``hf-hub:`` names too, which ask the
     hub.
     """
@@ -179,7 +182,7 @@ def reads(told: Mapping[str, Any]) -> Iterator[str]:
             yield from reads(value)
 
 
-def as_told(part: Any, told: Mapping[str, Any], name: str) -> Any:
+def as_told(part: Any, told: PlainData, name: str) -> Any:
     """Return a given part, in the wrapper that the description tells of."""
     kind = told.get("class")
     if isinstance(part, Frozen) and kind not in KEEPING:
@@ -193,7 +196,7 @@ def as_told(part: Any, told: Mapping[str, Any], name: str) -> Any:
     return builder(kind)(module=part, **arguments)  # type: ignore[misc]  # it is one of this library
 
 
-def parts_in(told: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def parts_in(told: Mapping[str, object], name: str = "") -> Iterator[tuple[str, PlainData]]:
     """Each part below ``told`` by its name: the dotted path of arguments, with nothing for a wrapper on the way.
 
     >>> parser = {"class": "Frozen", "module": {"class": "FaceParser"}}
@@ -207,20 +210,20 @@ def parts_in(told: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, dic
             yield from parts_in(unwrapped(value), below(name, key, told))
 
 
-def unwrapped(told: dict[str, Any]) -> dict[str, Any]:
+def unwrapped(told: PlainData) -> PlainData:
     """Return what is told of the part itself, where it stands in a wrapper."""
-    inner: dict[str, Any] = told["module"] if told.get("class") in KEEPING else told
+    inner: PlainData = told["module"] if told.get("class") in KEEPING else told
     return inner
 
 
-def below(name: str, key: str, told: Mapping[str, Any]) -> str:
+def below(name: str, key: str, told: Mapping[str, object]) -> str:
     """Return the name of an argument of the part called ``name``."""
     if told.get("class") in KEEPING and key == "module":
         return name
     return f"{name}.{key}" if name else key
 
 
-def differences(told: Any, found: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+def differences(told: object, found: object, name: str = "") -> Iterator[tuple[str, object, object]]:
     """Where two descriptions differ: a dotted name and the two values; a user's class may have moved elsewhere.
 
     An argument that an older file does not have, since the class had none, has its default there.
@@ -250,7 +253,7 @@ def default_of(kind: str, argument: str) -> Any:
     return None if parameter is None or parameter.default is parameter.empty else plain(parameter.default)
 
 
-def label(told: Mapping[str, Any]) -> str:
+def label(told: Mapping[str, object]) -> str:
     """Return a part in a few words, as it would be called.
 
     >>> label({"class": "Projector", "in_dim": 12, "out_dim": 32})

@@ -87,7 +87,7 @@ class RidgeFit:
     """
 
     weight: Float[Tensor, "attr feature"]
-    bias: Float[Tensor, "attr"]
+    bias: Float[Tensor, " attr"]
     left_out: Float[Tensor, "face attr"]
     penalty: float
     errors: dict[float, float]

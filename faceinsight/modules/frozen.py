@@ -43,7 +43,7 @@ class Frozen(nn.Module):
         super().train(False)
         return self
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: object, **kwargs: object) -> Any:
         """Call the module."""
         return self.module(*args, **kwargs)
 

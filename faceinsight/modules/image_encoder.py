@@ -11,7 +11,6 @@ Sources:
 
 import difflib
 import os
-from collections.abc import Mapping
 from typing import Any
 
 import timm
@@ -22,7 +21,9 @@ from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
 from faceinsight.knowledge.pixels import check_range
+from faceinsight.modules.contracts import Preprocessing
 from faceinsight.modules.weights import load_part, load_weights, save_weights
 
 __all__ = ["ImageEncoder"]
@@ -65,7 +66,7 @@ class ImageEncoder(nn.Module):
         *,
         name: str,
         image_size: int = 96,
-        options: dict[str, Any] | None = None,
+        options: PlainData | None = None,
         feature_index: int | None = None,
         output_stride: int | None = None,
         weights: str | os.PathLike[str] | None = None,
@@ -81,7 +82,7 @@ class ImageEncoder(nn.Module):
         self.trunk.to(memory_format=torch.channels_last)  # convolutions: a quarter faster on a CPU, more on a GPU
         data = resolve_model_data_config(self.trunk)
         #: what a file must hold for its pixels to mean the same here; images come as RGB in [0, 1]
-        self.preprocessing: dict[str, Any] = {
+        self.preprocessing: Preprocessing = {
             "image_size": image_size,
             "mean": list(data["mean"]),
             "std": list(data["std"]),
@@ -153,7 +154,7 @@ class ImageEncoder(nn.Module):
 
 
 def build_trunk(
-    name: str, image_size: int, options: Mapping[str, Any], feature_index: int | None, pretrained: bool
+    name: str, image_size: int, options: PlainData, feature_index: int | None, pretrained: bool
 ) -> nn.Module:
     """Build a timm trunk without its classifier and without pooling, for images of one size.
 

@@ -9,7 +9,7 @@ Which families read blind segments in one pass exactly as separate prompts:
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,12 +22,14 @@ from transformers import (
     DynamicCache,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
 
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
 from faceinsight.modules.language.attention import attention_masks, check_layers, unstable_length
 from faceinsight.modules.language.generation import as_argument
 from faceinsight.modules.language.one_pass_check import check_one_pass
@@ -83,7 +85,7 @@ class LanguageModel(nn.Module):
     gradient_checkpointing = False
 
     #: how :meth:`from_config` or :meth:`from_pretrained` built it, told as in :mod:`faceinsight.modules.description`
-    origin: dict[str, Any] | None = None
+    origin: PlainData | None = None
 
     def __init__(
         self,
@@ -195,7 +197,7 @@ class LanguageModel(nn.Module):
         return model
 
     @property
-    def config(self) -> Any:
+    def config(self) -> PreTrainedConfig:
         """The text model's configuration."""
         return self.backbone.config.get_text_config()
 
@@ -260,7 +262,7 @@ class LanguageModel(nn.Module):
                 again.
         """
         batch, length, _ = embeddings.shape
-        pattern: dict[str, Any] = {}
+        pattern: Mapping[str, object] = {}
         if allowed is not None:
             if positions is None or cache is not None:
                 raise InputError("a pattern needs the tokens' positions, and takes no cache")

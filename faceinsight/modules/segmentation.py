@@ -8,8 +8,6 @@ Source: FaceInsight, segmentation encoder: https://arxiv.org/abs/2504.15624. The
 a pre-trained ViT and joins the image tokens; parser, sizes and the route ``region`` are choices of this library.
 """
 
-from typing import Any
-
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
@@ -17,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
 from faceinsight.knowledge.face_parts import FACE_PARTS, PALETTE
+from faceinsight.modules.contracts import IMAGE_ENCODER, ImageEncoderLike
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.modules.projector import Projector
 from faceinsight.modules.vision.face_regions import PLACE_FEATURES, colour_parsing, parsing_of_masks, pool_regions
@@ -85,7 +85,7 @@ class RegionTokens(nn.Module):
         present = features[..., -1:] > 0.5
         return torch.where(present, self.projector(features[..., :-1].to(self.absent.dtype)), self.absent) + self.region
 
-    def feature_key(self) -> dict[str, Any]:
+    def feature_key(self) -> PlainData:
         """Return what the features depend on apart from image tokens and parsing, as plain data."""
         return {"route": "region", "absent_below": self.absent_below}
 
@@ -100,13 +100,14 @@ class MapTokens(nn.Module):
         pool: side of the squares of the map's patches that become one token, as in the projector.
     """
 
-    image_encoder: Any  # a module with embed_dim, num_tokens and preprocessing, in Frozen or not
+    image_encoder: ImageEncoderLike
     palette: Tensor
     num_regions = len(PALETTE)
 
     def __init__(self, *, image_encoder: nn.Module, embed_dim: int, pool: int = 1) -> None:
         super().__init__()
-        self.image_encoder, self.embed_dim, self.pool = image_encoder, embed_dim, pool
+        self.image_encoder = IMAGE_ENCODER.check(image_encoder, "embed_dim", "num_tokens", "preprocessing")
+        self.embed_dim, self.pool = embed_dim, pool
         self.projector = Projector(in_dim=self.image_encoder.embed_dim, out_dim=embed_dim, pool=pool)
         self.register_buffer("palette", torch.tensor(PALETTE) / 255, persistent=False)
 
@@ -135,10 +136,10 @@ class MapTokens(nn.Module):
         """Return the trained step: the map's patch tokens to tokens of the wanted width."""
         return self.projector(features)
 
-    def feature_key(self) -> dict[str, Any]:
+    def feature_key(self) -> PlainData:
         """Return what the features depend on apart from the parsing, as plain data."""
-        encoder = self.image_encoder
-        return {"route": "map", "weights": fingerprint(encoder), "preprocessing": encoder.preprocessing}
+        weights = fingerprint(self.get_submodule("image_encoder"))
+        return {"route": "map", "weights": weights, "preprocessing": self.image_encoder.preprocessing}
 
 
 def resized(images: Images, size: int | None) -> Float[Tensor, "batch channel _ _"]:
@@ -237,6 +238,6 @@ class SegmentationEncoder(nn.Module):
         with torch.no_grad():
             return self.parse(images, masks).max(dim=1).indices.to(torch.uint8)
 
-    def feature_key(self) -> dict[str, Any]:
+    def feature_key(self) -> PlainData:
         """Return what the features depend on apart from image, image tokens and mask, as plain data."""
         return {"parser": None if self.parser is None else fingerprint(self.parser), **self.route.feature_key()}

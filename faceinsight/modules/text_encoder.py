@@ -6,18 +6,18 @@ prompts live in the space that the LLM reads; or one learned vector for each att
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceinsight.errors import InputError
+from faceinsight.modules.contracts import LanguageModelLike
 
 __all__ = ["LearnedText", "TextEncoder", "mean_embedding"]
 
 
-def mean_embedding(language_model: Any, prompts: Sequence[str]) -> Float[Tensor, "attr dim"]:
+def mean_embedding(language_model: LanguageModelLike, prompts: Sequence[str]) -> Float[Tensor, "attr dim"]:
     """Return the mean of the language model's input embeddings over each prompt's tokens.
 
     Args:
@@ -43,7 +43,7 @@ class TextEncoder(nn.Module):
     torch.Size([2, 32])
     """
 
-    def forward(self, prompts: Sequence[str], language_model: Any) -> Float[Tensor, "attr dim"]:
+    def forward(self, prompts: Sequence[str], language_model: LanguageModelLike) -> Float[Tensor, "attr dim"]:
         vectors = mean_embedding(language_model, prompts)
         return nn.functional.layer_norm(vectors, vectors.shape[-1:])
 
@@ -64,7 +64,9 @@ class LearnedText(nn.Module):
         self.num_attributes, self.embed_dim = num_attributes, embed_dim
         self.vectors = nn.Parameter(torch.randn(num_attributes, embed_dim))
 
-    def forward(self, prompts: Sequence[str], language_model: Any = None) -> Float[Tensor, "attr dim"]:
+    def forward(
+        self, prompts: Sequence[str], language_model: LanguageModelLike | None = None
+    ) -> Float[Tensor, "attr dim"]:
         if len(prompts) != len(self.vectors):
             raise InputError(f"{len(prompts)} prompts for {len(self.vectors)} learned vectors")
         return self.vectors

@@ -7,7 +7,6 @@ A part is called as a saved model calls it: by the constructor's argument, and a
 import difflib
 import inspect
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from torch import nn
 
@@ -61,7 +60,7 @@ def freeze_around(module: nn.Module, trained: set[nn.Module], units: set[nn.Modu
             setattr(module, name, Frozen(child))
 
 
-def built_parts(part: Any) -> dict[str, nn.Module]:
+def built_parts(part: nn.Module) -> dict[str, nn.Module]:
     """Return the modules that a part's constructor was given, by argument."""
     found = {name: getattr(part, name, None) for name in inspect.signature(type(part)).parameters}
     return {name: each for name, each in found.items() if isinstance(each, nn.Module)}
@@ -86,7 +85,7 @@ def part_names(part: nn.Module, prefix: str = "") -> Iterator[str]:
 
 def part_called(network: nn.Module, name: str) -> nn.Module | None:
     """Return the part of a name; None where it is an argument that was not given."""
-    part: Any = network
+    part: object = network
     for step in name.split("."):
         if part is None:
             return None

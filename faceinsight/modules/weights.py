@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,10 +16,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from faceinsight.errors import InputError
-from faceinsight.files import replacing
+from faceinsight.files import PlainData, replacing
 from faceinsight.modules.description import build_part, described, differences
 
 __all__ = ["check_numbers", "check_tensors", "load_part", "load_weights", "save_weights"]
+
+Part = TypeVar("Part", bound=nn.Module)
 
 #: Arguments that say how many layers are built.
 DEPTHS = ("depth", "depths", "layers", "num_layers", "num_hidden_layers", "num_blocks")
@@ -63,7 +65,7 @@ def load_weights(path: str | os.PathLike[str], module: nn.Module, apart_from: Co
     module.load_state_dict(stored)
 
 
-def load_part(path: str | os.PathLike[str], kind: type[nn.Module]) -> Any:
+def load_part(path: str | os.PathLike[str], kind: type[Part]) -> Part:
     """Build the module of class ``kind`` that :func:`save_weights` wrote, from the file alone.
 
     Raises:
@@ -122,7 +124,7 @@ def kind_of_number(dtype: torch.dtype) -> str:
     return "floating point" if dtype.is_floating_point and dtype.itemsize > 1 else str(dtype)
 
 
-def check_numbers(told: Any, tensors: int, where: str) -> None:
+def check_numbers(told: object, tensors: int, where: str) -> None:
     """Refuse a description that asks for more layers than there are tensors, or for huge images, before it is obeyed.
 
     Args:
@@ -139,7 +141,7 @@ def check_numbers(told: Any, tensors: int, where: str) -> None:
         raise InputError(f"{where} asks for {key}={value:,}, but {limit}; the description was changed or is damaged")
 
 
-def numbers_in(told: Any, key: str = "") -> Iterator[tuple[str, int]]:
+def numbers_in(told: object, key: str = "") -> Iterator[tuple[str, int]]:
     """Every whole number in a description, with the argument that it belongs to."""
     if isinstance(told, dict):
         for name, value in told.items():
@@ -159,7 +161,7 @@ def check_same(path: str | os.PathLike[str], module: nn.Module, apart_from: Coll
         raise InputError(f"{path} holds weights of something else ({listed}); build the module as the file says")
 
 
-def read_description(path: str | os.PathLike[str], kind: type[nn.Module]) -> dict[str, Any]:
+def read_description(path: str | os.PathLike[str], kind: type[nn.Module]) -> PlainData:
     """Return what a file says of its module, which must be of class ``kind``."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no weights file {path}; write one with `save`, or give None to start from random")
@@ -170,7 +172,7 @@ def read_description(path: str | os.PathLike[str], kind: type[nn.Module]) -> dic
         raise InputError(f"{path} is not a whole safetensors file ({error}); write it again with `save`") from error
     if METADATA_KEY not in metadata:
         raise InputError(f"{path} does not say what it holds weights of; it was not written by a `save` of faceinsight")
-    told: dict[str, Any] = json.loads(metadata[METADATA_KEY])
+    told: PlainData = json.loads(metadata[METADATA_KEY])
     if told["class"] != kind.__name__:
         raise InputError(f"{path} holds weights of a {told['class']}, wanted those of a {kind.__name__}")
     return told

@@ -13,7 +13,6 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from faceinsight import modules
 from faceinsight.modules.description import parts_in
@@ -49,8 +48,8 @@ def image_encoder(folder: Folder = None) -> Frozen:
 
 def trunk(folder: Folder = None) -> Frozen:
     """Return the convolutional trunk of the image encoder, without the ViT over it; as :func:`image_encoder`."""
-    encoder: Any = image_encoder(folder).module
-    return encoder.stem if isinstance(encoder.stem, Frozen) else Frozen(encoder.stem)
+    stem = image_encoder(folder).stem
+    return stem if isinstance(stem, Frozen) else Frozen(stem)
 
 
 def face_parser(folder: Folder = None) -> Frozen:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,10 @@ from faceinsight.processes import summed
 __all__ = ["Ahead", "Step", "upcoming"]
 
 
-class Ahead:
+T = TypeVar("T")
+
+
+class Ahead(Generic[T]):
     """An iterator whose next items can be looked at before they are taken.
 
     >>> ahead = Ahead(iter("abc"))
@@ -30,17 +33,17 @@ class Ahead:
     (['a', 'b'], 'a', ['b', 'c'], ['b', 'c'])
     """
 
-    def __init__(self, items: Iterator[Any]) -> None:
+    def __init__(self, items: Iterator[T]) -> None:
         self.items = items
-        self.seen: deque[Any] = deque()
+        self.seen: deque[T] = deque()
 
-    def __iter__(self) -> "Ahead":
+    def __iter__(self) -> "Ahead[T]":
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> T:
         return self.seen.popleft() if self.seen else next(self.items)
 
-    def peek(self, number: int) -> list[Any]:
+    def peek(self, number: int) -> list[T]:
         """Return the next items, fewer where there are no more."""
         while len(self.seen) < number:
             try:

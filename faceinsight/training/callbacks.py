@@ -15,8 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from faceinsight.data.batch import FaceBatch
+from faceinsight.data.datamodule import FaceDataModule
 from faceinsight.data.dataset import whole
+from faceinsight.errors import InputError
 from faceinsight.models.decoded import undecoded
+from faceinsight.models.face_insight import FaceEncoder
 from faceinsight.models.loop import over_faces
 from faceinsight.modules.frozen import Frozen, fingerprint
 from faceinsight.processes import summed
@@ -133,6 +136,11 @@ class FrozenCheck(lightning.Callback):
             raise RuntimeError(f"frozen parts changed while training: {', '.join(changed)}")
 
 
+def data_of(trainer: lightning.Trainer) -> FaceDataModule:
+    """Return what a trainer reads."""
+    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
+
+
 #: Faces in one file of cached features: what an interruption costs at most, and what a changed picture does.
 SHARD = 1024
 
@@ -150,14 +158,16 @@ class CacheFeatures(lightning.Callback):
         self.store = FeatureStore(folder)
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
-        encoder: Any = getattr(pl_module.network, "encoder", None)
-        if not getattr(encoder, "frozen", False) or data.features is not None:
+        data = data_of(trainer)
+        encoder = getattr(pl_module.network, "encoder", None)
+        if encoder is None or not getattr(encoder, "frozen", False) or data.features is not None:
             return
         data.features = stored_features(self.store, encoder, data, pl_module.device)
 
 
-def stored_features(store: FeatureStore, encoder: Any, data: Any, device: torch.device) -> dict[str, Tensor]:
+def stored_features(
+    store: FeatureStore, encoder: FaceEncoder, data: FaceDataModule, device: torch.device
+) -> dict[str, Tensor]:
     """Every face's features in the order of the table's rows, as stored: shards that are missing are computed first.
 
     Args:
@@ -178,7 +188,7 @@ def stored_features(store: FeatureStore, encoder: Any, data: Any, device: torch.
 
 
 def encoded(
-    encoder: Any,
+    encoder: FaceEncoder,
     name: str,
     loader: Callable[[], Iterable[FaceBatch]],
     known: Mapping[str, Tensor],
@@ -189,6 +199,8 @@ def encoded(
     places = count()
 
     def feature(batch: FaceBatch) -> Tensor:
+        if batch.images is None:
+            raise InputError("features are of images, and these faces come without; read the images too")
         positions = [next(places) for _ in range(len(batch))]
         earlier = {each: whole(tensor[positions]).to(device) for each, tensor in known.items()}
         return encoder.feature(name, batch.images, batch.masks, earlier).cpu()
@@ -206,5 +218,5 @@ class StepProgress(lightning.Callback):
     def __init__(self, *, report: Callable[[int, int], None]) -> None:
         self.report = report
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: object) -> None:
         self.report(trainer.global_step, int(trainer.estimated_stepping_batches))

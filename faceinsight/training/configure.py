@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
 from huggingface_hub.utils.tqdm import are_progress_bars_disabled, enable_progress_bars
@@ -27,13 +27,15 @@ from rich.console import Console
 from transformers.utils.logging import disable_progress_bar
 
 from faceinsight.errors import InputError, did_you_mean, message_of
-from faceinsight.files import plain_yaml, read_text
+from faceinsight.files import PlainData, plain_yaml, read_text
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.training.callbacks import FrozenCheck, GradientCheck, parts_table
 
-__all__ = ["ConfigurationError", "FaceCLI", "built", "built_data", "expected_warnings", "silence_tips"]
+__all__ = ["ConfigurationError", "FaceCLI", "built", "built_data", "built_system", "expected_warnings", "silence_tips"]
+
+T = TypeVar("T")
 
 #: What libraries warn of although it is meant: frozen parts stay in eval mode, short runs log rarely, a run that was
 #: killed goes on in its own folder, a configuration is given while a process has words of its own, the logger is set by
@@ -112,7 +114,7 @@ class FaceParser(LightningArgumentParser):
         return super().parse_path(path, *arguments, **named)
 
 
-def check_parts(node: Any) -> None:
+def check_parts(node: object) -> None:
     """Refuse what a configuration names as files of its parts where they are no plain YAML; as :class:`FaceParser`."""
     if isinstance(node, Mapping):
         if (path := node.get("__path__")) is not None:
@@ -139,9 +141,7 @@ class FaceCLI(LightningCLI):
         trainer_defaults: of Lightning's Trainer; what the configuration says comes first, callbacks are added.
     """
 
-    def __init__(
-        self, args: ArgsType = None, *, run: bool = True, trainer_defaults: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, args: ArgsType = None, *, run: bool = True, trainer_defaults: PlainData | None = None) -> None:
         # jsonargparse would fill the fields of a dataclass itself; these are named by their loaders' class paths
         set_parsing_settings(subclasses_enabled=[LabelGraph, RuleSet, Schema])
         defaults = dict(trainer_defaults or {})
@@ -260,7 +260,7 @@ def hint(said: str, path: str) -> str:
     return ""
 
 
-def built(config: Mapping[str, Any], **trainer_defaults: Any) -> FaceCLI:
+def built(config: Mapping[str, object], **trainer_defaults: object) -> FaceCLI:
     """Build ``.trainer``, ``.model`` and ``.datamodule`` from a configuration; nothing is run yet.
 
     Args:
@@ -273,14 +273,27 @@ def built(config: Mapping[str, Any], **trainer_defaults: Any) -> FaceCLI:
         return FaceCLI(dict(config), run=False, trainer_defaults=trainer_defaults)
 
 
-def built_data(config: Mapping[str, Any]) -> lightning.LightningDataModule:
+def built_data(config: Mapping[str, object]) -> lightning.LightningDataModule:
     """Build the data module of a configuration, and neither network nor trainer.
 
     Raises:
         ConfigurationError: as :func:`built`.
     """
+    return _built_part(config, "data", lightning.LightningDataModule)
+
+
+def built_system(config: Mapping[str, object]) -> lightning.LightningModule:
+    """Build the system of a configuration, its network among it, and neither data module nor trainer.
+
+    Raises:
+        ConfigurationError: as :func:`built`.
+    """
+    return _built_part(config, "model", lightning.LightningModule)
+
+
+def _built_part(config: Mapping[str, object], key: str, kind: type[T]) -> T:
     set_parsing_settings(subclasses_enabled=[LabelGraph, RuleSet, Schema])
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(lightning.LightningDataModule, "data", required=True)
+    parser.add_subclass_arguments(kind, key, required=True)
     with refused_as_configuration(), expected_warnings():
-        return parser.instantiate_classes(parser.parse_object({"data": config["data"]})).data
+        return parser.instantiate_classes(parser.parse_object({key: config[key]}))[key]

@@ -1,19 +1,33 @@
 """Fitting a network's evidence on the training faces of a data module, before anything is trained by gradient."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from rich.console import Console
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
+from faceinsight.data.datamodule import FaceDataModule
 from faceinsight.data.dataset import whole
 from faceinsight.knowledge.rules import RuleSet
+from faceinsight.models.face_insight import FaceEncoder
+from faceinsight.modules.evidence import Evidence
 from faceinsight.modules.implied import implied_labels
 from faceinsight.processes import number_of_processes
 
 __all__ = ["fit_evidence"]
+
+
+@runtime_checkable
+class EvidenceNetwork(Protocol):
+    """A :class:`~faceinsight.models.face_insight.FaceInsight`, or any network whose evidence is to be fitted."""
+
+    encoder: FaceEncoder
+    evidence: Evidence
+
+
+EvidenceNetwork.register(nn.Module)  # as in faceinsight.modules.contracts
 
 #: Cached features are turned into evidence inputs so many faces at a time.
 CHUNK = 1024
@@ -22,8 +36,8 @@ CHUNK = 1024
 @torch.inference_mode(False)  # a test runs in it, and what it makes could not train later
 @torch.no_grad()
 def fit_evidence(
-    network: Any,
-    data: Any,
+    network: EvidenceNetwork,
+    data: FaceDataModule,
     device: torch.device,
     convert: Callable[[Any], Any] = lambda faces: faces,
     rules: RuleSet | None = None,
@@ -64,7 +78,11 @@ def fit_evidence(
 
 
 def training_inputs(
-    network: Any, data: Any, rows: Tensor, device: torch.device, convert: Callable[[Any], Any] = lambda faces: faces
+    network: EvidenceNetwork,
+    data: FaceDataModule,
+    rows: Tensor,
+    device: torch.device,
+    convert: Callable[[Any], Any] = lambda faces: faces,
 ) -> Float[Tensor, "face feature"]:
     """Return the evidence inputs of some rows: from cached features, or from the faces' images as they are."""
     encoder, sources = network.encoder.to(device), network.evidence.sources

@@ -23,13 +23,13 @@ class WholeCheckpoints(TorchCheckpointIO):
     """Checkpoints that a kill in the middle of writing leaves as they were."""
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any | None = None
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: object = None
     ) -> None:
         with replacing(path) as temporary:
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(
-        self, path: str | os.PathLike[str], map_location: Any | None = None, weights_only: bool | None = True
+        self, path: str | os.PathLike[str], map_location: object = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Return the checkpoint on the CPU; whatever ``weights_only`` says, nothing else than tensors and data is
         read.

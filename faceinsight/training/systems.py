@@ -36,11 +36,13 @@ from faceinsight.models.decoded import DecodedOutput, undecoded
 from faceinsight.models.face_insight import FaceInsightOutput, FaceModel
 from faceinsight.modules.bce import bce_sum_and_count
 from faceinsight.modules.decoder import decode
+from faceinsight.modules.evidence import Evidence
 from faceinsight.modules.frozen import frozen_names
 from faceinsight.modules.logical import LogicalConstraint, broken_components
 from faceinsight.modules.trained import freeze_all_but
 from faceinsight.processes import gathered, mean_over_processes, share_of_mean
 from faceinsight.training.accumulation import Step, upcoming
+from faceinsight.training.callbacks import data_of
 from faceinsight.training.evidence_fit import fit_evidence
 from faceinsight.training.objectives import (
     AnswerObjective,
@@ -112,7 +114,7 @@ def check_batch_statistics(network: nn.Module, *, synchronised: bool = False) ->
 
 def parameter_groups(
     network: nn.Module, *, lr: float, part_lr: dict[str, float], weight_decay: float
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return the trained parameters as optimiser groups: a learning rate for each part, no decay on vectors and
     scalars.
 
@@ -191,7 +193,7 @@ class TrainingSystem(lightning.LightningModule):
             freeze_all_but(undecoded(network), trained)
         self.network = network
         self.lr, self.part_lr, self.weight_decay, self.warmup = lr, part_lr or {}, weight_decay, warmup
-        self.groups: list[dict[str, Any]] = []
+        self.groups: list[dict[str, object]] = []
         self._step: Step | None = None  # of accumulated batches
 
     def setup(self, stage: str) -> None:
@@ -224,7 +226,7 @@ class TrainingSystem(lightning.LightningModule):
         """
         return {}
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: FaceBatch, batch_idx: int) -> None:
         """Look at the other batches of an optimiser's step before the first of them is trained on."""
         size = self.trainer.accumulate_grad_batches
         if size == 1:
@@ -373,12 +375,12 @@ class AttributeSystem(TrainingSystem):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if stage == "fit" and self.class_weight == "balanced":
-            labels = self.trainer.datamodule.train_labels()  # type: ignore[attr-defined]
+            labels = data_of(self.trainer).train_labels()
             positive, negative = (labels == 1).sum(0), (labels == -1).sum(0)
             self.objectives["bce"].pos_weight = (negative / positive.clamp(min=1)).to(self.device)
 
     @property
-    def evidence(self) -> Any:
+    def evidence(self) -> Evidence | None:
         """The network's evidence; None where it has none."""
         return getattr(self.network, "evidence", None)
 
@@ -394,13 +396,12 @@ class AttributeSystem(TrainingSystem):
 
     def fit_evidence(self) -> None:
         """Fit the network's evidence on the training faces of the trainer's data module, and keep their scores."""
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]  # Lightning adds it when it is given one
         precision = self.trainer.precision_plugin  # the faces are encoded as they are in a training step
         named = self.implied_labels if isinstance(self.implied_labels, list) else None
         with precision.forward_context():
             self.left_out = fit_evidence(
                 self.network,
-                data,
+                data_of(self.trainer),
                 self.device,
                 precision.convert_input,
                 rules=self.rules if self.implied_labels else None,
@@ -546,14 +547,18 @@ class ParserSystem(TrainingSystem):
         class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(network=network, lr=lr, part_lr=part_lr, weight_decay=weight_decay, warmup=warmup)
-        classes = self.network.classes
+        if not isinstance(classes := getattr(network, "classes", None), int):
+            raise InputError(
+                "a face parser says how many classes it tells apart, such as a FaceParser; "
+                f"got {type(network).__name__}, which has no 'classes'"
+            )
         check_numbers(**{f"class_weights[{each}]": weight for each, weight in enumerate(class_weights or ())})
         if class_weights is not None and len(class_weights) != classes:
             raise InputError(f"class_weights: wanted one for each of {classes} classes, got {len(class_weights)}")
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights, persistent=False)
-        self.val_iou = MulticlassJaccardIndex(self.network.classes, average="macro")
-        self.test_iou = MulticlassJaccardIndex(self.network.classes, average="macro")
+        self.val_iou = MulticlassJaccardIndex(classes, average="macro")
+        self.test_iou = MulticlassJaccardIndex(classes, average="macro")
 
     def forward(self, batch: FaceBatch) -> tuple[Float[Tensor, "batch region height width"], Tensor]:
         """Logits for every pixel, and the true class ids."""

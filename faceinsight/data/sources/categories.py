@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -15,7 +14,7 @@ from faceinsight.knowledge.schema import Schema
 __all__ = ["category_labels", "named_values", "unknown_notes"]
 
 
-def named_values(path: Path, values: pd.Series, names: Mapping[Any, str]) -> pd.Series:
+def named_values(path: Path, values: pd.Series, names: Mapping[int, str] | Mapping[str, str]) -> pd.Series:
     """Return what a list's values are called.
 
     Args:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from random import Random
-from typing import Any
 
-from faceinsight.files import plain_yaml
+from faceinsight.files import PlainData, plain_yaml
 
 __all__ = [
     "Subject",
@@ -60,7 +59,7 @@ class Wording:
 
 
 @cache
-def phrases() -> dict[str, Any]:
+def phrases() -> PlainData:
     """Return the contents of ``phrases.yaml``."""
     return plain_yaml((resources.files("faceinsight.data.words") / "phrases.yaml").read_text("utf-8"))
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 import torch
@@ -37,7 +37,7 @@ from faceinsight.evaluation.protocols.training_free import (
 from faceinsight.evaluation.readings import Readings, asked, read_faces
 from faceinsight.evaluation.report.plot import save_plot
 from faceinsight.evaluation.report.writing import Report, print_report, write_csv, write_report
-from faceinsight.files import write_text
+from faceinsight.files import PlainData, write_text
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.models.face_insight import FaceInsight
 from faceinsight.models.loop import progress_bars
@@ -192,10 +192,10 @@ def understood(text: str) -> str:
     return "yes" if answer else "no"
 
 
-def metrics_of(report: Report, readings: Readings, model: FaceInsight) -> dict[str, Any]:
+def metrics_of(report: Report, readings: Readings, model: FaceInsight) -> PlainData:
     """Return the whole table as plain data, with what it was measured with."""
     blank = dict(zip(model.schema.names, readings.blank.mean(0).sigmoid().tolist(), strict=True))
-    rows: dict[str, Any] = {}
+    rows: PlainData = {}
     for each in report.variants:
         scores = {
             name: {"value": number(found.value), "low": number(found.low), "high": number(found.high)}

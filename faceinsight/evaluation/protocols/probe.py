@@ -123,7 +123,7 @@ def probe(
         stages = collect(
             model,
             table.select(chosen),
-            depths=spread_layers(len(layers_of(model.language_model)), layers),
+            depths=spread_layers(len(layers_of(model.language_model.backbone)), layers),
             crop=crop,
             batch_size=batch_size,
             tell=lambda number: advance("stages", number),
@@ -160,7 +160,9 @@ def collect(
     tell: Callable[[int], None],
 ) -> dict[str, Tensor]:
     """Return the states of all faces at each stage; of the model's own answers the probabilities."""
-    options = {**model.picture_options, **({} if crop is None else {"crop": crop})}
+    options = model.picture_options
+    if crop is not None:
+        options["crop"] = crop
     dataset = FaceDataset(table=faces, reader=FaceReader(**options, memory_mb=0))
     found: dict[str, list[Tensor]] = {}
     device = next(model.parameters()).device

@@ -5,7 +5,6 @@ The frames and the CSV files hold fractions as they were computed.
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.console import Console
@@ -15,7 +14,7 @@ from faceinsight.evaluation.report.discoveries import attributes_frame, discover
 from faceinsight.evaluation.report.results import Report, VariantResult
 from faceinsight.evaluation.report.sheet import Sheet, markdown, to_latex, to_markdown, to_rich
 from faceinsight.evaluation.report.tables import comparisons_sheet, first_line, notes, scores_sheet
-from faceinsight.files import replacing, write_text
+from faceinsight.files import PlainData, replacing, write_text
 
 __all__ = [
     "Report",
@@ -33,7 +32,7 @@ def to_frame(report: Report) -> pd.DataFrame:
     """Every number of the report, one row a variant: scores, intervals, differences, p-values, as fractions."""
     rows = []
     for variant in report.variants:
-        row: dict[str, Any] = {
+        row: PlainData = {
             "variant": variant.name,
             "group": variant.group,
             "reference": variant.reference or "",

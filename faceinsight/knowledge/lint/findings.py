@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from faceinsight.files import PlainData
 from faceinsight.knowledge.lint.label_check import LabelCheck, Slices, check_labels
 from faceinsight.knowledge.logic.components import (
     ComponentTooLargeError,
@@ -61,10 +62,10 @@ class LintReport:
         """Whether the rules themselves are without a finding (labels that break them are not the rules' fault)."""
         return not self.findings
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[PlainData]:
         """One mapping a rule: rule, strength, source, findings, and with labels decided, broken, share, examples."""
         found = [{each.kind: None for each in self.findings if rule in each.rules} for rule in range(len(self.rules))]
-        rows: list[dict[str, Any]] = [
+        rows: list[PlainData] = [
             {"rule": rule.text, "strength": rule.strength, "source": rule.source, "findings": [*kinds]}
             for rule, kinds in zip(self.rules, found, strict=True)
         ]
@@ -96,7 +97,7 @@ class LintReport:
         columns = {part: [*check.share, check.total_share] for part, check in parts.items()}
         return pd.DataFrame(columns, index=[*self.rules.texts, "at least one"])
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return the whole report as plain data, for JSON; what is not known is None."""
         data = {
             "schema": self.rules.schema.name,

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Int8, Int64, Shaped
 from torch import Tensor
 
+from faceinsight.files import PlainData
 from faceinsight.knowledge.groups import group_labels
 from faceinsight.knowledge.logic.components import Component, ComponentTooLargeError, UnsatisfiableError
 from faceinsight.knowledge.rules import RuleSet
@@ -76,7 +77,7 @@ class LabelCheck:
         """
         return nan if self.changes is None else 1 - _ratio(self.changes, self.labels)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return the totals as plain data, and ``by`` with each rule's counts in the order of the rules."""
         return {
             "faces": self.faces,

@@ -76,8 +76,8 @@ class DecisionDiagram:
     """
 
     order: tuple[str, ...]
-    low: tuple[Int64[Tensor, "_"], ...]
-    high: tuple[Int64[Tensor, "_"], ...]
+    low: tuple[Int64[Tensor, " _"], ...]
+    high: tuple[Int64[Tensor, " _"], ...]
 
     @property
     def nodes(self) -> int:

@@ -2,16 +2,18 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
+from torch import Tensor
 
 from faceinsight.data.inspection.sheet import as_pictures, colour_masks
 from faceinsight.knowledge.face_parts import FACE_PARTS, PALETTE
@@ -249,7 +251,7 @@ def style(panel: Axes, title: str) -> None:
     panel.set_axisbelow(True)
 
 
-def show_patches(panel: Axes, patches: Any) -> None:
+def show_patches(panel: Axes, patches: Float64[Tensor, "rows columns"]) -> None:
     """Lay what each patch adds over the picture: blue for, red against."""
     values = patches.numpy()
     most = max(float(np.abs(values).max()), 1e-6)

@@ -13,8 +13,9 @@ The rules then turn the sigmoid of the logit into the probability.
 Not in the paper.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from einops import einsum, rearrange
@@ -24,8 +25,10 @@ from torch.nn import functional as F
 
 from faceinsight.knowledge.face_parts import FACE_PARTS
 from faceinsight.knowledge.rules import RuleSet
+from faceinsight.models.face_insight import FaceModel
 from faceinsight.models.loop import evaluating
 from faceinsight.modules.constrained import ConstrainedBernoulli
+from faceinsight.modules.evidence import Evidence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +127,7 @@ def explain(face: "FacePrediction", name: str) -> Explanation:
     model, logit = face.model, float(face.logits[position])
     evidence = getattr(model, "evidence", None)
     effects = rule_effects(face.distribution, name)
-    if evidence is None:
+    if model is None or evidence is None:
         return Explanation(name, face, 0.0, None, {}, {}, logit, effects)
     with evaluating(model):
         features = model.encode(face.image[None])
@@ -154,7 +157,7 @@ def explain(face: "FacePrediction", name: str) -> Explanation:
     return Explanation(name, face, base, patches, parts, neighbours, logit - seen, effects)
 
 
-def _width(model: Any, features: dict[str, Tensor], source: str) -> int:
+def _width(model: FaceModel, features: dict[str, Tensor], source: str) -> int:
     """Return how many numbers one source of the evidence gives for a face."""
     return model.encoder.evidence_inputs(features, [source]).shape[1]
 
@@ -173,7 +176,7 @@ class OwnScore:
 
 
 def evidence_terms(
-    evidence: Any, inputs: Float[Tensor, " feature"], name: str
+    evidence: Evidence, inputs: Float[Tensor, " feature"], name: str
 ) -> tuple[float, OwnScore, dict[str, float]]:
     """Split the evidence of one attribute: what the average face has, its own score's weights, and its neighbours.
 
@@ -204,7 +207,7 @@ def evidence_terms(
 
 
 def _slopes(
-    evidence: Any, bias: Float64[Tensor, " observed"], change: Float64[Tensor, " observed"], at: int
+    evidence: Evidence, bias: Float64[Tensor, " observed"], change: Float64[Tensor, " observed"], at: int
 ) -> tuple[Float64[Tensor, " observed"], float]:
     """Return what one unit of each score adds to one logit, and the logit of the scores ``bias``."""
     gain, names = evidence.gain, len(evidence.names)
@@ -222,7 +225,7 @@ def _slopes(
 def patch_terms(
     tokens: Float[Tensor, "patch dim"],
     grid: tuple[int, int],
-    levels: Any,
+    levels: Sequence[tuple[int, int]],
     weight: Float64[Tensor, " feature"],
     centre: Float64[Tensor, " feature"],
 ) -> Float64[Tensor, "rows columns"]:

@@ -4,22 +4,25 @@ import base64
 import html
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from faceinsight.data.images import Picture
 from faceinsight.errors import InputError, did_you_mean
+from faceinsight.files import PlainData
 from faceinsight.knowledge.groups import group_rows
 from faceinsight.knowledge.logic.components import UnsatisfiableError
 from faceinsight.knowledge.logic.formula import Atom, Not
 from faceinsight.knowledge.logic.language import parse_expression
 from faceinsight.knowledge.rules import Rule, RuleSet
 from faceinsight.knowledge.schema import Schema
+from faceinsight.models.face_insight import FaceModel
 from faceinsight.models.predicting.found import printable
 from faceinsight.modules.constrained import ConstrainedBernoulli
 
@@ -46,10 +49,10 @@ class FacePrediction:
     """
 
     index: int
-    picture: Any
+    picture: Picture
     logits: Float[Tensor, " attr"]
     rules: RuleSet
-    model: Any = None
+    model: FaceModel | None = None
     evidence: Mapping[str, bool] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
 
@@ -76,7 +79,12 @@ class FacePrediction:
 
     @classmethod
     def of_batch(
-        cls, index: list[int], pictures: list[Any], logits: Float[Tensor, "face attr"], rules: RuleSet, model: Any
+        cls,
+        index: list[int],
+        pictures: Sequence[Picture],
+        logits: Float[Tensor, "face attr"],
+        rules: RuleSet,
+        model: FaceModel,
     ) -> "list[FacePrediction]":
         """Return the predictions of a batch; what tables need of each face is computed for all of them at once."""
         faces = [cls(at, each, own, rules, model) for at, each, own in zip(index, pictures, logits, strict=True)]
@@ -133,7 +141,7 @@ class FacePrediction:
         plain = dict(zip(self.schema.names, (self.logits > 0).tolist(), strict=True))
         return {name: yes for name, yes in self.attributes.items() if plain[name] != yes}
 
-    def given(self, what: Any) -> "FacePrediction":
+    def given(self, what: object) -> "FacePrediction":
         """Return the same face if something more were known of it; exact, by Bayes' rule.
 
         Args:
@@ -212,7 +220,7 @@ class FacePrediction:
         self._needed("explanation")
         return explain(self, name)
 
-    def _needed(self, what: str) -> Any:
+    def _needed(self, what: str) -> FaceModel:
         if self.model is None:
             raise InputError(f"this prediction has no model any more, which its {what} needs; call model.predict again")
         return self.model
@@ -230,7 +238,7 @@ class FacePrediction:
 
         return plot_prediction(self, attributes)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return everything as plain data, which JSON takes."""
         return {
             "index": self.index,

@@ -5,11 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
-from faceinsight.data.images import FORMATS, listed
+from faceinsight.data.images import FORMATS, Picture, listed
 from faceinsight.errors import InputError
 
 __all__ = ["BrokenPicture", "find_pictures", "printable"]
@@ -35,7 +34,7 @@ class BrokenPicture:
         return printable(text)
 
 
-def find_pictures(source: Any) -> tuple[list[Any], list[BrokenPicture]]:
+def find_pictures(source: object) -> tuple[list[Picture], list[BrokenPicture]]:
     """Return a source's pictures in order, and the folders in it that could not be listed.
 
     A folder stands for all pictures below it, sorted by path; they are known by their endings, and names that begin
@@ -50,7 +49,7 @@ def find_pictures(source: Any) -> tuple[list[Any], list[BrokenPicture]]:
     """
     if isinstance(source, str | os.PathLike) and not str(source):
         raise InputError("the source is an empty text; give a file, a folder or a pattern such as 'photos/*.jpg'")
-    found: list[Any] = []
+    found: list[Picture] = []
     unlisted: list[BrokenPicture] = []
     alone = isinstance(source, str | os.PathLike)
     for each in listed(source):

@@ -9,15 +9,18 @@ from dataclasses import asdict
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from faceinsight.data.batch import FaceBatch
 from faceinsight.data.dataset import FaceReader, Pictures
 from faceinsight.errors import InputError
-from faceinsight.files import replacing
+from faceinsight.files import PlainData, replacing
 from faceinsight.knowledge.rules import RuleSet
+from faceinsight.models.face_insight import FaceModel
 from faceinsight.models.loop import evaluating, over_faces, progress_bars, read_batches
 from faceinsight.models.predicting.face_prediction import FacePrediction
 from faceinsight.models.predicting.found import BrokenPicture, find_pictures, printable
@@ -73,7 +76,7 @@ class Predictions(Sequence[FacePrediction]):
             rows.append({"path": face.name, **groups, **own})
         return pd.DataFrame(rows, index=pd.Index([face.index for face in self], name="index"))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainData:
         """Return all faces and the broken pictures as plain data."""
         return {
             "faces": [face.to_dict() for face in self],
@@ -124,8 +127,8 @@ class Predictions(Sequence[FacePrediction]):
         return f"<table><tr>{head}</tr>{cells}</table><p>{self.counts}</p>" + (f"<ul>{wrong}</ul>" if wrong else "")
 
 
-def _json(data: Any, **options: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, **options)
+def _json(data: object, indent: int | None = None) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def counted(number: int, what: str) -> str:
@@ -154,8 +157,8 @@ def check_format(path: str | PathLike[str]) -> str:
 
 
 def predict(
-    model: Any,
-    source: Any,
+    model: FaceModel,
+    source: object,
     *,
     batch_size: int = 32,
     broken: Literal["skip", "raise"] = "skip",
@@ -191,7 +194,7 @@ def predict(
     return Predictions(faces, [*unlisted, *named])
 
 
-def _logits(model: Any, batch: FaceBatch) -> tuple[Any, RuleSet]:
+def _logits(model: FaceModel, batch: FaceBatch) -> tuple[Float[Tensor, "batch attr"], RuleSet]:
     """Return a batch's logits, and the rules that its probabilities keep."""
     output = model(batch.images, masks=batch.masks)
     rules = RuleSet(model.schema) if output.rules is None else output.rules

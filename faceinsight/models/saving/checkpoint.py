@@ -30,13 +30,14 @@ parts, which are then held against their hash, and users' own classes, which get
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from faceinsight import tiny
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -67,12 +68,14 @@ from faceinsight.modules.weights import LARGEST_SIDE, check_numbers, check_tenso
 
 __all__ = ["load_model", "save_model"]
 
+Model = TypeVar("Model", bound=nn.Module)
+
 #: Parts that cannot be built on torch's meta device: adapters are put into a part that is given, and what reckons with
 #: a graph's numbers when it is built.
 NOT_ON_META = ("LoRA", "CorrelationConstraint", "CooccurrenceGain", "Evidence", "Gate")
 
 
-def save_model(model: Any, directory: str | os.PathLike[str], *, include_frozen: bool = False) -> None:
+def save_model(model: nn.Module, directory: str | os.PathLike[str], *, include_frozen: bool = False) -> None:
     """Write a model into a directory, all of it or nothing.
 
     Args:
@@ -97,14 +100,14 @@ def save_model(model: Any, directory: str | os.PathLike[str], *, include_frozen:
 
 
 def load_model(
-    kind: type[nn.Module],
+    kind: type[Model],
     directory: str | os.PathLike[str],
-    given: Mapping[str, Any],
+    given: Mapping[str, object],
     *,
     schema: Schema | None = None,
     rules: RuleSet | None = None,
     graph: LabelGraph | None = None,
-) -> Any:
+) -> Model:
     """Build the model that :func:`save_model` wrote, on the CPU and in evaluation mode.
 
     Args:
@@ -150,7 +153,7 @@ def load_model(
     return model.eval()
 
 
-def told_of(model: nn.Module) -> dict[str, Any]:
+def told_of(model: nn.Module) -> PlainData:
     """Return the model as plain data: its class and all its parts."""
     return {"class": type(model).__name__, **described_arguments(model)}
 
@@ -190,12 +193,16 @@ class Stub(nn.Module):
         asked: of evidence, the attributes that it would be of.
     """
 
+    #: what evidence and a language model must have, see :mod:`faceinsight.modules.contracts`
+    sources: tuple[str, ...] = ()
+    logits = backbone = tokenizer = prompt_ids = embed_tokens = None
+
     def __init__(self, asked: Sequence[str]) -> None:
         super().__init__()
         self.asked = tuple(asked)
 
 
-def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, Any], *, asked: bool) -> None:
+def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, object], *, asked: bool) -> None:
     """Refuse a description whose parts would not fit the stored tensors, before they are built and take memory.
 
     The model is built on torch's meta device, where weights have shapes alone. Parts of :data:`NOT_ON_META` are left
@@ -248,13 +255,13 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, An
             raise
 
 
-def unfrozen(told: dict[str, Any]) -> dict[str, Any]:
+def unfrozen(told: PlainData) -> PlainData:
     """Return the description of a part without the Frozen round it."""
-    inner: dict[str, Any] = told["module"] if told.get("class") == "Frozen" else told
+    inner: PlainData = told["module"] if told.get("class") == "Frozen" else told
     return inner
 
 
-def without(told: Any, classes: Collection[str]) -> Any:
+def without(told: object, classes: Collection[str]) -> Any:
     """Return a description in which parts of these classes are the user's own, which are given."""
     if not isinstance(told, dict):
         return told
@@ -263,7 +270,7 @@ def without(told: Any, classes: Collection[str]) -> Any:
     return {key: without(value, classes) for key, value in told.items()}
 
 
-def without_given(told: Any, given: Mapping[str, Any], name: str = "") -> Any:
+def without_given(told: object, given: Mapping[str, object], name: str = "") -> Any:
     """Return a description without the parts that are given."""
     if not isinstance(told, dict):
         return told
@@ -298,7 +305,7 @@ def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: L
     Evidence keeps the attributes that it was fitted on; its gain is asked for the others. The gain's graph must then
     hold both, and the correlation constraint takes the part of it that is asked for.
     """
-    told: dict[str, Any] = {**saved.model, "rules": None if rules is None else {"file": FILES[RuleSet]}}
+    told: PlainData = {**saved.model, "rules": None if rules is None else {"file": FILES[RuleSet]}}
     held = {FILES[LabelGraph], COOCCURRENCE} & saved.knowledge.keys()
     if held and graph is None:
         raise InputError(
@@ -334,7 +341,7 @@ def is_below(name: str, others: Iterable[str]) -> bool:
     return any(f"{name}.".startswith(f"{other}.") for other in others)
 
 
-def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Module]) -> dict[str, Any]:
+def with_shipped(saved: SavedModel, given: Mapping[str, object], kind: type[nn.Module]) -> dict[str, object]:
     """Return the given parts, with those that ship with the package.
 
     Given parts that the model does not have are refused, and to go on without those that only the user has.
@@ -367,7 +374,7 @@ def with_shipped(saved: SavedModel, given: Mapping[str, Any], kind: type[nn.Modu
     return {**given, **{name: build() for name, build in shipped.items()}}
 
 
-def check_same(saved: Mapping[str, Any], built: Mapping[str, Any]) -> None:
+def check_same(saved: Mapping[str, object], built: Mapping[str, object]) -> None:
     """Refuse a model that was built from other parts than the saved one."""
     differing = list(differences(saved, built))
     for name, there, here in differing:

@@ -40,7 +40,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from faceinsight.errors import InputError
-from faceinsight.files import make_folder
+from faceinsight.files import PlainData, make_folder
 from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -89,7 +89,7 @@ class SavedModel:
         ValueError: the rules or the graph are of other attributes than the schema.
     """
 
-    model: dict[str, Any]
+    model: PlainData
     knowledge: dict[str, Any]
     tensors: dict[str, dict[str, Tensor]]
 
@@ -202,7 +202,7 @@ def read_directory(folder: Path, kind: str) -> SavedModel:
         raise InputError(f"{folder} cannot be read: {error}") from error
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path) -> PlainData:
     """Return the contents of ``config.json``."""
     if not path.is_file():
         raise FileNotFoundError(

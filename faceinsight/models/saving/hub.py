@@ -9,9 +9,9 @@ import os
 import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import huggingface_hub
+from torch import nn
 
 from faceinsight import tiny
 from faceinsight.errors import InputError
@@ -25,7 +25,12 @@ REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def push(
-    model: Any, repo_id: str, *, include_frozen: bool = False, private: bool | None = None, revision: str | None = None
+    model: nn.Module,
+    repo_id: str,
+    *,
+    include_frozen: bool = False,
+    private: bool | None = None,
+    revision: str | None = None,
 ) -> str:
     """Put a model into a repository, in place of the one that was there; returns the commit.
 

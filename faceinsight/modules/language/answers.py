@@ -5,7 +5,6 @@ and the end that follows them, are counted; the image and the question are read,
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from faceinsight.modules.contracts import LanguageModelLike
 from faceinsight.modules.language.prompt import whole_prompt
 
 __all__ = ["UNCOUNTED", "answer_ids", "answer_sum_and_count", "next_token_sum_and_count"]
@@ -38,7 +38,7 @@ def next_token_sum_and_count(
     return total, (targets != UNCOUNTED).sum().to(total)
 
 
-def answer_ids(language_model: Any, answer: str) -> list[int]:
+def answer_ids(language_model: LanguageModelLike, answer: str) -> list[int]:
     """Return the tokens of an answer that the loss counts: its own, and the tokenizer's end token if there is one.
 
     An answer is tokenized by itself, as the tokens that the model gives when it is asked. Not in the paper.
@@ -48,7 +48,7 @@ def answer_ids(language_model: Any, answer: str) -> list[int]:
 
 
 def answer_sum_and_count(
-    language_model: Any,
+    language_model: LanguageModelLike,
     image_tokens: Float[Tensor, "batch token dim"],
     instruction: str,
     texts: Sequence[tuple[str, str]],

@@ -7,11 +7,10 @@ transformers' own windows go by the place. What cannot be masked like that is re
 Not in the paper: all of it; the papers run one question at a time.
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+from transformers import PreTrainedConfig
 
 from faceinsight.errors import InputError
 
@@ -21,7 +20,7 @@ __all__ = ["additive_mask", "attention_masks", "check_layers", "layer_kinds", "u
 MASKED = ("full_attention", "sliding_attention")
 
 
-def layer_kinds(config: Any) -> list[str]:
+def layer_kinds(config: PreTrainedConfig) -> list[str]:
     """Return the kinds of attention layers of a text model's configuration.
 
     >>> from transformers import MistralConfig
@@ -33,7 +32,7 @@ def layer_kinds(config: Any) -> list[str]:
     return ["sliding_attention" if getattr(config, "sliding_window", None) else "full_attention"]
 
 
-def check_layers(config: Any) -> None:
+def check_layers(config: PreTrainedConfig) -> None:
     """Refuse a text model whose layers do more, or less, than a mask over earlier tokens can say.
 
     Raises:
@@ -49,7 +48,7 @@ def check_layers(config: Any) -> None:
         )
 
 
-def unstable_length(config: Any) -> int | None:
+def unstable_length(config: PreTrainedConfig) -> int | None:
     """Return the length from which a text model's rotary embedding depends on the whole sequence, if there is one.
 
     With ``longrope`` (Phi 3) and ``dynamic`` scaling every token's rotation changes once the longest position passes
@@ -71,7 +70,7 @@ def additive_mask(allowed: Bool[Tensor, "token token"], dtype: torch.dtype) -> T
 
 
 def attention_masks(
-    config: Any,
+    config: PreTrainedConfig,
     allowed: Bool[Tensor, "token token"],
     positions: Int[Tensor, " token"],
     *,

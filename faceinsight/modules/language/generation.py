@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 
 from faceinsight.errors import InputError
+from faceinsight.modules.contracts import LanguageModelLike
 
 __all__ = ["as_argument", "generate", "shared_cache"]
 
@@ -32,7 +33,7 @@ FILLED = (
 
 @torch.no_grad()
 def generate(
-    language_model: Any,
+    language_model: LanguageModelLike,
     embeddings: Float[Tensor, "batch token dim"],
     ids: Int[Tensor, " token"],
     *,
@@ -59,18 +60,21 @@ def generate(
             f"generation takes no {taken[0]!r} from outside: prompts and cache are made here, and each image gets one "
             "text; ask again for another one"
         )
+    backbone = language_model.backbone
+    if not isinstance(backbone, GenerationMixin):
+        raise InputError(f"a {type(backbone).__name__} generates no text; load the model as a causal language model")
     batch, length, _ = embeddings.shape
     settings = {"do_sample": False, "num_beams": 1, **options}
     if (pad := language_model.tokenizer.pad_token_id) is not None:
         settings.setdefault("pad_token_id", pad)
     if "stop_strings" in options:
         settings["tokenizer"] = language_model.tokenizer
-    tokens = language_model.backbone.generate(
+    tokens = backbone.generate(
         input_ids=ids.expand(batch, length),
-        inputs_embeds=embeddings.to(language_model.backbone.dtype),
+        inputs_embeds=embeddings.to(backbone.dtype),
         attention_mask=torch.ones(batch, length, dtype=torch.long, device=embeddings.device),
         max_new_tokens=max_new_tokens,
-        **as_argument(language_model.backbone, cache),
+        **as_argument(backbone, cache),
         **settings,
     )
     return tokens[:, length:]

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from faceinsight.errors import InputError
 from faceinsight.modules.frozen import Frozen
@@ -42,6 +43,8 @@ class LoRA(Frozen):
         ValueError: a module that is no language model or has adapters, or targets that name no layer, or the head or
             the embedding, whose rows are read directly.
     """
+
+    module: LanguageModel
 
     def __init__(
         self,
@@ -101,7 +104,9 @@ class LoRA(Frozen):
         return model.eval()
 
 
-def inject(backbone: Any, *, rank: int, alpha: int, dropout: float, targets: str | list[str] | None) -> None:
+def inject(
+    backbone: PreTrainedModel, *, rank: int, alpha: int, dropout: float, targets: str | list[str] | None
+) -> None:
     """Put peft's layers in the place of the targets, in place."""
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -134,7 +139,7 @@ def adapted_layers(module: nn.Module) -> dict[str, Any]:
     return {name: each for name, each in module.named_modules() if isinstance(each, BaseTunerLayer)}
 
 
-def with_shared_tensors(model: Any) -> LanguageModel:
+def with_shared_tensors(model: LanguageModel) -> LanguageModel:
     """Return a copy of the modules round the very same parameters, buffers and tokenizer."""
     shared = [*chain(model.parameters(), model.buffers()), model.tokenizer]
     return copy.deepcopy(model, {id(each): each for each in shared})

@@ -19,11 +19,14 @@ from transformers import (
     AutoImageProcessor,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
+from faceinsight.modules.contracts import LanguageModelLike
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.language.pretrained import check_options, commit_of, load_pretrained, load_tokenizer
 from faceinsight.modules.language_model import LanguageModel
@@ -131,8 +134,8 @@ def causal_part(whole: PreTrainedModel) -> PreTrainedModel:
 
 
 def tower_options(
-    config: Any, family: str, name_or_path: str | os.PathLike[str], revision: str | None
-) -> dict[str, Any]:
+    config: PreTrainedConfig, family: str, name_or_path: str | os.PathLike[str], revision: str | None
+) -> PlainData:
     """How the checkpoint prepares images and picks its tower's tokens, in the words of :class:`VisionTower`."""
     try:
         processor = AutoImageProcessor.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
@@ -163,7 +166,7 @@ def tower_options(
     }
 
 
-def image_token(tokenizer: PreTrainedTokenizerBase, config: Any) -> str:
+def image_token(tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> str:
     """Return the text of the token in whose place the image's tokens are put."""
     number = config.image_token_id
     token = tokenizer.convert_ids_to_tokens(number) if number < len(tokenizer) else None
@@ -175,14 +178,14 @@ def image_token(tokenizer: PreTrainedTokenizerBase, config: Any) -> str:
     return token
 
 
-def conversation(language_model: Any, family: str) -> str:
+def conversation(language_model: LanguageModelLike, family: str) -> str:
     """One turn of the conversation that a checkpoint was trained on, with ``{image}`` and ``{question}`` in it.
 
     Args:
         language_model: of :func:`multimodal_parts`, whose tokenizer may have a chat template.
         family: whose own conversation it is otherwise.
     """
-    tokenizer, image = language_model.tokenizer, language_model.image_token
+    tokenizer, image = language_model.tokenizer, language_model.image_token or ""
     if tokenizer.chat_template is None:
         return CONVERSATIONS[family]
     parts = [{"type": "image"}, {"type": "text", "text": "{question}"}]
@@ -191,7 +194,9 @@ def conversation(language_model: Any, family: str) -> str:
         try:
             turn = str(
                 tokenizer.apply_chat_template(
-                    [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+                    [{"role": "user", "content": content}],  # type: ignore[arg-type]  # a message may have parts
+                    add_generation_prompt=True,
+                    tokenize=False,
                 )
             )
         except (TypeError, ValueError, TemplateError) as error:

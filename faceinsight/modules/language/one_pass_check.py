@@ -6,12 +6,12 @@ tokens, its own weights, and windows made so short that they matter.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
 from faceinsight.errors import InputError
 from faceinsight.modules.attribute_query import read_in_one_pass
+from faceinsight.modules.contracts import LanguageModelLike
 
 __all__ = ["MEASURED", "check_one_pass", "one_pass_error"]
 
@@ -20,7 +20,7 @@ MEASURED = ("llama", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3",
 
 
 @contextmanager
-def measuring(model: Any, window: int) -> Iterator[None]:
+def measuring(model: LanguageModelLike, window: int) -> Iterator[None]:
     """In evaluation mode, without gradient, with sliding windows of ``window`` tokens where there are windows."""
     config, backbone = model.config, model.backbone
     training, before = backbone.training, getattr(config, "sliding_window", None)
@@ -36,7 +36,7 @@ def measuring(model: Any, window: int) -> Iterator[None]:
         backbone.train(training)
 
 
-def one_pass_error(model: Any, prefix_length: int = 4, lengths: Sequence[int] = (3, 1, 2)) -> float:
+def one_pass_error(model: LanguageModelLike, prefix_length: int = 4, lengths: Sequence[int] = (3, 1, 2)) -> float:
     """How far one pass over blind segments is from plain prompts, each given to transformers by itself as tokens.
 
     The largest difference of a next-token logit, over the logits' standard deviation: rounding alone for a model that
@@ -56,7 +56,7 @@ def one_pass_error(model: Any, prefix_length: int = 4, lengths: Sequence[int] = 
         return float((model.logits(hidden) - expected).abs().max() / expected.std())
 
 
-def check_one_pass(model: Any) -> None:
+def check_one_pass(model: LanguageModelLike) -> None:
     """Refuse a model of an untested family unless, with its own weights, one pass equals plain prompts.
 
     Raises:

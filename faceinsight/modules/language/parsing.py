@@ -40,7 +40,7 @@ class AnswerRule:
 
     name: str
     find: Callable[..., Sequence[Any]]
-    examples: Mapping[str, Any]
+    examples: Mapping[str, object]
 
 
 #: The options of the examples of :data:`CHOICE_RULES`.

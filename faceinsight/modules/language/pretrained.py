@@ -16,7 +16,15 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import logging
 
 from faceinsight.errors import InputError
@@ -24,6 +32,8 @@ from faceinsight.modules.language.gguf_file import check_gguf
 from faceinsight.modules.weights import check_numbers
 
 __all__ = ["commit_of", "load_pretrained", "load_tokenizer"]
+
+AutoClass = type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]
 
 #: What transformers calls pickled weights.
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -48,7 +58,7 @@ PICKLE = (
 )
 
 
-def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: Any) -> PreTrainedModel:
+def load_pretrained(kind: AutoClass, name_or_path: str | os.PathLike[str], **options: Any) -> PreTrainedModel:
     """Return a transformers model with every weight from the checkpoint.
 
     Args:
@@ -68,9 +78,10 @@ def load_pretrained(kind: Any, name_or_path: str | os.PathLike[str], **options: 
         if config := checked_config(kind, name_or_path, options.get("revision"), options.get("gguf_file")):
             options = {**options, "config": config}
         with without_progress() if os.path.isdir(name_or_path) else nullcontext():
-            model, found = kind.from_pretrained(
+            loaded: Any = kind.from_pretrained(
                 name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
             )
+        model, found = loaded
     except SafetensorError as error:
         raise InputError(f"the weights in {name_or_path} are cut short or damaged ({error}); get them again") from error
     except OSError as error:
@@ -108,7 +119,7 @@ def without_progress() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def check_options(options: Mapping[str, Any]) -> None:
+def check_options(options: Mapping[str, object]) -> None:
     """Refuse options that transformers would obey otherwise than meant, before anything is loaded.
 
     Raises:
@@ -120,7 +131,7 @@ def check_options(options: Mapping[str, Any]) -> None:
         raise InputError(f"no dtype {dtype!r}; give float32, bfloat16, float16 or auto")
 
 
-def check_attention(where: str, config: Any) -> None:
+def check_attention(where: str, config: object) -> None:
     """Refuse an attention that is a kernel from the hub, anywhere in a configuration."""
     for key, value in config.items() if isinstance(config, dict) else ():
         check_attention(where, value)
@@ -131,7 +142,7 @@ def check_attention(where: str, config: Any) -> None:
             )
 
 
-def check_config(where: str, config: Any) -> None:
+def check_config(where: str, config: object) -> None:
     """Refuse a configuration of a checkpoint that is not taken here, by what it is.
 
     Raises:
@@ -178,7 +189,7 @@ def stored_elements(folder: Path) -> tuple[int, int]:
 
 
 def checked_config(
-    kind: Any, name_or_path: str | os.PathLike[str], revision: str | None, gguf_file: str | None
+    kind: AutoClass, name_or_path: str | os.PathLike[str], revision: str | None, gguf_file: str | None
 ) -> PreTrainedConfig | None:
     """Refuse a directory whose configuration asks for more weights than its files hold, before it is obeyed.
 

@@ -7,13 +7,13 @@ person"), so that each attribute's segment is as short as it can be. The prompts
 import re
 from collections.abc import Sequence
 from itertools import chain, takewhile
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceinsight.errors import InputError
+from faceinsight.modules.contracts import LanguageModelLike
 
 __all__ = ["between_words", "check_asked", "check_places", "common_length", "embedded_words", "whole_prompt"]
 
@@ -58,7 +58,7 @@ def common_length(rows: Sequence[Sequence[int]]) -> int:
 
 
 def embedded_words(
-    language_model: Any, instruction: str, questions: Sequence[str], leave: int
+    language_model: LanguageModelLike, instruction: str, questions: Sequence[str], leave: int
 ) -> tuple[Words, Words, list[Words]]:
     """Return the embedded words before the image; after it, those of all questions alike; and each question's own rest.
 

@@ -39,8 +39,8 @@ Literals = Float[Tensor, "attr face"]
 class Levels:
     """Where the nodes of each level lead; see :class:`~faceinsight.knowledge.logic.diagram.DecisionDiagram`."""
 
-    low: tuple[Int64[Tensor, "_"], ...]
-    high: tuple[Int64[Tensor, "_"], ...]
+    low: tuple[Int64[Tensor, " _"], ...]
+    high: tuple[Int64[Tensor, " _"], ...]
 
     def __len__(self) -> int:
         return len(self.low)

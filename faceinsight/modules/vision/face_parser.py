@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from faceinsight.errors import InputError
 from faceinsight.knowledge.face_parts import FACE_PARTS
+from faceinsight.modules.contracts import Preprocessing
 from faceinsight.modules.image_encoder import check_images
 from faceinsight.modules.vision import face_resnet, parser_encoder
 from faceinsight.modules.weights import load_part, load_weights, save_weights
@@ -75,7 +76,7 @@ class FaceParser(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1))
         self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1))
         #: what a file must hold for its pixels to mean the same here; images come as RGB in [0, 1]
-        self.preprocessing: dict[str, Any] = {
+        self.preprocessing: Preprocessing = {
             "image_size": image_size,
             "mean": list(mean),
             "std": list(std),

@@ -9,7 +9,6 @@ Sources:
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from faceinsight.errors import InputError
+from faceinsight.modules.contracts import Preprocessing
 from faceinsight.modules.image_encoder import check_images
 from faceinsight.modules.weights import load_part, load_weights, save_weights
 
@@ -87,7 +87,7 @@ class FaceResNet(nn.Module):
         self.levels = tuple((MAPS[stride], min(SIDES[stride], *self.grid)) for stride in self.strides)
         self.embed_dim = sum(width for width, _ in self.levels)
         #: What images must hold for their pixels to mean the same here; they come as RGB in [0, 1].
-        self.preprocessing: dict[str, Any] = {
+        self.preprocessing: Preprocessing = {
             "image_size": image_size,
             "mean": list(MEAN),
             "std": list(STD),

@@ -13,6 +13,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from faceinsight.modules.contracts import IMAGE_ENCODER, ImageEncoderLike, Preprocessing
 from faceinsight.modules.frozen import Frozen
 from faceinsight.modules.image_encoder import build_trunk
 from faceinsight.modules.weights import load_part, load_weights, save_weights
@@ -40,8 +41,8 @@ class HybridEncoder(nn.Module):
     ((256, 4), (192, 1))
     """
 
-    stem: Any  # an ImageEncoder, in Frozen or not
-    trunk: Any
+    stem: ImageEncoderLike
+    trunk: Any  # a ViT of timm, whose classes share no type
 
     def __init__(
         self,
@@ -53,8 +54,9 @@ class HybridEncoder(nn.Module):
         weights: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
-        self.stem, self.name, self.options, self.beside = stem, name, dict(options or {}), beside
-        self.grid: tuple[int, int] = self.stem.grid
+        self.stem = IMAGE_ENCODER.check(stem, "grid", "embed_dim")
+        self.name, self.options, self.beside = name, dict(options or {}), beside
+        self.grid = self.stem.grid
         patches = {"img_size": self.grid, "patch_size": 1, "in_chans": self.stem.embed_dim}
         self.trunk = build_trunk(name, self.grid[0], {**patches, **self.options}, None, False)
         own = ((int(self.trunk.num_features), 1),)
@@ -71,10 +73,9 @@ class HybridEncoder(nn.Module):
         return self.grid[0] * self.grid[1]
 
     @property
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> Preprocessing:
         """The stem's."""
-        preprocessing: dict[str, Any] = self.stem.preprocessing
-        return preprocessing
+        return self.stem.preprocessing
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch patch dim"]:
         """Encode RGB images in [0, 1], in row-major order of the grid."""

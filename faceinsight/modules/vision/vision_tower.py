@@ -5,7 +5,7 @@ Sources: LLaVA-1.5 (https://arxiv.org/abs/2310.03744) takes the patch tokens of 
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from einops import rearrange
@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceinsight.errors import InputError
+from faceinsight.files import PlainData
+from faceinsight.modules.contracts import Preprocessing
 from faceinsight.modules.image_encoder import check_images, token_grid
 
 __all__ = ["VisionTower", "pixel_shuffle"]
@@ -57,7 +59,7 @@ class VisionTower(nn.Module):
     std: Tensor
 
     #: where it came from, told as in :mod:`faceinsight.modules.description`
-    origin: dict[str, Any] | None = None
+    origin: PlainData | None = None
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class VisionTower(nn.Module):
         return self.grid[0] * self.grid[1]
 
     @property
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> Preprocessing:
         """What a file must hold for its pixels to mean the same here; images come as RGB in [0, 1]."""
         return {
             "image_size": self.image_size,
