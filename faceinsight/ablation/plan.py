@@ -277,14 +277,14 @@ def check_entry(path: Path, name: object, entry: object) -> None:
     """Refuse a variant or trunk with a value of another kind than its keys have."""
     if not isinstance(name, str) or not name.strip():
         raise PlanError(f"{path}: a variant is named {name!r}, which is no text; quote it")
-    told = {} if entry is None else entry
-    if not isinstance(told, dict) or not isinstance(told.get("change"), dict | None):
+    fields = {} if entry is None else entry
+    if not isinstance(fields, dict) or not isinstance(fields.get("change"), dict | None):
         raise PlanError(f"{path}: variant {name!r} and its 'change' must be names with values, got {entry!r}")
-    if wrong := [dotted for dotted in told.get("change") or {} if not isinstance(dotted, str)]:
+    if wrong := [dotted for dotted in fields.get("change") or {} if not isinstance(dotted, str)]:
         raise PlanError(f"{path}: variant {name!r} changes {wrong[0]!r}, which is no text; quote it")
     for key in ("section", "against", "from"):
-        if key in told and not (isinstance(told[key], str) and told[key].strip()):
-            raise PlanError(f"{path}: variant {name!r}: {key!r} must be text, got {told[key]!r}; quote it")
+        if key in fields and not (isinstance(fields[key], str) and fields[key].strip()):
+            raise PlanError(f"{path}: variant {name!r}: {key!r} must be text, got {fields[key]!r}; quote it")
 
 
 def check_seeds(path: Path, seeds: Sequence[object]) -> None:
@@ -308,7 +308,7 @@ def needed(names: Sequence[str], variants: Mapping[str, Variant]) -> set[str]:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Return the contents of a YAML file; a syntax error is told with its place."""
+    """Return the contents of a YAML file; a syntax error is named with its place."""
     try:
         return plain_yaml(read_text(path), path)
     except InputError as error:
@@ -392,8 +392,8 @@ def everything_told(config: Mapping[str, object]) -> str:
     """Return a configuration as text, with the hashes of the package's trained parts if it names them: they may
     change.
     """
-    told = json.dumps(config, sort_keys=True)
-    return told + json.dumps(tiny.fingerprints()) if f"{tiny.__name__}." in told else told
+    text = json.dumps(config, sort_keys=True)
+    return text + json.dumps(tiny.fingerprints()) if f"{tiny.__name__}." in text else text
 
 
 def slug(name: str) -> str:

@@ -159,7 +159,7 @@ def carry_out(run: Run, report: Callable[[int, int], None]) -> RunResult:
     """Train and test one run, write everything it leaves, and return its result.
 
     Args:
-        report: is told the steps done and all steps after each step.
+        report: called with the steps done and all steps after each step.
 
     Raises:
         InputError: a file or source that the run depends on has changed since the runs were planned.

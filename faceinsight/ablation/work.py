@@ -127,7 +127,7 @@ def carry_out_in_processes(runs: Sequence[Run], tell: Tell, workers: int) -> Non
     events: multiprocessing.Queue[Event] = context.Queue()
     threads = max(1, (os.cpu_count() or 1) // workers)
     processes = [context.Process(target=work, args=(runs, events, number, threads)) for number in range(workers)]
-    told: set[int] = set()
+    reported: set[int] = set()
     try:
         with started_with({**KEPT_MEMORY, **os.environ}):
             for process in processes:
@@ -137,17 +137,19 @@ def carry_out_in_processes(runs: Sequence[Run], tell: Tell, workers: int) -> Non
                 event = events.get(timeout=PATIENCE)
             except queue.Empty:
                 continue
-            if event.kind in ("begin", "step") or event.run not in told:  # each process tells the end of every run
+            if event.kind in ("begin", "step") or event.run not in reported:  # each process tells the end of every run
                 tell(event)
             if event.kind in ("finish", "fail"):
-                told.add(event.run)
+                reported.add(event.run)
     except BaseException:
         for process in processes:
             process.terminate()
         raise
-    if len(told) < len(runs):
+    if len(reported) < len(runs):
         codes = [process.exitcode for process in processes]
-        raise RuntimeError(f"{len(runs) - len(told)} runs were left undone: the worker processes ended with {codes}")
+        raise RuntimeError(
+            f"{len(runs) - len(reported)} runs were left undone: the worker processes ended with {codes}"
+        )
 
 
 @contextmanager

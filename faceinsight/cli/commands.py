@@ -225,7 +225,7 @@ def predict(
         complain(f"--csv {csv}: the file's ending must be .csv")
         return 2
     place, pictures = usable_device(device), source[0] if len(source) == 1 else source
-    find_pictures(pictures)  # a mistake in a name is told before the model is loaded
+    find_pictures(pictures)  # a mistake in a name is found before the model is loaded
     network = FaceInsight.from_pretrained(model).to(place)
     found = network.predict(pictures, batch_size=batch_size)
     if csv is not None:
@@ -345,7 +345,7 @@ def lint(
 
 
 def linted(rules: "RuleSet", labels: Path, split: Path | None, by: list[str], undefined: float | None) -> "LintReport":
-    """Return the linter's report on rules and on labels, told apart by split where it is known, and as asked for."""
+    """Return the linter's report on rules and on labels, by split where it is known, and by what was asked for."""
     from faceinsight.data.sources.label_files import read_labels
     from faceinsight.knowledge.lint.label_check import slices_by
 
@@ -422,9 +422,9 @@ def add_predict_options(one: ArgumentParser) -> None:
     """Which pictures ``predict`` reads, by which model, and what it writes."""
     one.add_argument("source", nargs="+", metavar="SOURCE", help="pictures of one face each: files, folders, 'a/*.jpg'")
     one.add_argument("--model", default="tiny", metavar="DIR_OR_ID", help="default: tiny, which is in the package")
-    told = one.add_mutually_exclusive_group()
-    told.add_argument("--json", dest="json_output", action="store_true", help="print everything as JSON")
-    told.add_argument("--csv", type=Path, metavar="FILE", help="write a row a face: its groups and all probabilities")
+    form = one.add_mutually_exclusive_group()
+    form.add_argument("--json", dest="json_output", action="store_true", help="print everything as JSON")
+    form.add_argument("--csv", type=Path, metavar="FILE", help="write a row a face: its groups and all probabilities")
     one.add_argument("--annotate", type=Path, metavar="DIR", help="write a picture a face: parsing, bars, rules")
     one.add_argument("--batch-size", type=positive, default=32, metavar="N", help="faces at a time; default: 32")
     one.add_argument("--device", metavar="NAME", help="default: cuda if there is one, else cpu")

@@ -99,7 +99,7 @@ def read_faces(
         texts: also let the model answer every question in words.
         batch_size: faces at a time; it changes nothing but speed.
         max_new_tokens: where a text is cut off.
-        tell: is told ``logits`` or ``texts`` and the number of faces after each batch.
+        tell: called with ``logits`` or ``texts`` and the number of faces after each batch.
     """
     made_of = {
         "encoder": model.encoder.feature_keys(),

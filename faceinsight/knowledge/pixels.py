@@ -18,7 +18,7 @@ def check_range(images: Shaped[Tensor, "*batch 3 height width"]) -> None:
     In a graph that ``torch.compile`` traces the numbers are not looked at.
 
     Raises:
-        InputError: integers, or numbers outside [0, 1]; what was found is told.
+        InputError: integers, or numbers outside [0, 1]; what was found is named.
 
     >>> check_range(torch.tensor([0.0, 0.5, 1.0]).expand(3, 1, 3))
     >>> check_range(torch.tensor([0.0, 127.0, 255.0]).expand(3, 1, 3))

@@ -251,18 +251,20 @@ def group_rules(groups: Iterable[Group], schema: Schema) -> tuple[Rule, ...]:
 def _entry(entry: object, number: int, schema: Schema, strength: Strength) -> list[Rule]:
     if isinstance(entry, str):
         return _entry({"rule": entry}, number, schema, strength)
-    told = entry if isinstance(entry, Mapping) else {}
-    if not {"rule"} <= told.keys() <= {"rule", "source"} or not all(isinstance(each, str) for each in told.values()):
+    fields = entry if isinstance(entry, Mapping) else {}
+    if not {"rule"} <= fields.keys() <= {"rule", "source"} or not all(
+        isinstance(each, str) for each in fields.values()
+    ):
         raise InputError(
             f"{strength} rule {number}: an entry is a text, or has 'rule' and 'source'; got {short(entry)}"
         )
     try:
-        formulas = parse_rules(told["rule"], schema)
+        formulas = parse_rules(fields["rule"], schema)
     except RuleSyntaxError as error:
         whose, notes = f"{strength} rule {number}, ", getattr(error, "__notes__", [])
         error.args, notes[:] = (f"{whose}{error}",), [f"{whose}{note}" for note in notes]
         raise
-    return [Rule(str(formula), formula, strength, told.get("source")) for formula in formulas]
+    return [Rule(str(formula), formula, strength, fields.get("source")) for formula in formulas]
 
 
 def _needed(schema: Schema | None, path: Path) -> Schema:

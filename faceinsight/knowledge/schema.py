@@ -137,8 +137,8 @@ class Schema:
             raise InputError(f"schema {self.name!r}: attributes named twice: {sorted(repeated)}")
         if not self.attributes:
             raise InputError(f"schema {self.name!r}: needs at least one attribute")
-        told = [name for names in self.learnt_from.values() for name in names]
-        if wrong := [name for name in told if name not in self or told.count(name) > 1]:
+        named = [name for names in self.learnt_from.values() for name in names]
+        if wrong := [name for name in named if name not in self or named.count(name) > 1]:
             raise InputError(f"schema {self.name!r}: 'learnt_from' names each attribute at most once, got {wrong[0]!r}")
         if self.groups:
             self._check_groups()
@@ -275,9 +275,9 @@ class Schema:
         """
         if not isinstance(data, Mapping) or not {"name", "attributes"} <= data.keys():
             raise InputError("a catalog needs the keys 'name' and 'attributes'")
-        told = data["attributes"]
-        if not isinstance(told, Mapping) or not told:
-            raise InputError(f"'attributes' must be a mapping, a line 'NAME: PROMPT' for each, got {short(told)}")
+        entry = data["attributes"]
+        if not isinstance(entry, Mapping) or not entry:
+            raise InputError(f"'attributes' must be a mapping, a line 'NAME: PROMPT' for each, got {short(entry)}")
         name = check_name(data["name"], "a schema")
         groups = data.get("groups") or {}
         if not isinstance(groups, Mapping):
@@ -287,7 +287,7 @@ class Schema:
             raise InputError(f"'learnt_from' is a mapping of kinds of pictures to lists of names, got {short(learnt)}")
         return cls(
             name=name,
-            attributes=tuple(attribute_from(each, prompt) for each, prompt in told.items()),
+            attributes=tuple(attribute_from(each, prompt) for each, prompt in entry.items()),
             groups={each: group_from(each, group) for each, group in groups.items()},
             learnt_from={str(kind): tuple(map(str, names)) for kind, names in learnt.items()},
         )
@@ -322,25 +322,29 @@ class Schema:
             return cls.from_dict(catalog)
 
 
-def attribute_from(name: object, told: object) -> Attribute:
+def attribute_from(name: object, entry: object) -> Attribute:
     """Return an attribute as a catalog tells it: by its prompt alone, or by a prompt and questions of its own."""
     name = check_name(name, "an attribute")
-    if not isinstance(told, Mapping):
-        return attribute_from(name, {"prompt": told})
-    if "prompt" not in told or not isinstance(told.get("questions", []), list) or told.keys() - {"prompt", "questions"}:
-        raise InputError(f"attribute {name!r} needs a 'prompt' and may have a list of 'questions', got {short(told)}")
-    questions = told.get("questions", [])
-    if wrong := [each for each in (told["prompt"], *questions) if not isinstance(each, str)]:
+    if not isinstance(entry, Mapping):
+        return attribute_from(name, {"prompt": entry})
+    if (
+        "prompt" not in entry
+        or not isinstance(entry.get("questions", []), list)
+        or entry.keys() - {"prompt", "questions"}
+    ):
+        raise InputError(f"attribute {name!r} needs a 'prompt' and may have a list of 'questions', got {short(entry)}")
+    questions = entry.get("questions", [])
+    if wrong := [each for each in (entry["prompt"], *questions) if not isinstance(each, str)]:
         raise InputError(f"attribute {name!r}: a prompt is text, got {short(wrong[0])}; quote it")
-    return Attribute(name, told["prompt"], tuple(questions))
+    return Attribute(name, entry["prompt"], tuple(questions))
 
 
-def group_from(name: object, told: object) -> Group:
+def group_from(name: object, entry: object) -> Group:
     """Return a group as a catalog tells it: its kind, its labels, and for ages the years of each."""
     name = check_name(name, "a group")
-    if not isinstance(told, Mapping) or not {"kind", "labels"} <= told.keys() or told.keys() - GROUP_KEYS:
-        raise InputError(f"group {name!r} needs 'kind' and 'labels', and may have 'years', got {short(told)}")
-    kind, labels = told["kind"], told["labels"]
+    if not isinstance(entry, Mapping) or not {"kind", "labels"} <= entry.keys() or entry.keys() - GROUP_KEYS:
+        raise InputError(f"group {name!r} needs 'kind' and 'labels', and may have 'years', got {short(entry)}")
+    kind, labels = entry["kind"], entry["labels"]
     if kind not in get_args(GroupKind):
         raise InputError(f"group {name!r}: kind must be one of {get_args(GroupKind)}, got {short(kind)}")
     if isinstance(labels, list):  # each label is an attribute of that name
@@ -352,9 +356,9 @@ def group_from(name: object, told: object) -> Group:
     if not isinstance(labels, Mapping) or not all(isinstance(each, str) for each in labels.values()):
         raise InputError(f"group {name!r}: labels are a list of attributes, or label: expression, got {short(labels)}")
     try:
-        years = tuple((int(first), int(last)) for first, last in told["years"]) if "years" in told else None
+        years = tuple((int(first), int(last)) for first, last in entry["years"]) if "years" in entry else None
     except (TypeError, ValueError) as error:
-        raise InputError(f"group {name!r}: years are pairs of numbers, got {short(told['years'])}") from error
+        raise InputError(f"group {name!r}: years are pairs of numbers, got {short(entry['years'])}") from error
     return Group(name=name, kind=kind, labels=dict(labels), years=years)
 
 

@@ -414,7 +414,7 @@ class FaceInsight(FaceModel):
     Raises:
         InputError: evidence of other attributes, or over encoders that train; a gate without evidence.
         ValueError: rules, or the correlation constraint's graph, over other attributes than the schema's; a question
-            without a place, or nothing by which attributes could be told apart.
+            without a place, or nothing that distinguishes the attributes.
     """
 
     language_model: LanguageModelLike

@@ -114,7 +114,7 @@ class ConstrainedBernoulli(Distribution):
                 to what is known already.
 
         Raises:
-            KeyError: an attribute that the schema does not have; the nearest name is told.
+            KeyError: an attribute that the schema does not have; the nearest name is given.
             UnsatisfiableError: no face that satisfies the rules agrees with it.
         """
         known = torch.zeros_like(self.logits, dtype=torch.int8) if self.evidence is None else self.evidence.clone()
@@ -268,11 +268,11 @@ def _knows_more(q: ConstrainedBernoulli, p: ConstrainedBernoulli) -> Bool[Tensor
         return found
     known = torch.zeros_like(q.evidence) if p.evidence is None else p.evidence
     for position in (q.evidence != 0).reshape(-1, *p.event_shape).any(0).nonzero().flatten().tolist():
-        told = q.evidence[..., position]
+        stated = q.evidence[..., position]
         opposite = known.clone()
-        opposite[..., position] = torch.where(told == 0, known[..., position], -told)
+        opposite[..., position] = torch.where(stated == 0, known[..., position], -stated)
         impossible = sum((each.contradicted(opposite) for each in p._tables), start=torch.zeros_like(found))
-        found |= (told != 0) & (known[..., position] != told) & ~impossible
+        found |= (stated != 0) & (known[..., position] != stated) & ~impossible
     return found
 
 

@@ -207,7 +207,7 @@ class CooccurrenceGain(nn.Module):
             self.weight = nn.Parameter(self.gain().float()) if trained else None
 
     @property
-    def told(self) -> Bool[Tensor, " asked"]:
+    def labelled(self) -> Bool[Tensor, " asked"]:
         """Which asked attributes the labelled faces tell of; the others are estimated from these alone."""
         return (self._at >= 0) & (self.slope[self._at] > 0)
 
@@ -232,9 +232,9 @@ class CooccurrenceGain(nn.Module):
             wiener_gain(matrix[self._to][:, self._from], matrix[self._from][:, self._from], slope, noise)
             for matrix in (shared, covariance)
         )
-        kept = torch.where(self.told[:, None], partly, wholly)
+        kept = torch.where(self.labelled[:, None], partly, wholly)
         own_score = (self._at[:, None] == torch.arange(len(self.observed), device=self._at.device)).to(kept)
-        return torch.where((self.told & self.still)[:, None], own_score, kept)
+        return torch.where((self.labelled & self.still)[:, None], own_score, kept)
 
     def forward(self, scores: Float[Tensor, "*batch observed"]) -> Float[Tensor, "*batch asked"]:
         """Estimate the asked attributes on the 0/1 scale; an estimate may lie a little outside.

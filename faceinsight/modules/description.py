@@ -1,7 +1,7 @@
 """What a part is, as plain data, and the part built again from it: for the files in which trained parts are kept.
 
-A part is told by its class and its constructor's arguments; as in scikit-learn, it keeps each argument under its own
-name, so that a new part needs nothing more. Plain arguments are written as they are, parts as parts. Three keys mark
+A part is described by its class and its constructor's arguments; as in scikit-learn, it keeps each argument under its
+own name, so that a new part needs nothing more. Plain arguments are written as they are, parts as parts. Three keys mark
 what is not: ``class`` a part, ``file`` knowledge that has a file of its own, ``given`` whatever only the user can
 build again: an own class, a function.
 
@@ -43,10 +43,10 @@ SOURCES = ("weights", "pretrained")
 #: Arguments, also among a trunk's options, that would make a part read files or the network.
 READING = (*SOURCES, "checkpoint_path", "pretrained_cfg", "encoder_weights")
 
-#: Wrappers that keep their ``module`` as it is; it is told, given and named as if they were not there.
+#: Wrappers that keep their ``module`` as it is; parts are described, given and named without them.
 KEEPING = ("Frozen", "LoRA")
 
-#: What is told of a part beside its arguments.
+#: What a description holds of a part beside its arguments.
 BESIDE = ("class", "preprocessing", "fingerprint")
 
 Knowledge = Schema | RuleSet | LabelGraph
@@ -127,11 +127,11 @@ def builder(name: str) -> Callable[..., Any] | None:
     return attrgetter(name)(faceinsight.modules) if known else None
 
 
-def build_part(told: object, *, given: Mapping[str, object], knowledge: Mapping[str, Knowledge], name: str = "") -> Any:
+def build_part(spec: object, *, given: Mapping[str, object], knowledge: Mapping[str, Knowledge], name: str = "") -> Any:
     """Return the part, or the plain argument, that a description tells of.
 
     Args:
-        told: what :func:`described` made, read from a file.
+        spec: what :func:`described` made, read from a file.
         given: parts by name that are used as they are, not built.
         knowledge: by the file that it has.
         name: the part's own, see :func:`parts_in`.
@@ -140,40 +140,40 @@ def build_part(told: object, *, given: Mapping[str, object], knowledge: Mapping[
         ValueError: a part that this library does not have, or one that cannot be built so; it is named.
     """
     if name in given:
-        return as_told(given[name], told if isinstance(told, dict) else {}, name)
-    if not isinstance(told, dict) or not told.keys() & {"class", "file"}:
-        return told
-    if "file" in told:
-        if told["file"] not in knowledge:
-            raise InputError(f"{name} should stand in the file {told['file']!r}, which is not there")
-        return knowledge[told["file"]]
-    if (build := builder(told["class"])) is None:
-        raise InputError(f"{name} is a {told['class']!r}, which this version of faceinsight does not have; update it")
-    if reading := list(reads(told)):
+        return as_described(given[name], spec if isinstance(spec, dict) else {}, name)
+    if not isinstance(spec, dict) or not spec.keys() & {"class", "file"}:
+        return spec
+    if "file" in spec:
+        if spec["file"] not in knowledge:
+            raise InputError(f"{name} should stand in the file {spec['file']!r}, which is not there")
+        return knowledge[spec["file"]]
+    if (build := builder(spec["class"])) is None:
+        raise InputError(f"{name} is a {spec['class']!r}, which this version of faceinsight does not have; update it")
+    if reading := list(reads(spec)):
         raise InputError(f"{name} would read from elsewhere ({', '.join(reading)}); build it yourself and give it")
-    arguments = build_arguments(told, given=given, knowledge=knowledge, name=name)
+    arguments = build_arguments(spec, given=given, knowledge=knowledge, name=name)
     try:
         return build(**arguments)
     except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: {label(told)} cannot be built: {error}") from error
+        raise InputError(f"{name}: {label(spec)} cannot be built: {error}") from error
 
 
 def build_arguments(
-    told: Mapping[str, object], *, given: Mapping[str, object], knowledge: Mapping[str, Knowledge], name: str = ""
+    spec: Mapping[str, object], *, given: Mapping[str, object], knowledge: Mapping[str, Knowledge], name: str = ""
 ) -> PlainData:
-    """Return the constructor's arguments of the part that ``told`` tells of; the rest as for :func:`build_part`."""
+    """Return the constructor's arguments of the described part; the other arguments are those of :func:`build_part`."""
     return {
-        key: build_part(value, given=given, knowledge=knowledge, name=below(name, key, told))
-        for key, value in told.items()
+        key: build_part(value, given=given, knowledge=knowledge, name=below(name, key, spec))
+        for key, value in spec.items()
         if key not in BESIDE
     }
 
 
-def reads(told: Mapping[str, object]) -> Iterator[str]:
+def reads(spec: Mapping[str, object]) -> Iterator[str]:
     """Yield what in a part's own arguments names a place to read from: timm's ``hf-hub:`` names too, which ask the
     hub.
     """
-    for key, value in told.items():
+    for key, value in spec.items():
         if key in READING:
             yield key
         elif key in ("name", "encoder") and ":" in str(value):
@@ -182,48 +182,48 @@ def reads(told: Mapping[str, object]) -> Iterator[str]:
             yield from reads(value)
 
 
-def as_told(part: Any, told: PlainData, name: str) -> Any:
+def as_described(part: Any, spec: PlainData, name: str) -> Any:
     """Return a given part, in the wrapper that the description tells of."""
-    kind = told.get("class")
+    kind = spec.get("class")
     if isinstance(part, Frozen) and kind not in KEEPING:
         raise InputError(f"{name} was trained, but is given in Frozen; give it without, and freeze it after loading")
     if kind not in KEEPING or type(part).__name__ == kind:
         return part
     if kind == "Frozen":  # of another wrapper only where it stood round one
-        around = told["module"].get("class") in KEEPING
+        around = spec["module"].get("class") in KEEPING
         return Frozen(part) if around or not isinstance(part, Frozen) else part
-    arguments = {key: value for key, value in told.items() if key not in (*BESIDE, "module")}
+    arguments = {key: value for key, value in spec.items() if key not in (*BESIDE, "module")}
     return builder(kind)(module=part, **arguments)  # type: ignore[misc]  # it is one of this library
 
 
-def parts_in(told: Mapping[str, object], name: str = "") -> Iterator[tuple[str, PlainData]]:
-    """Each part below ``told`` by its name: the dotted path of arguments, with nothing for a wrapper on the way.
+def parts_in(spec: Mapping[str, object], name: str = "") -> Iterator[tuple[str, PlainData]]:
+    """Each part below ``spec`` by its name: the dotted path of arguments, with nothing for a wrapper on the way.
 
     >>> parser = {"class": "Frozen", "module": {"class": "FaceParser"}}
-    >>> told = {"segmentation": {"class": "SegmentationEncoder", "parser": parser, "route": {"class": "RegionTokens"}}}
-    >>> [name for name, _ in parts_in(told)]
+    >>> spec = {"segmentation": {"class": "SegmentationEncoder", "parser": parser, "route": {"class": "RegionTokens"}}}
+    >>> [name for name, _ in parts_in(spec)]
     ['segmentation', 'segmentation.parser', 'segmentation.route']
     """
-    for key, value in told.items():
+    for key, value in spec.items():
         if isinstance(value, dict) and value.keys() & {"class", "given"}:
-            yield below(name, key, told), value
-            yield from parts_in(unwrapped(value), below(name, key, told))
+            yield below(name, key, spec), value
+            yield from parts_in(unwrapped(value), below(name, key, spec))
 
 
-def unwrapped(told: PlainData) -> PlainData:
-    """Return what is told of the part itself, where it stands in a wrapper."""
-    inner: PlainData = told["module"] if told.get("class") in KEEPING else told
+def unwrapped(spec: PlainData) -> PlainData:
+    """Return the description of the part itself, without its wrapper."""
+    inner: PlainData = spec["module"] if spec.get("class") in KEEPING else spec
     return inner
 
 
-def below(name: str, key: str, told: Mapping[str, object]) -> str:
+def below(name: str, key: str, spec: Mapping[str, object]) -> str:
     """Return the name of an argument of the part called ``name``."""
-    if told.get("class") in KEEPING and key == "module":
+    if spec.get("class") in KEEPING and key == "module":
         return name
     return f"{name}.{key}" if name else key
 
 
-def differences(told: object, found: object, name: str = "") -> Iterator[tuple[str, object, object]]:
+def differences(spec: object, found: object, name: str = "") -> Iterator[tuple[str, object, object]]:
     """Where two descriptions differ: a dotted name and the two values; a user's class may have moved elsewhere.
 
     An argument that an older file does not have, since the class had none, has its default there.
@@ -231,15 +231,15 @@ def differences(told: object, found: object, name: str = "") -> Iterator[tuple[s
     >>> list(differences({"class": "Projector", "in_dim": 12}, {"class": "Projector", "in_dim": 16}))
     [('in_dim', 12, 16)]
     """
-    if isinstance(told, dict) and isinstance(found, dict) and "class" in told and "class" in found:
-        for key in sorted((told.keys() | found.keys()) - {*PLACES, *WAYS}):
-            there = told[key] if key in told else default_of(told["class"], key)
+    if isinstance(spec, dict) and isinstance(found, dict) and "class" in spec and "class" in found:
+        for key in sorted((spec.keys() | found.keys()) - {*PLACES, *WAYS}):
+            there = spec[key] if key in spec else default_of(spec["class"], key)
             yield from differences(there, found.get(key), f"{name}.{key}" if name else key)
-    elif isinstance(told, dict) and isinstance(found, dict) and "given" in told and "given" in found:
-        if told["given"].rpartition(".")[2] != found["given"].rpartition(".")[2]:
-            yield name, told["given"], found["given"]
-    elif told != found:
-        yield name, told, found
+    elif isinstance(spec, dict) and isinstance(found, dict) and "given" in spec and "given" in found:
+        if spec["given"].rpartition(".")[2] != found["given"].rpartition(".")[2]:
+            yield name, spec["given"], found["given"]
+    elif spec != found:
+        yield name, spec, found
 
 
 def default_of(kind: str, argument: str) -> Any:
@@ -253,7 +253,7 @@ def default_of(kind: str, argument: str) -> Any:
     return None if parameter is None or parameter.default is parameter.empty else plain(parameter.default)
 
 
-def label(told: Mapping[str, object]) -> str:
+def label(spec: Mapping[str, object]) -> str:
     """Return a part in a few words, as it would be called.
 
     >>> label({"class": "Projector", "in_dim": 12, "out_dim": 32})
@@ -261,7 +261,7 @@ def label(told: Mapping[str, object]) -> str:
     """
     shown = [
         f"{key}={value!r}"
-        for key, value in told.items()
+        for key, value in spec.items()
         if key not in (*BESIDE, "given") and isinstance(value, str | int | float)
     ]
-    return f"{told.get('class') or told.get('given')}({', '.join(shown)})"
+    return f"{spec.get('class') or spec.get('given')}({', '.join(shown)})"

@@ -218,7 +218,7 @@ def _problem(
     centred = inputs[faces]
     middle = centred.mean(0)
     centred -= middle  # a copy, which may be large: no second one
-    by_face = len(centred) <= centred.shape[1] + 1  # where each face can be told from all others
+    by_face = len(centred) <= centred.shape[1] + 1  # where the features can separate each face from all others
     gram = _lower_gram(centred if by_face else centred.T)
     extra = None
     if by_face:
@@ -550,7 +550,7 @@ class Evidence(nn.Module):
             across = self.across[there[:, None], there]  # a product and a sum: autocast leaves them in full precision
             heard = (estimate[:, None, here] * across).sum(2) + self.shift[there]
             logits = logits.index_add(1, here.to(logits.device), heard.to(logits))
-        return logits if self.gain is None else torch.where(self.gain.told, logits, soft_logit(estimate))
+        return logits if self.gain is None else torch.where(self.gain.labelled, logits, soft_logit(estimate))
 
     def forward(self, inputs: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch asked"]:
         """Logits of the asked attributes.

@@ -84,7 +84,7 @@ class LanguageModel(nn.Module):
     #: whether layers are computed again in the backward pass, see :meth:`checkpoint_layers`
     gradient_checkpointing = False
 
-    #: how :meth:`from_config` or :meth:`from_pretrained` built it, told as in :mod:`faceinsight.modules.description`
+    #: how it was built, as :mod:`faceinsight.modules.description` writes it
     origin: PlainData | None = None
 
     def __init__(

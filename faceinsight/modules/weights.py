@@ -72,12 +72,12 @@ def load_part(path: str | os.PathLike[str], kind: type[Part]) -> Part:
         FileNotFoundError: there is no such file.
         ValueError: the file is not whole, or of another class, or its module cannot be built.
     """
-    told, stored = read_description(path, kind), load_file(path)
-    check_numbers(told, len(stored), str(path))
+    spec, stored = read_description(path, kind), load_file(path)
+    check_numbers(spec, len(stored), str(path))
     with torch.device("meta"):  # takes no memory, whatever the description says
-        shapes = build_part(told, given={}, knowledge={}, name=str(path)).state_dict()
+        shapes = build_part(spec, given={}, knowledge={}, name=str(path)).state_dict()
     check_tensors(stored, shapes, str(path))
-    module = build_part(told, given={}, knowledge={}, name=str(path))
+    module = build_part(spec, given={}, knowledge={}, name=str(path))
     module.load_state_dict(stored)
     check_same(path, module)  # afterwards, since a frozen part inside has its fingerprint from the file
     return module
@@ -124,14 +124,14 @@ def kind_of_number(dtype: torch.dtype) -> str:
     return "floating point" if dtype.is_floating_point and dtype.itemsize > 1 else str(dtype)
 
 
-def check_numbers(told: object, tensors: int, where: str) -> None:
+def check_numbers(spec: object, tensors: int, where: str) -> None:
     """Refuse a description that asks for more layers than there are tensors, or for huge images, before it is obeyed.
 
     Args:
-        told: of a part, as :func:`~faceinsight.modules.description.described` makes it.
+        spec: of a part, as :func:`~faceinsight.modules.description.described` makes it.
         tensors: how many are stored.
     """
-    for key, value in numbers_in(told):
+    for key, value in numbers_in(spec):
         if key in DEPTHS and value > tensors:
             limit = f"only {tensors} tensors are stored"
         elif key in SIDES and value > LARGEST_SIDE:
@@ -141,22 +141,22 @@ def check_numbers(told: object, tensors: int, where: str) -> None:
         raise InputError(f"{where} asks for {key}={value:,}, but {limit}; the description was changed or is damaged")
 
 
-def numbers_in(told: object, key: str = "") -> Iterator[tuple[str, int]]:
+def numbers_in(spec: object, key: str = "") -> Iterator[tuple[str, int]]:
     """Every whole number in a description, with the argument that it belongs to."""
-    if isinstance(told, dict):
-        for name, value in told.items():
+    if isinstance(spec, dict):
+        for name, value in spec.items():
             yield from numbers_in(value, name)
-    elif isinstance(told, list):
-        for value in told:
+    elif isinstance(spec, list):
+        for value in spec:
             yield from numbers_in(value, key)
-    elif isinstance(told, int):
-        yield key, told
+    elif isinstance(spec, int):
+        yield key, spec
 
 
 def check_same(path: str | os.PathLike[str], module: nn.Module, apart_from: Collection[str] = ()) -> None:
     """Refuse a file that was written for another module; every difference is named."""
-    told = read_description(path, type(module))
-    if differing := [each for each in differences(told, described(module)) if each[0] not in apart_from]:
+    spec = read_description(path, type(module))
+    if differing := [each for each in differences(spec, described(module)) if each[0] not in apart_from]:
         listed = "; ".join(f"{name}: {wanted!r} in the file, {found!r} here" for name, wanted, found in differing)
         raise InputError(f"{path} holds weights of something else ({listed}); build the module as the file says")
 
@@ -172,7 +172,7 @@ def read_description(path: str | os.PathLike[str], kind: type[nn.Module]) -> Pla
         raise InputError(f"{path} is not a whole safetensors file ({error}); write it again with `save`") from error
     if METADATA_KEY not in metadata:
         raise InputError(f"{path} does not say what it holds weights of; it was not written by a `save` of faceinsight")
-    told: PlainData = json.loads(metadata[METADATA_KEY])
-    if told["class"] != kind.__name__:
-        raise InputError(f"{path} holds weights of a {told['class']}, wanted those of a {kind.__name__}")
-    return told
+    spec: PlainData = json.loads(metadata[METADATA_KEY])
+    if spec["class"] != kind.__name__:
+        raise InputError(f"{path} holds weights of a {spec['class']}, wanted those of a {kind.__name__}")
+    return spec

@@ -88,10 +88,10 @@ def model_folder() -> Path:
 
 def fingerprints() -> dict[str, str]:
     """Return the parts' SHA-256 by name, as the model between them knows them; none where that model is not there."""
-    told = FOLDER / "model" / "config.json"
-    if not told.is_file():
+    config = FOLDER / "model" / "config.json"
+    if not config.is_file():
         return {}
-    found = dict(parts_in(json.loads(told.read_text("utf-8"))["model"]))
+    found = dict(parts_in(json.loads(config.read_text("utf-8"))["model"]))
     return {name: found[name]["fingerprint"] for name in PARTS}
 
 

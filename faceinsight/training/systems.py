@@ -200,7 +200,7 @@ class TrainingSystem(lightning.LightningModule):
         """Refuse to train what would come out otherwise than in one process; choose what has which learning rate."""
         if stage != "fit":
             return
-        # before a strategy may flatten the tensors, as FSDP does: then no matrix can be told from a vector
+        # before a strategy may flatten the tensors, as FSDP does: then a matrix looks like a vector
         network = undecoded(self.network)
         self.groups = parameter_groups(network, lr=self.lr, part_lr=self.part_lr, weight_decay=self.weight_decay)
         if self.trainer.world_size > 1:

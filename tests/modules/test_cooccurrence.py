@@ -194,7 +194,7 @@ def test_an_attribute_that_was_never_labelled_is_told_by_all_others_and_tells_no
     labels[:, 2], labels[:, 4] = 0, -1
     gain = CooccurrenceGain(graph=graph(), amounts=[0.25])
     gain.fit(scores, labels)
-    assert gain.told.tolist() == [True, True, False, True, False]
+    assert gain.labelled.tolist() == [True, True, False, True, False]
     expected = conditioned(gain, scores, [2, 4], [0, 1, 3])
     np.testing.assert_allclose(gain(scores)[:, [2, 4]], expected, atol=1e-10)
     changed = scores.clone()
@@ -212,7 +212,7 @@ def test_attributes_beyond_the_observed_are_conditioned_on_these() -> None:
     fitted.fit(scores[:, [0, 1, 3]], labels[:, [0, 1, 3]])
     asked = CooccurrenceGain(graph=graph(), observed=known, asked=["Smiling", "Lipstick", "Male"])
     asked.load_state_dict(fitted.state_dict())
-    assert asked.told.tolist() == [False, False, True]
+    assert asked.labelled.tolist() == [False, False, True]
     whole = CooccurrenceGain(graph=graph())  # numbers of all five, for the independent road
     for name in ("slope", "intercept", "noise"):
         getattr(whole, name)[[0, 1, 3]] = getattr(fitted, name)

@@ -289,7 +289,7 @@ def test_attributes_that_no_face_was_labelled_with_are_told_by_the_gain_alone() 
     gain = CooccurrenceGain(graph=graph(), observed=NAMES, asked=[*NAMES, "Lipstick"])
     evidence, left_out = fitted(inputs.float(), labels, gain=gain)
     assert evidence.asked == [*NAMES, "Lipstick"]
-    assert gain.told.tolist() == [True, False, True, False]
+    assert gain.labelled.tolist() == [True, False, True, False]
     logits, estimate = evidence.logits(left_out), gain(left_out)
     torch.testing.assert_close(logits[:, [1, 3]], soft_logit(estimate[:, [1, 3]]))
     torch.testing.assert_close(logits[:, [0, 2]], (evidence.slope * estimate[:, :3] + evidence.offset)[:, [0, 2]])

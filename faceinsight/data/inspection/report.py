@@ -61,8 +61,8 @@ class DataReport:
         """Return the report's sentences, tables apart."""
         lines = [*self.notes]
         if self.mask_shares is not None:
-            told = ", ".join(f"{part} {share:.1%}" for part, share in self.mask_shares.items())
-            lines.append(f"shares of the masks' pixels: {told}")
+            shares = ", ".join(f"{part} {share:.1%}" for part, share in self.mask_shares.items())
+            lines.append(f"shares of the masks' pixels: {shares}")
         if self.constant:
             lines.append("constant in training: " + ", ".join(f"{name} ({how})" for name, how in self.constant.items()))
         if self.noise is not None:

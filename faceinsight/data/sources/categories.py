@@ -23,7 +23,7 @@ def named_values(path: Path, values: pd.Series, names: Mapping[int, str] | Mappi
         names: value -> label of the catalog.
 
     Raises:
-        InputError: a value without a name; face and value are told.
+        InputError: a value without a name; face and value are named.
 
     >>> faces = pd.Series([2, 1], index=["a.jpg", "b.jpg"], name="gender")
     >>> named_values(Path("list.txt"), faces, {1: "Male", 2: "Female"}).tolist()
@@ -56,8 +56,8 @@ def category_labels(values: pd.DataFrame, catalog: Schema, schema: Schema) -> In
     for name, group in catalog.groups.items():
         for value in group.labels:
             if value in schema:
-                told = torch.from_numpy((values[name] == value).to_numpy(copy=True))
-                labels[:, schema.index(value)] = told.to(torch.int8) * 2 - 1
+                chosen = torch.from_numpy((values[name] == value).to_numpy(copy=True))
+                labels[:, schema.index(value)] = chosen.to(torch.int8) * 2 - 1
     return labels
 
 

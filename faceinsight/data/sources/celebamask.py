@@ -145,8 +145,8 @@ class CelebAMask(FolderSource):
         labels = torch.zeros(len(faces), len(self.schema), dtype=torch.int8)
         if known := self._known():
             listed, _ = read_attributes(self.attributes, Schema.from_names(known, self.schema.name))
-            told = aligned(listed, faces.index, self.attributes.name).to_numpy(np.int8, copy=True)
-            labels[:, [self.schema.index(name) for name in known]] = torch.from_numpy(told)
+            values = aligned(listed, faces.index, self.attributes.name).to_numpy(np.int8, copy=True)
+            labels[:, [self.schema.index(name) for name in known]] = torch.from_numpy(values)
         return labels
 
     def notes(self) -> list[str]:

@@ -283,14 +283,14 @@ def _dress(rng: Generator, who: Person) -> dict[str, bool]:
 def _hair_labels(who: Person, length: int, hat: bool, bangs: bool) -> dict[str, bool]:
     """Hair attributes as far as a picture shows them: under a hat nobody is seen to be bald or to recede."""
     shown = length > 0
-    told = shown and not (hat and length == 1)  # short hair under a hat shows its colour, not its waves
+    visible = shown and not (hat and length == 1)  # short hair under a hat shows its colour, not its waves
     labels = {label: shown and who.hair == colour for colour, label in HAIR_COLOURS.items()}
     return labels | {
         "Bald": not shown and not hat,
         "Bangs": bangs and shown,
         "Receding_Hairline": who.receding and shown and not hat,
-        "Straight_Hair": told and who.texture == "straight",
-        "Wavy_Hair": told and who.texture == "wavy",
+        "Straight_Hair": visible and who.texture == "straight",
+        "Wavy_Hair": visible and who.texture == "wavy",
     }
 
 

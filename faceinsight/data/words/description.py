@@ -7,10 +7,10 @@ from faceinsight.data.words.phrases import (
     Subject,
     Wording,
     described,
+    in_words,
     joined,
     phrases,
     sentence,
-    told,
     wordings,
 )
 
@@ -18,15 +18,15 @@ __all__ = ["THE_PERSON", "chosen", "claims", "describe", "fitting", "pick", "sub
 
 THE_PERSON = Subject("the person", "the person's")
 
-#: Who a description is about while nothing is told of the apparent gender.
+#: Who a description is about as long as the apparent gender is not mentioned.
 SUBJECTS = (THE_PERSON, Subject("this person", "this person's"), Subject("they", "their", plural=True))
 
-#: After the apparent gender is told.
+#: After the apparent gender is mentioned.
 PRONOUNS = {True: Subject("he", "his"), False: Subject("she", "her")}
 
 
 def subject_for(facts: Facts, draw: Random) -> Subject:
-    """Who a text is about: a pronoun of the apparent gender only where the facts, which are to be told, have it."""
+    """Who a text is about: a pronoun of the apparent gender only where the facts have it."""
     return PRONOUNS[facts["male"]] if "male" in facts and draw.random() < 0.5 else draw.choice(SUBJECTS)
 
 
@@ -91,7 +91,7 @@ def claims(some: Facts, facts: Facts, subject: Subject, draw: Random) -> str:
     >>> claims({"bangs": True, "smiling": True}, {}, THE_PERSON, Random(0))
     'The person is shown with bangs over the forehead and is shown with a smile.'
     """
-    found = [told(pick(name, facts, draw), value, subject, draw) for name, value in some.items()]
+    found = [in_words(pick(name, facts, draw), value, subject, draw) for name, value in some.items()]
     start = f"{subject.words} "
     predicates = [each.removeprefix(start) for each in found if each.startswith(start)]
     others = [each for each in found if not each.startswith(start)]

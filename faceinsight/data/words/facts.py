@@ -73,14 +73,14 @@ class SchemaWords:
                 raise InputError(f"{name} = {value} contradicts another attribute that speaks of {concept!r} too")
         return found
 
-    def implied(self, told: Facts) -> dict[str, bool]:
-        """Return what follows from ``told`` by the rules, one after the other, and is not told itself.
+    def implied(self, stated: Facts) -> dict[str, bool]:
+        """Return what follows from ``stated`` by the rules, one after the other, and is not stated itself.
 
         >>> from faceinsight.knowledge.rules import RuleSet
         >>> SchemaWords.of(RuleSet.load("synthfaces")).implied({"happy": True})["smiling"]
         True
         """
-        known = dict(told)
+        known = dict(stated)
         before = -1
         while len(known) > before:
             before = len(known)
@@ -89,7 +89,7 @@ class SchemaWords:
                     left = [literal for literal in clause if literal[0] not in known]
                     if len(left) == 1:  # all others are false
                         known.update(left)
-        return {name: value for name, value in known.items() if name not in told}
+        return {name: value for name, value in known.items() if name not in stated}
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from faceinsight.data.words.phrases import (
     asked,
     described,
     fill,
+    in_words,
     phrases,
     sentence,
-    told,
 )
 
 __all__ = ["KINDS"]
@@ -39,7 +39,7 @@ def description(draft: Draft) -> None:
 def interview(draft: Draft) -> None:
     """Write a description, and questions with yes or no.
 
-    What is asked though it is not told is chosen before the description and whatever the answer is, and the
+    What is asked though it is not mentioned is chosen before the description and whatever the answer is, and the
     description leaves it out: from its silence nothing follows, so these answers have the population's own odds.
     """
     facts, draw = draft.faces[0], draft.draw
@@ -93,7 +93,7 @@ def ask(
     wording = pick(name, facts, draft.draw)
     draft.add(style.before + asked(wording, subject, draft.draw) + style.between)
     answered(draft, wording, name, facts, known, style)
-    draft.add(f", {told(wording, facts[name], subject, draft.draw)}.\n" if explained else "\n")
+    draft.add(f", {in_words(wording, facts[name], subject, draft.draw)}.\n" if explained else "\n")
 
 
 def answered(draft: Draft, wording: Wording, name: str, facts: Facts, known: Facts, style: Style) -> None:
@@ -229,7 +229,7 @@ def compare(draft: Draft, name: str, one: Facts, two: Facts, style: Style) -> No
     elif form == "both":
         ask_both(draft, wording, BOTH, all(values), style, name)
     elif form == "which":
-        which = told(wording, wording.positive, Subject("which of the two", "whose"), draw)
+        which = in_words(wording, wording.positive, Subject("which of the two", "whose"), draw)
         answer = {(True, True): "Both of them.", (False, False): "Neither of them."}.get(
             values, f"The {'first' if values[0] else 'second'} person."
         )
@@ -237,7 +237,7 @@ def compare(draft: Draft, name: str, one: Facts, two: Facts, style: Style) -> No
     else:
         only = FIRST if values[0] else SECOND
         who = BOTH if all(values) else NEITHER if not any(values) else Subject(f"only {only.words}", "")
-        draft.add(sentence(told(wording, wording.positive, who, draw)) + "\n")
+        draft.add(sentence(in_words(wording, wording.positive, who, draw)) + "\n")
 
 
 def ask_both(draft: Draft, wording: Wording, who: Subject, value: bool, style: Style, name: str) -> None:
@@ -255,7 +255,7 @@ def correction(draft: Draft) -> None:
     name = draw.choice([*known])
     subject = subject_for(known, draw)
     right = draw.random() < 0.4
-    claim = told(pick(name, facts, draw), facts[name] == right, subject, draw)
+    claim = in_words(pick(name, facts, draw), facts[name] == right, subject, draw)
     draft.add(f"{draw.choice(['Claim', 'Somebody says', 'Is this right'])}: {sentence(claim)}\n")
     if right:
         draft.add(draw.choice(["That is right.", "Yes, that is right.", "This is correct."]))

@@ -20,10 +20,10 @@ __all__ = [
     "concept_of",
     "described",
     "fill",
+    "in_words",
     "joined",
     "phrases",
     "sentence",
-    "told",
     "wordings",
 ]
 
@@ -98,7 +98,7 @@ def concept_of(attribute: str) -> tuple[str, bool]:
     return concept, not name.startswith("not ")
 
 
-def told(wording: Wording, value: bool, subject: Subject, draw: Random) -> str:
+def in_words(wording: Wording, value: bool, subject: Subject, draw: Random) -> str:
     """Return a sentence, without capital and full stop, that says of the subject that the concept is ``value``."""
     form = "claim" if value == wording.positive else "denial"
     return fill(draw.choice(_patterns(wording, form)), wording, subject, draw)

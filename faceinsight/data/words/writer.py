@@ -2,7 +2,7 @@
 
 Every text is made from the facts of one or two faces by a small grammar (``phrases.yaml``) and says nothing that
 contradicts them. Text ``i`` of seed ``s`` depends on ``(s, i)`` and the faces alone. Age, gender, race and looks are
-told as impressions; what a photograph cannot show is said to be so. Our choice throughout; Face-MLLM
+written as impressions; what a photograph cannot show is said to be so. Our choice throughout; Face-MLLM
 (https://arxiv.org/abs/2410.20717) turns label sets into questions and answers likewise, with templates of its own.
 """
 

@@ -86,10 +86,10 @@ class LintReport:
         return frame
 
     def by_frame(self, name: str) -> "pd.DataFrame":
-        """Return the broken shares told apart: one row a rule and one for any of them, one column a part of the faces.
+        """Return the broken shares by part: one row a rule and one for any of them, one column a part of the faces.
 
         Args:
-            name: one of those that the labels were told apart by.
+            name: one of those that divide the labels.
         """
         import pandas as pd
 

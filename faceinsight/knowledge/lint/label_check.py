@@ -40,7 +40,7 @@ class LabelCheck:
             undefined labels cannot be filled in without breaking one. None where no consistent face can be found.
         changes: the fewest labels to change until there is no such face; None likewise.
         examples: for each rule, the names of a few faces that break it.
-        by: the same for parts of the faces: what they are told apart by -> part -> its check.
+        by: the same for parts of the faces: what divides them -> part -> its check.
     """
 
     decided: tuple[int, ...]
@@ -164,7 +164,7 @@ def fewest_changes(
 def slices_by(
     schema: Schema, labels: Shaped[Tensor, "face attr"], name: str, *, undefined: int | float | None = None
 ) -> dict[str, Bool[Tensor, " face"]]:
-    """Return the faces told apart by a group of the schema (each of its labels, and none) or by an attribute (yes, no,
+    """Return the faces divided by a group of the schema (each of its labels, and none) or by an attribute (yes, no,
     undefined); parts without faces are left out.
 
     Args:

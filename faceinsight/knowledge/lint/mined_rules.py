@@ -46,7 +46,7 @@ class MinedRule:
     p: float
     q: float
 
-    def told(self, table: str | None) -> str:
+    def described(self, table: str | None) -> str:
         """Return the numbers in words, as a rule's source."""
         return (
             f"mined{f' from {table}' if table else ''}: kept by {self.kept:,} of {self.shown:,} faces "
@@ -84,7 +84,7 @@ class MinedRules:
 
         ``RuleSet.load`` reads them back with ``strength="all"`` only.
         """
-        entries = [{"rule": each.rule, "source": each.told(self.table)} for each in self.proposals]
+        entries = [{"rule": each.rule, "source": each.described(self.table)} for each in self.proposals]
         return RuleSet.parse(entries, self.schema, "statistical")
 
     def frame(self) -> pd.DataFrame:

@@ -55,7 +55,7 @@ def mine(
     """Propose the implications between two attributes that a label table keeps and chance does not explain.
 
     What says nothing is left out: what follows from the schema's groups or from ``rules``; what has a lift near 1; an
-    exclusion's contrapositive (of ``A -> not B`` and ``B -> not A`` the one with the higher lift is told); and, choice
+    exclusion's contrapositive (of ``A -> not B`` and ``B -> not A`` the one with the higher lift is shown); and, choice
     of this library, a proposal that follows from the others in a chain of implications. The defaults are choices of
     this library too.
 
@@ -98,9 +98,9 @@ def mine(
         & (tested["lift"] >= lift)
         & (tested["q"] <= alpha)
     ]
-    told = once(passed, len(schema))
-    kept = told[independent(told, implied)]
-    return MinedRules(schema, proposals(kept, schema), len(tested), len(told) - len(kept), table)
+    candidates = once(passed, len(schema))
+    kept = candidates[independent(candidates, implied)]
+    return MinedRules(schema, proposals(kept, schema), len(tested), len(candidates) - len(kept), table)
 
 
 def wilson(
@@ -160,7 +160,7 @@ def implications(rules: RuleSet) -> Bool[np.ndarray, "literal literal"]:
 
 
 def once(passed: pd.DataFrame, size: int) -> pd.DataFrame:
-    """Return the highest lift first; of an exclusion told both ways, only the way with the higher one."""
+    """Return the highest lift first; of an exclusion that holds both ways, only the way with the higher one."""
     passed = passed.sort_values("lift", ascending=False, kind="stable")
     excludes = passed["right"] >= size
     pair = np.sort(np.stack([passed["left"], passed["right"] % size]), axis=0)
@@ -168,15 +168,15 @@ def once(passed: pd.DataFrame, size: int) -> pd.DataFrame:
     return passed[~(again.to_numpy() & excludes)]
 
 
-def independent(told: pd.DataFrame, implied: Bool[np.ndarray, "literal literal"]) -> Bool[np.ndarray, " pair"]:
+def independent(candidates: pd.DataFrame, implied: Bool[np.ndarray, "literal literal"]) -> Bool[np.ndarray, " pair"]:
     """Which proposals do not follow from the others and ``implied`` in a chain.
 
     The least confident go first; of two that say the same of groups' labels (``-> Male``, ``-> not Female``) the later.
     """
     size = len(implied) // 2
-    left, right = told["left"].to_numpy(), told["right"].to_numpy()
-    kept = np.ones(len(told), dtype=bool)
-    for position in np.lexsort((-np.arange(len(told)), told["low"])):
+    left, right = candidates["left"].to_numpy(), candidates["right"].to_numpy()
+    kept = np.ones(len(candidates), dtype=bool)
+    for position in np.lexsort((-np.arange(len(candidates)), candidates["low"])):
         kept[position] = False
         step = implied.copy()
         step[left[kept], right[kept]] = True

@@ -212,7 +212,7 @@ def _slopes(
     """Return what one unit of each score adds to one logit, and the logit of the scores ``bias``."""
     gain, names = evidence.gain, len(evidence.names)
     points = torch.cat([torch.zeros(1, names).to(bias), torch.eye(names).to(bias), bias[None], (bias + change)[None]])
-    if gain is None or bool(gain.told[at]):  # affine: measured at nought and at each unit
+    if gain is None or bool(gain.labelled[at]):  # affine: measured at nought and at each unit
         found = evidence.logits(points)[:, at].double()
         return found[1:-2] - found[0], float(found[-2])
     estimates, found = gain(points)[:, at].double(), evidence.logits(points)[:, at].double()

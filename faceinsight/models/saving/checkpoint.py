@@ -52,7 +52,7 @@ from faceinsight.models.saving.directory import (
 )
 from faceinsight.modules.description import (
     FILES,
-    as_told,
+    as_described,
     below,
     build_arguments,
     described_arguments,
@@ -96,7 +96,7 @@ def save_model(model: nn.Module, directory: str | os.PathLike[str], *, include_f
     knowledge = {file_of(part, name, each): each for part, name, each in named if type(each) in FILES}
     trained, frozen = split_state(model)
     tensors = {TRAINED: trained} | ({FROZEN: frozen} if include_frozen else {})
-    write_directory(Path(directory), SavedModel(told_of(model), knowledge, tensors))
+    write_directory(Path(directory), SavedModel(spec_of(model), knowledge, tensors))
 
 
 def load_model(
@@ -145,15 +145,15 @@ def load_model(
                     own = {name: held[name] for name in of_graph & held.keys()}
                     fill(model, held, {**saved.tensors[file], **own}, file, {**states[0], **states[1]})
         except ValueError:
-            check_same(saved.model, told_of(model))  # another base says more than tensors that do not fit
+            check_same(saved.model, spec_of(model))  # another base says more than tensors that do not fit
             raise
-        check_same(saved.model, told_of(model))
+        check_same(saved.model, spec_of(model))
     except (LookupError, TypeError, ValueError) as error:
         raise InputError(f"{directory} cannot be loaded as a {kind.__name__}: {error}") from error
     return model.eval()
 
 
-def told_of(model: nn.Module) -> PlainData:
+def spec_of(model: nn.Module) -> PlainData:
     """Return the model as plain data: its class and all its parts."""
     return {"class": type(model).__name__, **described_arguments(model)}
 
@@ -224,12 +224,12 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, ob
     inside = {name: part for name, part in given.items() if not is_below(name, out)}
     with torch.device("meta"):
         stubs = {name: Stub(saved.knowledge[FILES[Schema]].names) for name in out}
-        told = without(saved.model, NOT_ON_META)
+        spec = without(saved.model, NOT_ON_META)
         try:
-            model = kind(**build_arguments(told, given={**inside, **stubs}, knowledge=saved.knowledge))
+            model = kind(**build_arguments(spec, given={**inside, **stubs}, knowledge=saved.knowledge))
         except (LookupError, TypeError, ValueError):
             raise
-        except Exception as error:  # whatever comes of a part that is told wrong values
+        except Exception as error:  # whatever comes of a part with wrong values
             raise InputError(f"{type(error).__name__}: {error}") from error
     frozen, of_graph = frozen_names(model), graph_buffers(model) if asked else set()
     state = {
@@ -250,32 +250,32 @@ def check_sizes(kind: type[nn.Module], saved: SavedModel, given: Mapping[str, ob
             check_tensors(own, wanted, where(file), elsewhere=state)
         except InputError:  # another base says more than tensors that do not fit
             again = {name: part for name, part in inside.items() if name in saved.model}
-            here = {name: plain(as_told(part, saved.model[name], name)) for name, part in again.items()}
+            here = {name: plain(as_described(part, saved.model[name], name)) for name, part in again.items()}
             check_same({name: saved.model[name] for name in here}, here)
             raise
 
 
-def unfrozen(told: PlainData) -> PlainData:
+def unfrozen(spec: PlainData) -> PlainData:
     """Return the description of a part without the Frozen round it."""
-    inner: PlainData = told["module"] if told.get("class") == "Frozen" else told
+    inner: PlainData = spec["module"] if spec.get("class") == "Frozen" else spec
     return inner
 
 
-def without(told: object, classes: Collection[str]) -> Any:
+def without(spec: object, classes: Collection[str]) -> Any:
     """Return a description in which parts of these classes are the user's own, which are given."""
-    if not isinstance(told, dict):
-        return told
-    if told.get("class") in classes:
-        return {"given": told["class"]}
-    return {key: without(value, classes) for key, value in told.items()}
+    if not isinstance(spec, dict):
+        return spec
+    if spec.get("class") in classes:
+        return {"given": spec["class"]}
+    return {key: without(value, classes) for key, value in spec.items()}
 
 
-def without_given(told: object, given: Mapping[str, object], name: str = "") -> Any:
+def without_given(spec: object, given: Mapping[str, object], name: str = "") -> Any:
     """Return a description without the parts that are given."""
-    if not isinstance(told, dict):
-        return told
-    inner = {key: below(name, key, told) for key in told}
-    return {key: without_given(told[key], given, called) for key, called in inner.items() if called not in given}
+    if not isinstance(spec, dict):
+        return spec
+    inner = {key: below(name, key, spec) for key in spec}
+    return {key: without_given(spec[key], given, called) for key, called in inner.items() if called not in given}
 
 
 def where(file: str) -> str:
@@ -305,7 +305,7 @@ def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: L
     Evidence keeps the attributes that it was fitted on; its gain is asked for the others. The gain's graph must then
     hold both, and the correlation constraint takes the part of it that is asked for.
     """
-    told: PlainData = {**saved.model, "rules": None if rules is None else {"file": FILES[RuleSet]}}
+    spec: PlainData = {**saved.model, "rules": None if rules is None else {"file": FILES[RuleSet]}}
     held = {FILES[LabelGraph], COOCCURRENCE} & saved.knowledge.keys()
     if held and graph is None:
         raise InputError(
@@ -316,7 +316,7 @@ def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: L
     if not held and graph is not None:
         raise InputError("a graph was given, but the model was saved without a part that uses one; leave it out")
     known: dict[str, Any] = {FILES[Schema]: schema, FILES[RuleSet]: rules}
-    if (evidence := told.get("evidence")) is not None:
+    if (evidence := spec.get("evidence")) is not None:
         if (gain := evidence["gain"]) is None:
             raise InputError(
                 f"its evidence was fitted on {', '.join(evidence['names'][:3])}, ... and has no co-occurrence gain, by "
@@ -327,13 +327,13 @@ def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: L
                 "its co-occurrence gain was trained for the attributes that it has; for others train a model with "
                 "trained=False in its gain"
             )
-        told["evidence"] = {**evidence, "gain": {**gain, "asked": [*schema.names]}}
+        spec["evidence"] = {**evidence, "gain": {**gain, "asked": [*schema.names]}}
     if graph is not None:
         known[COOCCURRENCE] = graph
         known[FILES[LabelGraph]] = graph if graph.names == schema.names else graph.select(schema.names)
     knowledge = {file: each for file, each in known.items() if each is not None}
     unused = {FILES[LabelGraph], COOCCURRENCE} - held
-    return SavedModel(told, {file: each for file, each in knowledge.items() if file not in unused}, saved.tensors)
+    return SavedModel(spec, {file: each for file, each in knowledge.items() if file not in unused}, saved.tensors)
 
 
 def is_below(name: str, others: Iterable[str]) -> bool:

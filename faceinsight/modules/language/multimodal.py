@@ -3,7 +3,7 @@
 Sources: LLaVA-1.5 (https://arxiv.org/abs/2310.03744), FaceInsight's base; InternVL 3
 (https://arxiv.org/abs/2504.10479), FaceLLM's base. An image is one tile of the tower's own size, cut or squashed to a
 square as the checkpoint's processor
-does: a face crop needs no cutting up into several tiles, which InternVL's does with large pictures unless told not to
+does: a face crop needs no cutting up into several tiles, which InternVL's does with large pictures by default
 (``crop_to_patches=False``).
 """
 

@@ -284,8 +284,8 @@ def check_directory(name_or_path: str | os.PathLike[str], gguf_file: str | None 
         raise FileNotFoundError(f"no config.json in {folder}: this is no checkpoint in the Hugging Face layout")
     for path in sorted({*folder.glob("*config.json"), *folder.glob("*.index.json")}):
         try:  # transformers goes on without some of them, and without a word
-            told = json.loads(path.read_text("utf-8"))
-            check_attention(str(path), told)
+            content = json.loads(path.read_text("utf-8"))
+            check_attention(str(path), content)
         except InputError:
             raise
         except (ValueError, RecursionError) as error:
@@ -307,8 +307,8 @@ def shards_in(index: Path) -> list[str]:
     Raises:
         InputError: it names a pickle, or a file elsewhere.
     """
-    told = json.loads(index.read_text("utf-8"))
-    names = told.get("weight_map") if isinstance(told, dict) else None
+    content = json.loads(index.read_text("utf-8"))
+    names = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(names, dict) or not names:
         raise InputError(f"{index} names no weights; get it again")
     for name in names.values():

@@ -93,7 +93,7 @@ def check_asked(
     text_encoder: nn.Module | None,
     correlation: nn.Module | None,
 ) -> None:
-    """Refuse a model in which a part or a text would have no effect, or attributes could not be told apart."""
+    """Refuse a model in which a part or a text has no effect, or in which nothing distinguishes the attributes."""
     check_places("the instruction", instruction, "{image}", "{question}")
     for template in [question] if isinstance(question, str) else question:
         check_places("the question", template, "{prompt}")

@@ -58,7 +58,7 @@ class VisionTower(nn.Module):
     mean: Tensor
     std: Tensor
 
-    #: where it came from, told as in :mod:`faceinsight.modules.description`
+    #: where it came from, described as in :mod:`faceinsight.modules.description`
     origin: PlainData | None = None
 
     def __init__(

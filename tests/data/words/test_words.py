@@ -8,7 +8,7 @@ import torch
 
 from faceinsight.data.synthetic.population import face
 from faceinsight.data.words import FaceWriter, Facts, Population, SchemaWords, Text
-from faceinsight.data.words.phrases import Subject, asked, concept_of, described, phrases, told, wordings
+from faceinsight.data.words.phrases import Subject, asked, concept_of, described, in_words, phrases, wordings
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema, catalog_names
 from faceinsight.modules.constrained import ConstrainedBernoulli
@@ -71,7 +71,7 @@ def test_every_attribute_of_each_catalog_can_be_said_and_denied(catalog: str) ->
         concept, positive = concept_of(name)
         assert wordings(concept), name
         for wording in wordings(concept):
-            yes, no = ({told(wording, value == positive, THEY, draw) for _ in range(40)} for value in (True, False))
+            yes, no = ({in_words(wording, value == positive, THEY, draw) for _ in range(40)} for value in (True, False))
             assert yes
             assert no
             assert not yes & no, name

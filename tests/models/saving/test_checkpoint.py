@@ -386,7 +386,7 @@ def test_a_gain_is_asked_for_other_attributes_after_loading(tmp_path: Path) -> N
     again = fi.FaceInsight.from_pretrained(tmp_path, schema=few, graph=wider, **given())
     assert again.evidence.asked == [*few.names]
     assert again.evidence.names == [*SCHEMA.names]
-    assert again.evidence.gain.told.tolist() == [False, True, True]
+    assert again.evidence.gain.labelled.tolist() == [False, True, True]
     scores = again.evidence.scores(again.encode(IMAGES)["image"].mean(1))
     gain = CooccurrenceGain(graph=wider, observed=SCHEMA.names, asked=few.names)
     for name in ("slope", "intercept", "noise", "amount"):
