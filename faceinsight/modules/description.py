@@ -1,8 +1,8 @@
 """What a part is, as plain data, and the part built again from it: for the files in which trained parts are kept.
 
 A part is described by its class and its constructor's arguments; as in scikit-learn, it keeps each argument under its
-own name, so that a new part needs nothing more. Plain arguments are written as they are, parts as parts. Three keys mark
-what is not: ``class`` a part, ``file`` knowledge that has a file of its own, ``given`` whatever only the user can
+own name, so that a new part needs nothing more. Plain arguments are written as they are, parts as parts. Three keys
+mark what is not: ``class`` a part, ``file`` knowledge that has a file of its own, ``given`` whatever only the user can
 build again: an own class, a function.
 
 A description comes from a file, and a file must choose neither which code runs nor what is read: only the classes
