@@ -38,7 +38,7 @@ MAX_DEPTH = 100
 #: How many values aliases may add to a YAML file, and to how many times its own.
 MAX_GROWTH, MAX_TIMES = 100_000, 10
 
-#: What stands at the beginning of a file in another encoding.
+#: Marks at the beginning of a file in another encoding.
 MARKS = {
     b"\xff\xfe\x00\x00": "UTF-32",
     b"\x00\x00\xfe\xff": "UTF-32",
@@ -203,7 +203,7 @@ def plain_yaml(text: str, name: str | os.PathLike[str] = "the text", *, as_text:
             dates of ``20_29``, ``010`` and ``2024-05-01``, which may be names. A null is refused.
 
     Raises:
-        InputError: no YAML, more than plain data, a key that stands twice, or values nested or repeated by aliases
+        InputError: no YAML, more than plain data, a repeated key, or values nested or repeated by aliases
             further than people write them; file and line are named.
 
     >>> plain_yaml("names: [Bald, 20_29]"), plain_yaml("names: [Bald, 20_29]", as_text=True)
@@ -284,7 +284,7 @@ def check_tree(root: yaml.Node, name: str | os.PathLike[str]) -> None:
 
 
 def check_keys(node: yaml.Node, name: str | os.PathLike[str]) -> None:
-    """Refuse a key that stands twice in one mapping."""
+    """Refuse a repeated key in one mapping."""
     if not isinstance(node, yaml.MappingNode):
         return
     met: dict[tuple[str, str], yaml.Node] = {}

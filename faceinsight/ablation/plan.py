@@ -148,7 +148,7 @@ def changed(config: Mapping[str, object], changes: Mapping[str, object]) -> Plai
 
 
 def arguments(node: PlainData) -> PlainData:
-    """Where a part's arguments stand: in ``init_args`` if it is given by class path."""
+    """Return where a part's arguments are: in ``init_args`` if it is given by class path."""
     return node.setdefault("init_args", {}) if "class_path" in node else node
 
 

@@ -280,7 +280,7 @@ class LabelGraph:
 
         Raises:
             UnknownAttributeError: a name that the graph does not have.
-            InputError: a control, whose weights were not counted, or names that stand twice.
+            InputError: a control, whose weights were not counted, or repeated names.
         """
         wanted = tuple(names)
         at = self.places(wanted)

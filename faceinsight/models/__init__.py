@@ -1,4 +1,4 @@
-"""FaceInsight, the classifiers that stand beside it, and how models are saved."""
+"""FaceInsight, its controls, and how models are saved."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Classifiers that stand beside FaceInsight as controls: what the same faces give without its parts.
+"""Controls of FaceInsight: what the same faces give without its parts.
 
 They take and give what :class:`~faceinsight.models.face_insight.FaceInsight` does, so that any of them can be named in
 its place.

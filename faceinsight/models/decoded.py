@@ -22,7 +22,7 @@ def undecoded(network: nn.Module) -> nn.Module:
 
 
 class DecodedOutput(nn.Module):
-    """Any network of this library with a decoder after it; it stands wherever the network itself stood.
+    """Any network of this library with a decoder after it; it takes the network's place anywhere.
 
     Args:
         network: as :class:`~faceinsight.models.face_insight.FaceInsight` and the controls; or any module from images to

@@ -367,13 +367,13 @@ class FaceModel(nn.Module):
         Args:
             directory: or the id of a repository on the hub, ``"user/name"``; or ``"tiny"``, the :class:`FaceInsight`
                 that ships with the package (a directory of that name is ``"./tiny"``).
-            revision: the repository's commit, branch or tag; of a directory there is none.
+            revision: the repository's commit, branch or tag. Not allowed for a directory.
             schema: ask it for these attributes, in place of those it was trained on: by their prompts alone, to begin
                 with. For a model that has no weights of its own for each attribute, such as a :class:`FaceInsight`
                 with a :class:`~faceinsight.modules.text_encoder.TextEncoder`.
             rules: with ``schema``: what its predictions are to keep; nothing by default.
             graph: with ``schema``: the label graph, for a model with a correlation constraint.
-            parts: what the directory lacks, by the name of the argument: a user's own classes, and frozen parts but for
+            parts: what the directory lacks, by the name of the argument: a user's own classes, and frozen parts except
                 those of :mod:`faceinsight.tiny`. A part of a part goes by its path: ``**{"segmentation.parser":
                 parser}``. The error names all that are wanted.
 

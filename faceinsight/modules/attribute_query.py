@@ -188,7 +188,7 @@ def mean_over_paraphrases(
     paraphrase does not hide what the others say, and a prior can be taken off before or after averaging alike.
 
     Args:
-        counts: how many questions each attribute has; they stand one after the other.
+        counts: how many questions each attribute has, in their order.
 
     >>> mean_over_paraphrases(torch.tensor([1.0, 3.0, -2.0]), [2, 1])
     tensor([ 2., -2.])

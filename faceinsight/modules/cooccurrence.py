@@ -118,7 +118,7 @@ def wiener_gain(
 
 
 def check_unique(names: Sequence[str], what: str) -> None:
-    """Refuse anything but a list of names, at least one, each of which stands once."""
+    """Refuse anything but a list of different names, at least one."""
     if isinstance(names, str) or not len(names) or len({*names}) < len(names):
         raise InputError(f"{what} must be a list of names, at least one, each of them once; got {names}")
 
@@ -140,7 +140,7 @@ class CooccurrenceGain(nn.Module):
         amounts: shares of the covariance to choose from; a single one is taken as it is.
 
     Raises:
-        InputError: shares outside [0, 1], names that stand twice, or attributes that the graph does not have
+        InputError: shares outside [0, 1], repeated names, or attributes that the graph does not have
             (``UnknownAttributeError``).
 
     >>> from faceinsight.knowledge.schema import Schema

@@ -313,7 +313,7 @@ class Evidence(nn.Module):
             them is a probability, a sigmoid is not.
 
     Raises:
-        InputError: a gain that observes other attributes, an unknown source, names that stand twice, a number of
+        InputError: a gain that observes other attributes, an unknown source, repeated names, a number of
             features or a penalty that is not above 0, or a choice of unknown attributes or of some that belong to
             another choice.
 

@@ -101,7 +101,7 @@ class GradientCheck(lightning.Callback):
 
 
 class FrozenCheck(lightning.Callback):
-    """What stands in :class:`Frozen` is the same after training as before, to the last bit, also across a resumption.
+    """Check that parts in :class:`Frozen` do not change in training, not by a bit, nor across a resumption.
 
     Raises:
         RuntimeError: naming the parts that changed.

@@ -105,7 +105,7 @@ class FaceParser(LightningArgumentParser):
         """Parse a configuration file, once it is known to be plain YAML in UTF-8.
 
         Raises:
-            InputError: as of :func:`~faceinsight.files.plain_yaml`: a key that stands twice, values without measure;
+            InputError: as of :func:`~faceinsight.files.plain_yaml`: a repeated key, values without measure;
                 or the file is no mapping.
         """
         if not isinstance(found := plain_yaml(read_text(path), path), dict):

@@ -55,7 +55,7 @@ def chosen(facts: Facts, draw: Random, most: int = 8) -> dict[str, bool]:
 
 
 def describe(facts: Facts, subject: Subject, draw: Random, *, opening: bool = True) -> str:
-    """All of the facts in sentences; whoever is "he" or "she" is described as a man or a woman first.
+    """All of the facts in sentences; a person called "he" or "she" is described as a man or a woman first.
 
     >>> describe({"bald": True, "smiling": False}, THE_PERSON, Random(1))
     'A person who is bald-headed. The person has no smile on the face.'
@@ -81,7 +81,7 @@ def describe(facts: Facts, subject: Subject, draw: Random, *, opening: bool = Tr
 
 
 def place(modifier: str) -> int:
-    """Where a modifier stands among others: with what, wearing what, who."""
+    """Return a modifier's place among others: with what, wearing what, who."""
     return {"with": 0, "without": 0, "wearing": 1, "not": 1}.get(modifier.split(" ", 1)[0], 2)
 
 

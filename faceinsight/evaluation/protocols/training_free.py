@@ -92,7 +92,7 @@ def text_answers(texts: Sequence[Sequence[str]], counts: Sequence[int]) -> TextA
 
     Args:
         texts: for each face, a text for each question.
-        counts: how many questions each attribute has; they stand one after the other.
+        counts: how many questions each attribute has, in their order.
 
     >>> text_answers([["Yes.", "No", "I cannot tell."], ["Yes", "Yes", "A hat"]], [2, 1])
     TextAnswers(probability=tensor([[0.5000, 0.5000],

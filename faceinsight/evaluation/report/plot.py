@@ -77,7 +77,7 @@ def usual_reference(report: Report) -> str | None:
 
 
 def row_heights(report: Report) -> tuple[list[float], dict[float, str]]:
-    """Where each variant stands from the top down, and where the names of the groups stand above theirs."""
+    """Return each variant's height from the top down, and those of the groups' names above them."""
     heights: list[float] = []
     groups: dict[float, str] = {}
     height, group = 0.0, ""

@@ -130,7 +130,7 @@ def count(number: int | None) -> str:
 
 
 def seeds_cell(variant: VariantResult) -> str:
-    """How many runs stand behind a row: "3", "2 of 3", "failed" or "not run"."""
+    """Return how many runs a row rests on: "3", "2 of 3", "failed" or "not run"."""
     if not variant.seeds:
         return "failed" if variant.errors else "not run"
     planned = len(variant.seeds) + len(variant.errors) + len(variant.waiting)

@@ -30,7 +30,7 @@ LIGHT = 32
 
 @dataclass(frozen=True)
 class RuleGraph:
-    """Which attributes stand in which rules.
+    """The attributes of each rule.
 
     Args:
         members: for each rule its attributes, the last repeated to fill the row.

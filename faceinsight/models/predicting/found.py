@@ -1,4 +1,4 @@
-"""Which pictures a source stands for: a file, a folder, a pattern, a list of them, or pictures themselves."""
+"""The pictures of a source: a file, a folder, a pattern, a list of them, or pictures themselves."""
 
 import os
 from collections.abc import Callable

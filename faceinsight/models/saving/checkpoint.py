@@ -187,7 +187,7 @@ def graph_buffers(model: nn.Module) -> set[str]:
 
 
 class Stub(nn.Module):
-    """What stands for a part that is not built, without a weight.
+    """A place-holder without weights for a part that is not built.
 
     Args:
         asked: of evidence, the attributes that it would be of.

@@ -1,4 +1,4 @@
-"""What is asked of a tokenizer: the tokens round an image, and a word for an answer."""
+"""Tokens from a tokenizer: the tokens round an image, and a word for an answer."""
 
 from collections.abc import Sequence
 
