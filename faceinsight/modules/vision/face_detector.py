@@ -36,7 +36,7 @@ WINDOW = 80
 STEP = 5 / 6
 
 #: Pixels of the mean colour round the photograph, for faces at its edge.
-MARGIN = 32
+MARGIN = 16
 
 #: A face whose box shares more than this with a likelier one is the same face (intersection over union).
 OVERLAP = 0.3
