@@ -1,7 +1,7 @@
 """A face cut out of its photograph so that its eyes and nose lie where a model expects them.
 
-Source: dlib's face chips, http://dlib.net, ``dlib/image_transforms/interpolation.h``; FairFace's pictures are such chips
-with a margin of 0.25.
+Source: dlib's face chips, http://dlib.net, ``dlib/image_transforms/interpolation.h``; FairFace's pictures are such
+chips with a margin of 0.25.
 """
 
 import math

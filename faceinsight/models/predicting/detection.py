@@ -31,12 +31,15 @@ __all__ = ["FaceFinder", "FoundFace", "Place", "faces_of_photographs"]
 DETECTOR, LANDMARKS = "mmod_human_face_detector.dat", "shape_predictor_5_face_landmarks.dat"
 
 #: A small picture is enlarged at most so many times.
-ENLARGED = 3
+ENLARGED = 2
 
 #: Photographs are held in memory together up to so many pixels.
 PIXELS = 2**25
 
-#: Quarter turns, tried in this order until a face is found.
+#: The score of a face that stands upright; without one, a photograph is looked at turned by quarters too.
+SURE = 0.9
+
+#: Quarter turns, tried in this order; the one with the largest sum of scores is taken.
 TURNS = (0, 1, 3, 2)
 
 
@@ -62,7 +65,7 @@ Place = tuple[int, FoundFace | None]
 
 
 class FaceFinder:
-    """Finds faces in photographs of every size; a photograph without any is looked at turned by quarters too.
+    """Finds faces in photographs of every size; a photograph without a sure one is looked at turned by quarters too.
 
     Args:
         smallest: the size of the smallest face that is surely found, as a share of the photograph's longer side. Time
@@ -99,12 +102,12 @@ class FaceFinder:
         """
         found: list[list[FoundFace]] = [[] for _ in photographs]
         for turn in TURNS:
-            left = [place for place, faces in enumerate(found) if not faces]
+            left = [place for place, faces in enumerate(found) if max(scores_of(faces), default=0.0) < SURE]
             sizes = {place: self.size(photographs[place]) for place in left}
             for _, group in groupby(sorted(left, key=sizes.__getitem__), key=sizes.__getitem__):
                 places = list(group)
                 for place, faces in zip(places, self.turned([photographs[each] for each in places], turn), strict=True):
-                    found[place] = faces
+                    found[place] = max(found[place], faces, key=lambda each: sum(scores_of(each)))
         return found
 
     def size(self, photograph: Image.Image) -> tuple[int, int]:
@@ -219,6 +222,11 @@ def opened_photographs(
 def batched(items: list[Any], size: int) -> Iterator[list[Any]]:
     """Yield a list in pieces."""
     return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def scores_of(faces: Sequence[FoundFace]) -> list[float]:
+    """Return how sure each face is."""
+    return [face.score for face in faces]
 
 
 def turned_back(point: tuple[float, float], turn: int, size: tuple[int, int]) -> tuple[float, float]:
