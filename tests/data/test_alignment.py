@@ -44,7 +44,7 @@ def test_a_face_at_the_edge_is_black_where_the_picture_ends() -> None:
 def test_the_similarity_is_that_of_least_squares() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(5, 2)), rng.normal(size=(5, 2))
-    turn, shift = similarity(one.tolist(), other.tolist())
+    turn, shift = similarity([*map(tuple, one.tolist())], [*map(tuple, other.tolist())])
     rows = [[x, -y, 1, 0] for x, y in one] + [[y, x, 0, 1] for x, y in one]
     wanted = np.linalg.lstsq(np.array(rows), np.concatenate([other[:, 0], other[:, 1]]), rcond=None)[0]
     assert [turn.real, turn.imag, shift.real, shift.imag] == pytest.approx(wanted.tolist())

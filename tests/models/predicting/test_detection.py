@@ -90,7 +90,7 @@ def test_without_the_extra_the_error_says_how_to_install_it(
     assert "--no-detect" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("share", [0, 0.001, 2])
+@pytest.mark.parametrize("share", [0.0, 0.001, 2.0])
 def test_a_share_that_makes_no_sense_is_refused(share: float) -> None:
     with pytest.raises(InputError, match="longer side"):
         FaceFinder(smallest=share)
