@@ -13,7 +13,7 @@ attributes must not be a tool to find persons.
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from experiments.tiny.training import publish
 from faceinsight.data.images import read_image
 from faceinsight.errors import InputError
+from faceinsight.modules.vision.dlib_file import folded, tensors
 from faceinsight.modules.vision.face_resnet import FaceResNet
 from faceinsight.modules.weights import save_weights
 
@@ -89,34 +90,6 @@ def dat_file() -> Path:
     return Path(spec.origin).parent / DAT
 
 
-def dlib_integer(number: int) -> bytes:
-    """Write a number above 0 as dlib does: a byte with its length, then its bytes, the least first.
-
-    >>> dlib_integer(4736).hex(" ")
-    '02 80 12'
-    """
-    length = (number.bit_length() + 7) // 8
-    return bytes([length]) + number.to_bytes(length, "little")
-
-
-def tensors(data: bytes, shapes: Sequence[tuple[int, int]]) -> Iterator[Float[Tensor, "row column"]]:
-    """Yield the tensors of these shapes, in their order: dlib's integers 2, rows, columns, 1, 1, then float32.
-
-    Raises:
-        InputError: a tensor is missing or cut off.
-    """
-    place = 0
-    for number, (rows, columns) in enumerate(shapes):
-        head = b"".join(map(dlib_integer, (2, rows, columns, 1, 1)))
-        found = data.find(head, place)
-        start, place = found + len(head), found + len(head) + 4 * rows * columns
-        if found < 0 or place > len(data):
-            raise InputError(
-                f"tensor {number}, {rows} x {columns}, is missing or cut off; take another copy of the file"
-            )
-        yield torch.from_numpy(np.frombuffer(data, "<f4", rows * columns, start).reshape(rows, columns).copy())
-
-
 def read_layers(data: bytes, encoder: FaceResNet) -> Layers:
     """Read the weights from the bytes of dlib's file, with the scales folded into the convolutions.
 
@@ -131,10 +104,7 @@ def read_layers(data: bytes, encoder: FaceResNet) -> Layers:
     *read, descriptor = tensors(data, [*kept, (shapes[-1][0], 128)])
     trunk = {}
     for name, shape, layer, affine in zip(names, shapes, read[::2], read[1::2], strict=True):
-        scale, offset = affine[:, 0].double().chunk(2)
-        filters, bias = layer[:, 0].double().split([shape.numel(), shape[0]])
-        trunk[f"{name}.weight"] = (filters.reshape(shape) * scale.reshape(-1, 1, 1, 1)).float()
-        trunk[f"{name}.bias"] = (bias * scale + offset).float()
+        trunk[f"{name}.weight"], trunk[f"{name}.bias"] = folded(layer, affine, shape)
     return Layers(trunk=trunk, descriptor=descriptor)
 
 

@@ -7,7 +7,7 @@ and ``test`` are LightningCLI's own (:class:`~faceinsight.training.configure.Fac
 import json
 import re
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter, _SubParsersAction
+from argparse import ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter, _SubParsersAction
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -211,6 +211,8 @@ def predict(
     json_output: bool,
     csv: Path | None,
     annotate: Path | None,
+    detect: bool,
+    smallest_face: float,
     batch_size: int,
     device: str | None,
 ) -> int:
@@ -218,6 +220,7 @@ def predict(
     from rich.console import Console
 
     from faceinsight.models.face_insight import FaceInsight
+    from faceinsight.models.predicting.detection import FaceFinder
     from faceinsight.models.predicting.found import find_pictures
     from faceinsight.models.predicting.predictions import counted
 
@@ -226,8 +229,9 @@ def predict(
         return 2
     place, pictures = usable_device(device), source[0] if len(source) == 1 else source
     find_pictures(pictures)  # a mistake in a name is found before the model is loaded
+    finder = FaceFinder(smallest=smallest_face) if detect else False
     network = FaceInsight.from_pretrained(model).to(place)
-    found = network.predict(pictures, batch_size=batch_size)
+    found = network.predict(pictures, detect=finder, batch_size=batch_size)
     if csv is not None:
         found.save(csv)
     if json_output:
@@ -240,9 +244,10 @@ def predict(
     written = [str(each) for each in (csv, annotate) if each is not None]
     faces = counted(len(found), "face") + (f": {', '.join(written)}" if written else "")
     said.print(faces, markup=False, highlight=False, soft_wrap=True)
-    if found.broken:
-        complain(f"{counted(len(found.broken), 'picture')} cannot be read:")
-        for each in found.broken:
+    for what, without in (("without a face", found.faceless), ("that cannot be read", found.broken)):
+        if without:
+            complain(f"{counted(len(without), 'picture')} {what}:")
+        for each in without:
             said.print(f"  {each}", markup=False, highlight=False, soft_wrap=True)
     return int(bool(found.broken))
 
@@ -261,7 +266,8 @@ def group_table(found: "Predictions", rows: int = 20) -> "Table":
             "-" if label is None else f"{label.replace('_', ' ')} {face.group_probabilities[name][label]:.0%}"
             for name, label in face.groups.items()
         ]
-        table.add_row(*map(Text, [Path(face.name).name, *cells]))
+        which = f" ({face.found.number})" if face.found else ""
+        table.add_row(*map(Text, [Path(face.name).name + which, *cells]))
     if len(found) > rows:
         table.add_row(Text(f"... and {len(found) - rows:,} more; --csv FILE or --json for all"))
     return table
@@ -273,7 +279,8 @@ def save_plots(found: "Predictions", folder: Path) -> None:
 
     for face in found:
         stem = re.sub(r"[^\w.-]+", "_", Path(face.name).stem)[:100]
-        with replacing(folder / f"{face.index + 1:05d}_{stem}.png") as temporary:
+        number = f"_{face.found.number}" if face.found else ""
+        with replacing(folder / f"{face.index + 1:05d}_{stem}{number}.png") as temporary:
             face.plot().savefig(temporary)
 
 
@@ -420,12 +427,16 @@ def parser() -> ArgumentParser:
 
 def add_predict_options(one: ArgumentParser) -> None:
     """Which pictures ``predict`` reads, by which model, and what it writes."""
-    one.add_argument("source", nargs="+", metavar="SOURCE", help="pictures of one face each: files, folders, 'a/*.jpg'")
+    one.add_argument("source", nargs="+", metavar="SOURCE", help="photographs: files, folders, 'a/*.jpg'")
     one.add_argument("--model", default="tiny", metavar="DIR_OR_ID", help="default: tiny, which is in the package")
     form = one.add_mutually_exclusive_group()
     form.add_argument("--json", dest="json_output", action="store_true", help="print everything as JSON")
     form.add_argument("--csv", type=Path, metavar="FILE", help="write a row a face: its groups and all probabilities")
     one.add_argument("--annotate", type=Path, metavar="DIR", help="write a picture a face: parsing, bars, rules")
+    finds = "find and align the faces (pip install 'faceinsight[detect]'); --no-detect: each picture is one face's crop"
+    one.add_argument("--detect", action=BooleanOptionalAction, default=True, help=finds)
+    share = "size of the smallest face looked for, as a share of the longer side; half takes four times as long"
+    one.add_argument("--smallest-face", type=float, default=0.125, metavar="SHARE", help=f"{share}; default: 0.125")
     one.add_argument("--batch-size", type=positive, default=32, metavar="N", help="faces at a time; default: 32")
     one.add_argument("--device", metavar="NAME", help="default: cuda if there is one, else cpu")
 

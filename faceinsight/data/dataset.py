@@ -4,30 +4,35 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
 import PIL
 import torch
-from jaxtyping import Shaped, UInt8
+from jaxtyping import Float, Shaped, UInt8
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from faceinsight.data.alignment import Points, aligned
 from faceinsight.data.batch import FaceBatch
 from faceinsight.data.face_box import Edges
 from faceinsight.data.images import (
     BrokenImageError,
     Crop,
     Picture,
+    as_tensor,
     listed,
     path_within,
     read_image,
     read_mask,
     read_picture,
     unit_range,
+    whole_picture,
 )
 from faceinsight.data.table import FaceTable
 from faceinsight.data.words.face_texts import FaceTexts
@@ -71,6 +76,10 @@ class FaceReader:
         return read_picture(
             picture, image_size=self.image_size, crop=self.crop, interpolation=self.interpolation, edges=edges
         )
+
+    def aligned(self, photograph: Image.Image, landmarks: Points, margin: float) -> Float[Tensor, "3 height width"]:
+        """Return one face of a photograph; see :func:`~faceinsight.data.alignment.aligned`."""
+        return unit_range(as_tensor(aligned(photograph, landmarks, image_size=self.image_size, margin=margin)))
 
     def mask(self, table: FaceTable, row: int) -> UInt8[Tensor, "height width"]:
         """Return the parsing mask of one face; raises :class:`BrokenImageError`."""
@@ -208,12 +217,30 @@ class Pictures:
         labels = torch.zeros(len(images), 0, dtype=torch.int8)
         return FaceBatch(images=images, labels=labels, index=torch.as_tensor(positions))
 
-    def _square(self, position: int) -> Shaped[Tensor, "3 height width"]:
+    def photograph(self, position: int) -> Image.Image | Tensor:
+        """Return all of a picture, upright; a tensor of floats as :meth:`batch` has it.
+
+        Raises:
+            BrokenImageError: a picture that cannot be read; it is named.
+        """
+        picture = self.pictures[position]
+        if isinstance(picture, Tensor) and picture.is_floating_point():
+            return self._square(position)
+        with self._named(position):
+            return whole_picture(picture, self.name(position))
+
+    @contextmanager
+    def _named(self, position: int) -> Iterator[None]:
+        """Name the picture in whatever is wrong with it."""
         try:
-            square = self.reader.picture(self.pictures[position])
+            yield
         except InputError as error:
             name = self.name(position)
             raise BrokenImageError(str(error) if name in str(error) else f"{name}: {error}") from error
+
+    def _square(self, position: int) -> Shaped[Tensor, "3 height width"]:
+        with self._named(position):
+            square = self.reader.picture(self.pictures[position])
         if square.shape[1:] != (self.reader.image_size, self.reader.image_size):
             raise BrokenImageError(
                 f"{self.name(position)}: a tensor of floats is taken as it is and needs "

@@ -33,6 +33,7 @@ __all__ = [
     "read_picture",
     "square_image",
     "unit_range",
+    "whole_picture",
 ]
 
 #: One picture: its file, or what stands in it.
@@ -184,6 +185,24 @@ def square_image(
         BrokenImageError: no 8-bit picture, or all within the edges lies outside it; ``name`` begins the message.
     """
     method = resampling(interpolation)
+    whole = upright_rgb(picture, name)
+    with _damage_named(name):
+        seen = cut_out(whole, edges, name)
+        square = seen.resize((image_size, image_size), method, box=(crop or Crop()).box(*seen.size))
+    return as_tensor(square)
+
+
+def as_tensor(picture: Image.Image) -> UInt8[Tensor, "3 height width"]:
+    """Return an RGB picture as a tensor of bytes."""
+    return rearrange(torch.from_numpy(np.array(picture)), "height width channel -> channel height width").contiguous()
+
+
+def upright_rgb(picture: Image.Image, name: str = "the picture") -> Image.Image:
+    """Return a picture as RGB, without transparency, turned as its camera was held.
+
+    Raises:
+        BrokenImageError: no 8-bit picture, or one that cannot be decoded.
+    """
     with _damage_named(name):
         picture.load()
         if picture.mode.startswith(("I", "F")):
@@ -191,9 +210,7 @@ def square_image(
         turned = upright(picture)
         if "transparency" in turned.info:
             turned = turned.convert("RGBA")
-        seen = cut_out(turned.convert("RGB"), edges, name)
-        square = seen.resize((image_size, image_size), method, box=(crop or Crop()).box(*seen.size))
-    return rearrange(torch.from_numpy(np.array(square)), "height width channel -> channel height width").contiguous()
+        return turned.convert("RGB")
 
 
 def upright(picture: Image.Image) -> Image.Image:
@@ -304,12 +321,28 @@ def read_picture(
         return picture
     if isinstance(picture, str | os.PathLike):
         return read_image(picture, **options)
+    return square_image(as_image(picture), **options)
+
+
+def whole_picture(picture: Any, name: str = "the picture") -> Image.Image:
+    """Return all of a picture of any kind but floats as RGB, turned as its camera was held.
+
+    Raises:
+        BrokenImageError: a file that is missing or truncated, or no 8-bit picture.
+        InputError: numbers that are no bytes.
+    """
+    opens = isinstance(picture, str | os.PathLike)
+    return upright_rgb(opened(picture) if opens else as_image(picture), os.fspath(picture) if opens else name)
+
+
+def as_image(picture: Any) -> Image.Image:
+    """Return a PIL image, an array or a tensor of bytes as a PIL image that may be decoded."""
     if isinstance(picture, Tensor | np.ndarray):
         picture = Image.fromarray(bytes_of(picture))
     if not isinstance(picture, Image.Image):
         raise InputError(f"a picture is a file, a PIL image, an array or a tensor, got {type(picture).__name__}")
     check_opened(picture)
-    return square_image(picture, **options)
+    return picture
 
 
 def unit_range(pixels: Shaped[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

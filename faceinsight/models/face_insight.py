@@ -51,10 +51,11 @@ from faceinsight.modules.logic.rule_tables import refuse_nan
 if TYPE_CHECKING:
     from typing import Self
 
+    from faceinsight.models.predicting.detection import FaceFinder
     from faceinsight.models.predicting.predictions import Predictions
 else:  # while it runs, a class that configurations and the tests' type checker can look up
     Self = "FaceModel"
-    Predictions = Any
+    Predictions = FaceFinder = Any
 
 __all__ = ["FaceEncoder", "FaceInsight", "FaceInsightOutput", "FaceModel"]
 
@@ -287,6 +288,14 @@ class FaceModel(nn.Module):
         crop = Crop(shape=wanted.get("shape", "square"))
         return {"image_size": wanted["image_size"], "interpolation": wanted["interpolation"], "crop": crop}
 
+    @property
+    def margin(self) -> float:
+        """How much of a found face's surroundings is shown on each side, as a share of the face; 0.25 where the image
+        encoder says nothing of it.
+        """
+        own = getattr(self.image_encoder, "margin", None)
+        return 0.25 if own is None else float(own)
+
     def encode(self, images: Images, masks: Masks | None = None) -> Features:
         """Image tokens and segmentation features: what can be cached when the encoders are frozen."""
         return self.encoder(images, masks)
@@ -295,29 +304,35 @@ class FaceModel(nn.Module):
         self,
         source: Picture | Iterable[Picture],
         *,
+        detect: "bool | FaceFinder" = True,
         batch_size: int = 32,
         broken: Literal["skip", "raise"] = "skip",
         progress: bool | None = None,
     ) -> Predictions:
         """Return what this model says of the faces of pictures: exact, consistent, without gradient, in batches.
 
-        The pictures are crops of faces, as the image encoder's card describes them. No face is looked for.
+        Each photograph's faces are found and aligned to what the image encoder was trained on, which needs the extra
+        ``detect``; photographs without a face are listed in ``Predictions.faceless``. Tensors of floats are the model's
+        own input and are taken as they are.
 
         Args:
             source: a file, a folder (with all below it, sorted), a pattern such as ``"photos/*.jpg"``, a PIL image, an
                 array or a tensor; or several of them. See :func:`faceinsight.models.predicting.found.find_pictures`.
+            detect: False for crops of one face each, as the image encoder's card describes them; a
+                :class:`~faceinsight.models.predicting.FaceFinder` to look for smaller faces.
             batch_size: pictures at a time.
             broken: what happens to pictures that cannot be read: they are left out and listed in
                 ``Predictions.broken``, or the first is an error.
             progress: show a bar; by default on a terminal, for more pictures than one batch.
 
         Raises:
-            InputError: no such file or folder, or no pictures in it; another value of an option.
+            InputError: no such file or folder, or no pictures in it; another value of an option; the extra ``detect``
+                is not installed.
             BrokenImageError: a picture that cannot be read, with ``broken="raise"``.
         """
         from faceinsight.models.predicting.predictions import predict
 
-        return predict(self, source, batch_size=batch_size, broken=broken, progress=progress)
+        return predict(self, source, detect=detect, batch_size=batch_size, broken=broken, progress=progress)
 
     def save_pretrained(self, directory: str | os.PathLike[str], *, include_frozen: bool = False) -> None:
         """Write what was trained, and what it belongs to, into a directory; see

@@ -648,7 +648,7 @@ def photographs(folder: Path, faces: int = 2) -> list[Path]:
 
 def test_predict_prints_a_table_of_groups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photographs(tmp_path)
-    assert cli.main(["predict", str(tmp_path), "--device", "cpu"]) == 0
+    assert cli.main(["predict", str(tmp_path), "--no-detect", "--device", "cpu"]) == 0
     shown = capsys.readouterr()
     assert "0.png" in shown.out
     assert "%" in shown.out
@@ -660,13 +660,13 @@ def test_predict_writes_json_a_csv_and_a_picture_a_face_and_names_what_is_broken
 ) -> None:
     photographs(tmp_path / "faces")
     (tmp_path / "faces" / "text\n😀.jpg").write_text("no picture")
-    words = ["predict", str(tmp_path / "faces"), "--device", "cpu", "--batch-size", "1"]
+    words = ["predict", str(tmp_path / "faces"), "--no-detect", "--device", "cpu", "--batch-size", "1"]
     assert cli.main([*words, "--json"]) == 1
     shown = capsys.readouterr()
     told = json.loads(shown.out)
     assert [Path(face["path"]).name for face in told["faces"]] == ["0.png", "1.png"]
     assert len(told["broken"]) == 1
-    assert "1 picture cannot be read" in shown.err
+    assert "1 picture that cannot be read" in shown.err
     assert "text\\n😀.jpg" in shown.err
     assert cli.main([*words, "--csv", str(tmp_path / "out" / "a.csv"), "--annotate", str(tmp_path / "plots")]) == 1
     assert len((tmp_path / "out" / "a.csv").read_text().splitlines()) == 3

@@ -12,9 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import Tensor
 
+from faceinsight.data.images import whole_picture
 from faceinsight.data.inspection.sheet import as_pictures, colour_masks
 from faceinsight.knowledge.face_parts import FACE_PARTS, PALETTE
 from faceinsight.knowledge.logic.language import parse_expression
@@ -39,7 +41,7 @@ def plot_prediction(face: "FacePrediction", attributes: int) -> Figure:
     rows = max(len(groups), len(names), 18)
     figure = blank(9.6, 1.3 + 0.19 * rows)
     panels = figure.subplot_mosaic([["photo", "groups", "names"], ["map", "groups", "names"]], width_ratios=[1, 1, 1])
-    show_picture(panels["photo"], picture_of(face), plain(face.name))
+    show_photograph(panels["photo"], face)
     show_map(panels["map"], face)
     draw_bars(panels["groups"], [(words(text), value, None) for text, value, _, _ in groups], "groups, probability")
     for place, (_, _, chosen, mentioned) in enumerate(groups):
@@ -155,6 +157,21 @@ def show_picture(panel: Axes, pixels: np.ndarray, title: str) -> None:
     panel.imshow(pixels, interpolation="lanczos")
     panel.set_axis_off()
     panel.set_title(title if len(title) < 36 else f"...{title[-33:]}", fontsize=8, color=INK, parse_math=False)
+
+
+def show_photograph(panel: Axes, face: "FacePrediction") -> None:
+    """Show the whole photograph with the face's box, or the picture that is the face."""
+    if face.found is None:
+        show_picture(panel, picture_of(face), plain(face.name))
+        return
+    photograph = whole_picture(face.picture)
+    pixels = photograph.copy()
+    pixels.thumbnail((600, 600))
+    box, scale = face.found.box, pixels.width / photograph.width
+    show_picture(panel, np.asarray(pixels), f"{plain(face.name)}, face {face.found.number}")
+    panel.set_autoscale_on(False)
+    corner, width, height = (scale * box.left, scale * box.top), scale * box.width, scale * box.height
+    panel.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=PLAIN, linewidth=1.6))
 
 
 def show_map(panel: Axes, face: "FacePrediction") -> None:

@@ -5,7 +5,7 @@ import html
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from faceinsight.data.images import Picture
+from faceinsight.data.dataset import FaceReader
+from faceinsight.data.images import Picture, whole_picture
 from faceinsight.errors import InputError, did_you_mean
 from faceinsight.files import PlainData
 from faceinsight.knowledge.groups import group_rows
@@ -23,6 +24,7 @@ from faceinsight.knowledge.logic.language import parse_expression
 from faceinsight.knowledge.rules import Rule, RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.models.face_insight import FaceModel
+from faceinsight.models.predicting.detection import FoundFace, Place
 from faceinsight.models.predicting.found import printable
 from faceinsight.modules.constrained import ConstrainedBernoulli
 
@@ -46,6 +48,7 @@ class FacePrediction:
         model: the model, for what needs the picture again: :attr:`segmentation`, :meth:`explain` and :meth:`plot`.
         evidence: what is known of the face besides; see :meth:`given`.
         facts: the same, and the rules that were added to the model's, as text.
+        found: where the face is in the picture; None if the whole picture is the face.
     """
 
     index: int
@@ -55,6 +58,7 @@ class FacePrediction:
     model: FaceModel | None = None
     evidence: Mapping[str, bool] = field(default_factory=dict)
     facts: tuple[str, ...] = ()
+    found: FoundFace | None = None
 
     @property
     def path(self) -> str | None:
@@ -80,18 +84,21 @@ class FacePrediction:
     @classmethod
     def of_batch(
         cls,
-        index: list[int],
+        places: Sequence[Place],
         pictures: Sequence[Picture],
         logits: Float[Tensor, "face attr"],
         rules: RuleSet,
         model: FaceModel,
     ) -> "list[FacePrediction]":
         """Return the predictions of a batch; what tables need of each face is computed for all of them at once."""
-        faces = [cls(at, each, own, rules, model) for at, each, own in zip(index, pictures, logits, strict=True)]
+        faces = [
+            cls(index, each, own, rules, model, found=found)
+            for (index, found), each, own in zip(places, pictures, logits, strict=True)
+        ]
         together = ConstrainedBernoulli(logits=logits, rules=rules, validate_args=True)
         modes = together.mode
-        found = zip(faces, together.marginals, modes, group_rows(rules.schema, modes.bool()), strict=True)
-        for face, marginals, mode, groups in found:
+        told = zip(faces, together.marginals, modes, group_rows(rules.schema, modes.bool()), strict=True)
+        for face, marginals, mode, groups in told:
             vars(face).update(marginals=marginals, mode=mode, groups=groups)  # where cached properties are kept
         return faces
 
@@ -193,7 +200,12 @@ class FacePrediction:
     @cached_property
     def image(self) -> Float[Tensor, "3 height width"]:
         """The picture as the model sees it, RGB in [0, 1]; a file is read again."""
-        return self._needed("image").images([self.picture])[0]
+        model = self._needed("image")
+        if self.found is None:
+            return model.images([self.picture])[0]
+        reader = FaceReader(memory_mb=0, **model.picture_options)
+        image = reader.aligned(whole_picture(self.picture), self.found.landmarks, model.margin)
+        return image.to(next(model.parameters()).device)
 
     @cached_property
     def segmentation(self) -> UInt8[Tensor, "rows columns"] | None:
@@ -243,6 +255,7 @@ class FacePrediction:
         return {
             "index": self.index,
             "path": None if self.path is None else printable(self.path),
+            "found": None if self.found is None else asdict(self.found),
             "groups": self.groups,
             "attributes": self.attributes,
             "probabilities": self.probabilities,
@@ -259,7 +272,8 @@ class FacePrediction:
             for name, label in self.groups.items()
             if label is not None
         )
-        return f"FacePrediction({self.name}: {said or f'{sum(self.attributes.values())} attributes'})"
+        which = f", face {self.found.number}" if self.found else ""
+        return f"FacePrediction({self.name}{which}: {said or f'{sum(self.attributes.values())} attributes'})"
 
     def _repr_html_(self) -> str:
         """Return the plot for a notebook."""

@@ -22,6 +22,7 @@ from faceinsight.files import PlainData, replacing
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.models.face_insight import FaceModel
 from faceinsight.models.loop import evaluating, over_faces, progress_bars, read_batches
+from faceinsight.models.predicting.detection import FaceFinder, Place, faces_of_photographs
 from faceinsight.models.predicting.face_prediction import FacePrediction
 from faceinsight.models.predicting.found import BrokenPicture, find_pictures, printable
 
@@ -35,15 +36,21 @@ FORMATS = (".json", ".jsonl", ".csv", ".parquet")
 
 
 class Predictions(Sequence[FacePrediction]):
-    """The faces that could be read, in the order of the source, and what was wrong with the others.
+    """The faces that were read, in the order of the source, and which pictures gave none.
 
     Args:
         faces: one prediction each.
         broken: the pictures that could not be read.
+        faceless: the pictures in which no face was found.
     """
 
-    def __init__(self, faces: Sequence[FacePrediction], broken: Sequence[BrokenPicture] = ()) -> None:
-        self.faces, self.broken = tuple(faces), tuple(broken)
+    def __init__(
+        self,
+        faces: Sequence[FacePrediction],
+        broken: Sequence[BrokenPicture] = (),
+        faceless: Sequence[BrokenPicture] = (),
+    ) -> None:
+        self.faces, self.broken, self.faceless = tuple(faces), tuple(broken), tuple(faceless)
 
     def __len__(self) -> int:
         """Return the number of faces that could be read."""
@@ -64,6 +71,8 @@ class Predictions(Sequence[FacePrediction]):
     def frame(self, values: Literal["probabilities", "attributes"] = "probabilities") -> "pd.DataFrame":
         """Return a table with one row a face: its file, the label of each group, and each attribute.
 
+        Where faces were looked for, the face's number in its picture and its box stand behind the file.
+
         Args:
             values: of the attributes: their exact probabilities, or the most probable consistent face as booleans.
         """
@@ -73,14 +82,15 @@ class Predictions(Sequence[FacePrediction]):
         for face in self:
             own = getattr(face, values)
             groups = {f"{name} (group)" if name in own else name: label for name, label in face.groups.items()}
-            rows.append({"path": face.name, **groups, **own})
+            rows.append({"path": face.name, **found_columns(face), **groups, **own})
         return pd.DataFrame(rows, index=pd.Index([face.index for face in self], name="index"))
 
     def to_dict(self) -> PlainData:
         """Return all faces and the broken pictures as plain data."""
         return {
             "faces": [face.to_dict() for face in self],
-            "broken": [{**asdict(each), "name": printable(each.name), "problem": str(each)} for each in self.broken],
+            "broken": [as_told(each) for each in self.broken],
+            "faceless": [as_told(each) for each in self.faceless],
         }
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -106,14 +116,16 @@ class Predictions(Sequence[FacePrediction]):
 
     @property
     def counts(self) -> str:
-        """How many faces there are, and how many pictures cannot be read, in words."""
-        return f"{counted(len(self), 'face')}, {counted(len(self.broken), 'picture')} that cannot be read"
+        """How many faces there are, and how many pictures gave none, in words."""
+        without = f", {counted(len(self.faceless), 'picture')} without a face" if self.faceless else ""
+        return f"{counted(len(self), 'face')}{without}, {counted(len(self.broken), 'picture')} that cannot be read"
 
     def __repr__(self) -> str:
         """Return how many faces there are, and how many pictures are broken."""
         lines = [f"Predictions: {self.counts}"]
         lines += [f"  {face!r}" for face in self.faces[:10]] + ["  ..."] * (len(self) > 10)
-        lines += [f"  {each}" for each in self.broken[:10]] + ["  ..."] * (len(self.broken) > 10)
+        for without in (self.faceless, self.broken):
+            lines += [f"  {each}" for each in without[:10]] + ["  ..."] * (len(without) > 10)
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -123,8 +135,20 @@ class Predictions(Sequence[FacePrediction]):
         heads = ["picture", *(shown[0] if shown else [])]
         cells = "".join(f"<tr>{''.join(f'<td>{html.escape(each)}</td>' for each in row)}</tr>" for row in rows)
         head = "".join(f"<th>{html.escape(each)}</th>" for each in heads)
-        wrong = "".join(f"<li>{html.escape(str(each))}</li>" for each in self.broken[:20])
+        wrong = "".join(f"<li>{html.escape(str(each))}</li>" for each in (*self.faceless, *self.broken)[:20])
         return f"<table><tr>{head}</tr>{cells}</table><p>{self.counts}</p>" + (f"<ul>{wrong}</ul>" if wrong else "")
+
+
+def found_columns(face: FacePrediction) -> PlainData:
+    """Return where a face was found, as columns of a table; none where no face was looked for."""
+    if face.found is None:
+        return {}
+    return {"face": face.found.number, **asdict(face.found.box), "score": face.found.score}
+
+
+def as_told(picture: BrokenPicture) -> PlainData:
+    """Return a picture that gave no face, and why, as plain data."""
+    return {**asdict(picture), "name": printable(picture.name), "problem": str(picture)}
 
 
 def _json(data: object, indent: int | None = None) -> str:
@@ -160,6 +184,7 @@ def predict(
     model: FaceModel,
     source: object,
     *,
+    detect: bool | FaceFinder = True,
     batch_size: int = 32,
     broken: Literal["skip", "raise"] = "skip",
     progress: bool | None = None,
@@ -172,26 +197,43 @@ def predict(
     found, unlisted = find_pictures(source)
     if unlisted and broken == "raise":
         raise InputError(str(unlisted[0]))
+    finder = detect if isinstance(detect, FaceFinder) else FaceFinder() if detect else None
     pictures = Pictures(found, reader=FaceReader(memory_mb=0, **model.picture_options))
     wrong: dict[int, str] = {}
-    batches = read_batches(pictures, batch_size=batch_size, broken=wrong if broken == "skip" else None)
+    skipped = wrong if broken == "skip" else None
+    where: list[Place] = []
+    faceless: list[int] = []
+    if finder is None:
+        batches = whole_pictures(pictures, where, batch_size=batch_size, broken=skipped)
+    else:
+        batches = faces_of_photographs(
+            pictures, finder, where, margin=model.margin, batch_size=batch_size, broken=skipped, faceless=faceless
+        )
     if progress is None:
         progress = len(found) > batch_size and sys.stderr.isatty()
-    bar = progress_bars({"faces": len(found)}) if progress else nullcontext(lambda title, faces: None)
+    bar = progress_bars({"pictures": len(found)}) if progress else nullcontext(lambda title, pictures: None)
     faces: list[FacePrediction] = []
     with evaluating(model), bar as advance:
-        place = next(model.parameters()).device
-        steps = over_faces(lambda batch: _logits(model, batch), batches, device=place)
-        told = 0
-        for index, (logits, rules) in steps:
-            positions = index.tolist()
-            mine = [found[position] for position in positions]
-            faces += FacePrediction.of_batch(positions, mine, logits.clone(), rules, model)
-            advance("faces", len(index) + len(wrong) - told)
-            told = len(wrong)
-        advance("faces", len(wrong) - told)
+        place, done = next(model.parameters()).device, 0
+        for index, (logits, rules) in over_faces(lambda batch: _logits(model, batch), batches, device=place):
+            mine = where[len(faces) : len(faces) + len(index)]
+            seen = [found[position] for position, _ in mine]
+            faces += FacePrediction.of_batch(mine, seen, logits.clone(), rules, model)
+            advance("pictures", mine[-1][0] + 1 - done)
+            done = mine[-1][0] + 1
+        advance("pictures", len(found) - done)
     named = [BrokenPicture(pictures.name(position), problem, position) for position, problem in wrong.items()]
-    return Predictions(faces, [*unlisted, *named])
+    without = [BrokenPicture(pictures.name(each), "no face was found in it", each) for each in faceless]
+    return Predictions(faces, [*unlisted, *named], without)
+
+
+def whole_pictures(
+    pictures: Pictures, where: list[Place], *, batch_size: int, broken: dict[int, str] | None
+) -> Iterator[FaceBatch]:
+    """Yield pictures as they are, and note the place of each."""
+    for batch in read_batches(pictures, batch_size=batch_size, broken=broken):
+        where += [(position, None) for position in batch.index.tolist()]
+        yield batch
 
 
 def _logits(model: FaceModel, batch: FaceBatch) -> tuple[Float[Tensor, "batch attr"], RuleSet]:

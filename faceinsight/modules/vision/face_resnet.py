@@ -50,6 +50,8 @@ class FaceResNet(nn.Module):
         image_size: height and width in pixels of the images that come; the weights of dlib were trained at 150.
         grid: rows and columns of tokens. A map with fewer places is repeated, one with more is averaged.
         strides: the maps that are read, in this order, from 8, 16, 32 and 64; 64, 128, 256 and 256 wide.
+        margin: of the aligned faces that come, on each side, as a share of the face; see
+            :func:`faceinsight.data.alignment.aligned`.
         weights: a file that :meth:`save` wrote for an encoder built in the same way.
 
     Raises:
@@ -71,11 +73,12 @@ class FaceResNet(nn.Module):
         image_size: int = 150,
         grid: Sequence[int] = (4, 4),
         strides: Sequence[int] = (8, 16, 32, 64),
+        margin: float = 0.25,
         weights: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__()
         rows, columns = grid
-        self.image_size, self.strides = image_size, tuple(strides)
+        self.image_size, self.strides, self.margin = image_size, tuple(strides), margin
         self.grid: tuple[int, int] = (rows, columns)
         if not self.strides or len(set(self.strides)) < len(self.strides) or not {*self.strides} <= {*SIDES}:
             raise InputError(f"strides must be some of {list(SIDES)}, each once, got {list(strides)}")

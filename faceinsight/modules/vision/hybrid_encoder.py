@@ -77,6 +77,11 @@ class HybridEncoder(nn.Module):
         """The stem's."""
         return self.stem.preprocessing
 
+    @property
+    def margin(self) -> float | None:
+        """Of the aligned faces that the stem takes; None where it says nothing of it."""
+        return getattr(self.stem, "margin", None)
+
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch patch dim"]:
         """Encode RGB images in [0, 1], in row-major order of the grid."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not isinstance(self.stem, Frozen)):

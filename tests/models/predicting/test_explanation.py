@@ -21,7 +21,7 @@ SCHEMA = fi.Schema.from_names(NAMES)
 def test_the_contributions_add_up_to_the_logit_and_the_reading_is_gate_times_reading(
     tiny: fi.FaceInsight, folder: Path
 ) -> None:
-    (face,) = tiny.predict(folder / "1.png")
+    (face,) = tiny.predict(folder / "1.png", detect=False)
     with torch.no_grad():
         features = tiny.encode(tiny.images(folder / "1.png"))
         evidence = evidence_logits(tiny.evidence, tiny.encoder, features, None)[0]
@@ -46,7 +46,7 @@ def test_the_contributions_add_up_to_the_logit_and_the_reading_is_gate_times_rea
 
 
 def test_a_patch_adds_what_the_evidence_loses_without_it(tiny: fi.FaceInsight, folder: Path) -> None:
-    (face,) = tiny.predict(folder / "1.png")
+    (face,) = tiny.predict(folder / "1.png", detect=False)
     told = face.explain("Bald")
     features = tiny.encode(tiny.images(folder / "1.png"))
     evidence, at = tiny.evidence, tiny.schema.index("Bald")
@@ -118,7 +118,7 @@ def test_an_attribute_that_no_picture_was_labelled_with_is_all_neighbours() -> N
 
 
 def test_a_rules_effect_is_the_probability_less_that_without_it(tiny: fi.FaceInsight, folder: Path) -> None:
-    (face,) = tiny.predict(folder / "1.png")
+    (face,) = tiny.predict(folder / "1.png", detect=False)
     told = face.explain("20-29")
     rule = '"20-29" or "30-39" -> Young_Adult'
     kept = tuple(each for each in tiny.rules if each.text != rule)
@@ -133,7 +133,7 @@ def test_a_rules_effect_is_the_probability_less_that_without_it(tiny: fi.FaceIns
 def test_without_evidence_all_of_the_logit_is_the_networks_reading() -> None:
     encoder = fi.modules.ImageEncoder(name="vit_tiny_patch16_224", image_size=32, options={"embed_dim": 12, "depth": 1})
     network = fi.controls.TokenClassifier(schema=SCHEMA, image_encoder=encoder, embed_dim=12)
-    (face,) = network.predict(torch.rand(1, 3, 32, 32))
+    (face,) = network.predict(torch.rand(1, 3, 32, 32), detect=False)
     told = face.explain("Hat")
     assert told.logit == told.reading == pytest.approx(float(face.logits[4]))
     assert told.patches is None
@@ -143,7 +143,7 @@ def test_without_evidence_all_of_the_logit_is_the_networks_reading() -> None:
 
 
 def test_the_plots_hold_the_picture_the_parsing_and_the_rules(tiny: fi.FaceInsight, folder: Path) -> None:
-    (face,) = tiny.predict(folder / "1.png")
+    (face,) = tiny.predict(folder / "1.png", detect=False)
     figure = face.plot()
     titles = [panel.get_title() for panel in figure.axes]
     assert "what the parser saw" in titles
@@ -169,7 +169,7 @@ def test_patches_of_the_picture_and_its_mirror_image_add_up_where_the_picture_ha
     known.fit(inputs, torch.where(inputs[:, :2] > 0, 1, -1).to(torch.int8))
     model = fi.controls.EvidenceClassifier(schema=schema, image_encoder=fi.modules.Frozen(vit), evidence=known)
     picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(2))
-    one, other = (model.predict([each])[0].explain("Male") for each in (picture, picture.flip(-1)))
+    one, other = (model.predict([each], detect=False)[0].explain("Male") for each in (picture, picture.flip(-1)))
     assert one.reading == pytest.approx(0, abs=1e-4)
     assert one.base + float(one.patches.sum()) == pytest.approx(one.logit, abs=1e-4)
     torch.testing.assert_close(other.patches.flip(1), one.patches, atol=1e-5, rtol=1e-4)

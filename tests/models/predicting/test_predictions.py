@@ -24,7 +24,7 @@ def test_a_folder_gives_what_the_model_gives_under_its_rules_at_every_batch_size
     with torch.no_grad():
         output = tiny(tiny.images(files))
     for size in (2, 32):
-        found = tiny.predict(folder, batch_size=size)
+        found = tiny.predict(folder, batch_size=size, detect=False)
         assert [face.path for face in found] == [str(path) for path in files]
         assert [face.index for face in found] == [0, 1, 2, 3, 4]
         marginals = torch.tensor([[*face.probabilities.values()] for face in found])
@@ -39,19 +39,21 @@ def test_files_pil_images_arrays_and_tensors_give_the_same(tiny: fi.FaceInsight,
     path = folder / "0.png"
     picture = Image.open(path)
     pixels = np.array(picture)
-    found = tiny.predict([path, picture, pixels, torch.from_numpy(pixels).movedim(-1, 0), tiny.images(path)[0]])
+    found = tiny.predict(
+        [path, picture, pixels, torch.from_numpy(pixels).movedim(-1, 0), tiny.images(path)[0]], detect=False
+    )
     assert [face.name for face in found] == [str(path), *(f"picture {number}" for number in range(2, 6))]
     for face in found[1:]:
         torch.testing.assert_close(face.logits, found[0].logits)
-    (alone,) = tiny.predict(picture)
+    (alone,) = tiny.predict(picture, detect=False)
     torch.testing.assert_close(alone.logits, found[0].logits, atol=1e-5, rtol=1e-4)
 
 
 def test_predicting_leaves_every_parts_mode_as_it_was_and_no_gradient(tiny: fi.FaceInsight, folder: Path) -> None:
-    (first,) = tiny.predict(folder / "0.png")
+    (first,) = tiny.predict(folder / "0.png", detect=False)
     tiny.train()
     modes = [part.training for part in tiny.modules()]
-    (second,) = tiny.predict(folder / "0.png")
+    (second,) = tiny.predict(folder / "0.png", detect=False)
     assert [part.training for part in tiny.modules()] == modes
     tiny.eval()
     assert torch.equal(first.logits, second.logits)
@@ -90,9 +92,9 @@ def odd_pictures(folder: Path) -> dict[str, bool]:
 
 
 def test_odd_pictures_are_read_or_named_and_nothing_else_is_lost(tiny: fi.FaceInsight, folder: Path) -> None:
-    clean = {face.name: face.logits for face in tiny.predict(folder)}
+    clean = {face.name: face.logits for face in tiny.predict(folder, detect=False)}
     odd = odd_pictures(folder)
-    found = tiny.predict(folder, batch_size=4)
+    found = tiny.predict(folder, batch_size=4, detect=False)
     by_file = {Path(str(face.path)).name: face for face in found}
     assert {name for name in odd if name in by_file} == {name for name, readable in odd.items() if readable}
     broken = {Path(each.name).name: each for each in found.broken}
@@ -122,7 +124,7 @@ def test_a_file_that_may_not_be_read_is_named(
         return opened(path, **options)
 
     monkeypatch.setattr(Image, "open", refusing)
-    found = tiny.predict(folder)
+    found = tiny.predict(folder, detect=False)
     assert len(found) == 4
     assert [each.index for each in found.broken] == [1]
     assert "Permission denied" in str(found.broken[0])
@@ -131,8 +133,8 @@ def test_a_file_that_may_not_be_read_is_named(
 def test_the_first_broken_picture_is_an_error_on_request(tiny: fi.FaceInsight, folder: Path) -> None:
     (folder / "text.jpg").write_text("no picture at all")
     with pytest.raises(BrokenImageError, match=r"text\.jpg"):
-        tiny.predict(folder, broken="raise")
-    found = tiny.predict([folder / "text.jpg", "missing.png"])
+        tiny.predict(folder, broken="raise", detect=False)
+    found = tiny.predict([folder / "text.jpg", "missing.png"], detect=False)
     assert len(found) == 0
     assert len(found.broken) == 2
     assert found.frame().empty
@@ -141,20 +143,20 @@ def test_the_first_broken_picture_is_an_error_on_request(tiny: fi.FaceInsight, f
 
 def test_a_batch_without_pictures_is_refused(tiny: fi.FaceInsight, folder: Path) -> None:
     with pytest.raises(InputError, match="at least 1"):
-        tiny.predict(folder, batch_size=0)
+        tiny.predict(folder, batch_size=0, detect=False)
 
 
 def test_progress_counts_broken_pictures_too(
     tiny: fi.FaceInsight, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "9.jpg").write_text("no picture at all")
-    tiny.predict(folder, batch_size=2, progress=True)
+    tiny.predict(folder, batch_size=2, progress=True, detect=False)
     assert "6/6" in capsys.readouterr().err
 
 
 def test_what_is_saved_can_be_read_again(tiny: fi.FaceInsight, folder: Path, tmp_path: Path) -> None:
     odd_pictures(folder)
-    found, out = tiny.predict(folder), tmp_path / "out"
+    found, out = tiny.predict(folder, detect=False), tmp_path / "out"
     for ending in ("json", "jsonl", "csv"):
         found.save(out / f"faces.{ending}")
     whole = json.loads((out / "faces.json").read_text())
@@ -171,7 +173,7 @@ def test_what_is_saved_can_be_read_again(tiny: fi.FaceInsight, folder: Path, tmp
 def test_a_save_that_fails_leaves_what_stood_there(
     tiny: fi.FaceInsight, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, path = tiny.predict(folder / "0.png"), tmp_path / "faces.csv"
+    found, path = tiny.predict(folder / "0.png", detect=False), tmp_path / "faces.csv"
     path.write_text("before")
     monkeypatch.setattr(pd.DataFrame, "to_csv", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(OSError, match="No space"):
@@ -190,7 +192,7 @@ def test_an_unknown_ending_and_a_missing_pyarrow_are_refused_before_anything_is_
 
 
 def test_a_frame_holds_probabilities_or_the_consistent_face(tiny: fi.FaceInsight, folder: Path) -> None:
-    found = tiny.predict(folder)
+    found = tiny.predict(folder, detect=False)
     frame, faces = found.frame(), found.frame("attributes")
     assert [*frame.columns] == ["path", *tiny.schema.groups, *tiny.schema.names]
     races = [*tiny.schema.groups["race"].labels]
@@ -209,7 +211,7 @@ def test_every_model_of_the_library_predicts_with_its_rules_or_without() -> None
     pictures = torch.rand(2, 3, 32, 32)
     for given in (rules, None):
         network = fi.controls.TokenClassifier(**options, rules=given)
-        for face in network.predict(pictures):
+        for face in network.predict(pictures, detect=False):
             both = face.probabilities["Young"] + face.probabilities["Old"]
             assert both == pytest.approx(1 if given else both)
             assert face.segmentation is None
