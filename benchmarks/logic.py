@@ -2,6 +2,7 @@
 
     python -m benchmarks.logic                 # the whole table, some minutes on 2 cores
     python -m benchmarks.logic --batches 256   # a quick one
+    python -m benchmarks.logic --device cuda --batches 65536   # this library alone: the others here run on a CPU
 
 Beside this library: KLay on a circuit compiled by PySDD, PySDD face by face, and PiShield's layer. What is not
 installed (``pip install faceinsight[logic]``; PiShield by itself) is left out and said so.
@@ -86,9 +87,16 @@ def backward(loss: Callable[[Tensor], Tensor], logits: Tensor) -> Callable[[], T
         leaf = logits.detach().requires_grad_()
         value = loss(leaf)
         value.mean().backward()
+        finish(logits)
         return value.detach()
 
     return run
+
+
+def finish(logits: Tensor) -> None:
+    """Wait until a GPU has done what it was told to do."""
+    if logits.is_cuda:
+        torch.cuda.synchronize(logits.device)
 
 
 class Circuit:
@@ -152,9 +160,8 @@ def pishield(rules: RuleSet) -> Callable[[Tensor], Tensor]:
     return lambda logits: layer(logits.sigmoid())
 
 
-def engines(rules: RuleSet) -> dict[str, list[EnumeratedComponent | LayeredComponent]]:
+def engines(rules: RuleSet, device: torch.device) -> dict[str, list[EnumeratedComponent | LayeredComponent]]:
     """Our two ways to sum over models, each forced, where it is possible."""
-    device = torch.device("cpu")
     found: dict[str, list[EnumeratedComponent | LayeredComponent]] = {}
     if max(component.count for component in rules.components) <= MAX_MODELS:
         found["enumeration"] = [EnumeratedComponent.of(each, device, torch.float32) for each in rules.components]
@@ -165,10 +172,12 @@ def summed(components: Sequence[EnumeratedComponent | LayeredComponent]) -> Call
     return lambda logits: -torch.stack([each.log_partition(logits) for each in components]).sum(0)
 
 
-def losses(rules: RuleSet, installed: set[str]) -> tuple[dict[str, Callable[[Tensor], Tensor]], Circuit | None]:
+def losses(
+    rules: RuleSet, installed: set[str], device: torch.device
+) -> tuple[dict[str, Callable[[Tensor], Tensor]], Circuit | None]:
     """Everything that gives the semantic loss of a batch."""
     found = {"faceinsight": lambda logits: semantic_loss(logits, rules)}
-    found |= {f"  by {name}": summed(components) for name, components in engines(rules).items()}
+    found |= {f"  by {name}": summed(components) for name, components in engines(rules, device).items()}
     if not {"pysdd", "klay"} <= installed:
         return found, None
     circuit = Circuit(rules)
@@ -176,10 +185,12 @@ def losses(rules: RuleSet, installed: set[str]) -> tuple[dict[str, Callable[[Ten
     return found, circuit
 
 
-def measure_losses(name: str, rules: RuleSet, faces: int, installed: set[str]) -> list[dict[str, object]]:
+def measure_losses(
+    name: str, rules: RuleSet, faces: int, installed: set[str], device: torch.device
+) -> list[dict[str, object]]:
     """Forward and backward of the semantic loss, with the error against float64."""
-    logits = torch.randn(faces, len(rules.schema), generator=torch.Generator().manual_seed(0)) * 2
-    contenders, circuit = losses(rules, installed)
+    logits = drawn_logits(rules, faces, device)
+    contenders, circuit = losses(rules, installed, device)
     runs = {each: backward(loss, logits) for each, loss in contenders.items()}
     few = logits[: min(16, faces)]
     if circuit is not None:
@@ -198,9 +209,23 @@ def measure_losses(name: str, rules: RuleSet, faces: int, installed: set[str]) -
     return rows
 
 
-def measure_decoding(name: str, rules: RuleSet, faces: int, installed: set[str]) -> list[dict[str, object]]:
+def drawn_logits(rules: RuleSet, faces: int, device: torch.device) -> Tensor:
+    """Return the same logits on every device."""
+    return (torch.randn(faces, len(rules.schema), generator=torch.Generator().manual_seed(0)) * 2).to(device)
+
+
+def waited(run: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
+    """Return what a contender gives, once it is there."""
+    found = run(logits)
+    finish(logits)
+    return found
+
+
+def measure_decoding(
+    name: str, rules: RuleSet, faces: int, installed: set[str], device: torch.device
+) -> list[dict[str, object]]:
     """Return the most probable consistent face, against layers that repair: broken faces and log-probability lost."""
-    logits = torch.randn(faces, len(rules.schema), generator=torch.Generator().manual_seed(0)) * 2
+    logits = drawn_logits(rules, faces, device)
     contenders: dict[str, Callable[[Tensor], Tensor]] = {
         "faceinsight, mode": lambda x: ConstrainedBernoulli(logits=x, rules=rules, validate_args=False).mode
     }
@@ -211,8 +236,9 @@ def measure_decoding(name: str, rules: RuleSet, faces: int, installed: set[str])
         layer = pishield(rules)
         contenders["PiShield"] = lambda x: (layer(x) > 0.5).float()
     with torch.no_grad():
-        timings = interleaved({each: lambda run=run: run(logits) for each, run in contenders.items()})
+        timings = interleaved({each: lambda run=run: waited(run, logits) for each, run in contenders.items()})
         decided = {each: run(logits) for each, run in contenders.items()}
+    decided, logits = {each: found.cpu() for each, found in decided.items()}, logits.cpu()
     best = (logits.double() * decided["faceinsight, mode"]).sum(1)
     rows = []
     for each, timing in timings.items():
@@ -243,9 +269,11 @@ def main(words: Sequence[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--batches", type=int, nargs="+", default=[256, 4096], metavar="FACES")
     options.add_argument("--only", default="", metavar="TEXT", help="rule sets whose name has this text")
+    options.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     options.add_argument("--output", type=Path, metavar="FILE", help="write the rows as CSV")
     given = options.parse_args(words)
-    installed = {name for name in ("pysdd", "klay", "pishield") if importlib.util.find_spec(name)}
+    known = ("pysdd", "klay", "pishield") if given.device.type == "cpu" else ()
+    installed = {name for name in known if importlib.util.find_spec(name)}
     console = Console(width=150)
     beside = ", ".join(sorted(installed)) or "nothing"
     console.print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; beside it: {beside}")
@@ -255,7 +283,7 @@ def main(words: Sequence[str] | None = None) -> None:
     for faces in given.batches:
         for name, rules in chosen:
             for measure in (measure_losses, measure_decoding):
-                found = measure(name, rules, faces, installed)
+                found = measure(name, rules, faces, installed, given.device)
                 shown(f"{name}, {faces:,} faces", pd.DataFrame(found).drop(columns=["rules", "faces"]), console)
                 rows += found
     if given.output is not None:

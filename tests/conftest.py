@@ -4,9 +4,11 @@ import os
 import random
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,14 @@ def real_data(name: str, cache: Path) -> Path:
     with zipfile.ZipFile(archive) as zipped:
         zipped.extractall(cache)
         return cache / zipped.namelist()[0].partition("/")[0]  # UTKFace's folder keeps its owners' capitals
+
+
+@pytest.fixture
+def types_unchecked() -> Iterator[None]:
+    """Without the type checks that only the tests have: what a user's wrong argument meets."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

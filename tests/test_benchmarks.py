@@ -8,7 +8,17 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import decoding, evidence, image_encoders, logic, loss_cost, one_pass, startup, training_step
+from benchmarks import (
+    decoding,
+    evidence,
+    image_encoders,
+    logic,
+    loss_cost,
+    one_pass,
+    paper_size,
+    startup,
+    training_step,
+)
 from benchmarks.timing import Timing, interleaved
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
@@ -201,3 +211,25 @@ def test_what_surrounds_a_run_is_what_its_training_did_not_take(tmp_path: Path) 
     rows = startup.around_runs(tmp_path / "ablation.yaml", ["none", "none"])
     assert rows["run"].tolist() == ["none"]
     assert (rows["around"] == rows["CPU seconds"] - rows["training and test"]).all()
+
+
+def test_the_work_of_the_papers_form_is_that_of_its_matrix_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    language, width, mlp, layers = paper_size.LANGUAGE, 64, 96, 3
+    small = {"hidden_size": width, "intermediate_size": mlp, "num_hidden_layers": layers, "num_attention_heads": 4}
+    sizes = {**small, "num_key_value_heads": 4, "vocab_size": 50, "head_dim": width // 4}
+    monkeypatch.setattr(paper_size, "LANGUAGE", type(language)(**sizes))
+    monkeypatch.setattr(
+        paper_size, "VISION", type(paper_size.VISION)(**{**small, "image_size": 336, "patch_size": 168})
+    )
+    with torch.device("meta"):
+        model = type(paper_size.LlamaForCausalLM(paper_size.LANGUAGE))(paper_size.LANGUAGE).bfloat16()
+        tower = paper_size.CLIPVisionModel(paper_size.VISION).bfloat16()
+    model.requires_grad_(False)
+    length = 10
+    products = 2 * length * layers * (4 * width * width + 3 * width * mlp)  # of the weights, in one pass
+    attention = 2 * 2 * length * length * width * layers
+    patches = 2 * 4 * 3 * 168**2 * width  # the tower's first layer
+    layer = 2 * 5 * (4 * width * width + 2 * width * mlp) + 2 * 2 * 5 * 5 * width
+    once = paper_size.step_work(model, tower, length, 4) - patches - layers * layer
+    assert once == 3 * products + 4 * attention  # frozen weights need no gradient of their own
+    assert [float(each.replace(",", "")) >= 0 for each in paper_size.row(2, 4, 5, 100.0)] == [True] * 7

@@ -1,4 +1,4 @@
-"""The command line: ``faceinsight predict | ablate | fit | validate | test | evaluate | data | lint | mine``.
+"""The command line: ``faceinsight predict | ablate | fit | validate | test | evaluate | probe | data | lint | mine``.
 
 A command's libraries are imported when it runs, so that ``faceinsight --help`` answers at once. ``fit``, ``validate``
 and ``test`` are LightningCLI's own (:class:`~faceinsight.training.configure.FaceCLI`).
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from faceinsight.knowledge.lint.findings import LintReport
     from faceinsight.knowledge.rules import RuleSet
+    from faceinsight.knowledge.schema import Schema
+    from faceinsight.models.face_insight import FaceInsight
     from faceinsight.models.predicting.predictions import Predictions
 
 __all__ = ["main"]
@@ -107,6 +109,73 @@ def evaluate(
         max_new_tokens=max_new_tokens,
     )
     return 0
+
+
+def probe(
+    *,
+    model: str,
+    data: list[str],
+    output: Path | None,
+    train: int,
+    limit: int | None,
+    split: Literal["train", "val", "test"],
+    layers: int,
+    crop: list[float] | None,
+    broken: Literal["refuse", "skip"],
+    batch_size: int,
+    device: str | None,
+) -> int:
+    """Measure closed-form readouts at each stage of a model."""
+    from faceinsight.data.images import Crop
+    from faceinsight.data.sources.by_name import source
+    from faceinsight.evaluation.protocols.probe import probe as climb
+
+    place = usable_device(device)
+    edges = None if crop is None else Crop(left=crop[0], right=crop[1], top=crop[2], bottom=crop[3])
+    name, root = data
+    faces = source(name, root)
+    faces.prepare()
+    table = faces.table()
+    climb(
+        any_model(model, table.schema).to(place),
+        table,
+        output or Path("runs", "probe", f"{Path(model).resolve().name}-{name}"),
+        train_limit=train,
+        limit=limit,
+        split=split,
+        layers=layers,
+        crop=edges,
+        broken=broken,
+        batch_size=batch_size,
+    )
+    return 0
+
+
+def any_model(name: str, schema: "Schema") -> "FaceInsight":
+    """Return a saved model, or a LLaVA or InternVL checkpoint as it is, asked for these attributes.
+
+    A saved model of other attributes is asked by its prompts alone: without evidence, and with no two attributes
+    correlated.
+    """
+    import torch
+
+    from faceinsight.knowledge.graph import LabelGraph
+    from faceinsight.knowledge.schema import Schema
+    from faceinsight.models.face_insight import FaceInsight
+
+    config = Path(name, "config.json")
+    if config.is_file() and "model_type" in json.loads(config.read_text("utf-8")):
+        return FaceInsight.from_llava(name, schema=schema)
+    model = FaceInsight.from_pretrained(name)
+    if model.schema.names == schema.names:
+        return model
+    graph = None
+    if model.correlation is not None or getattr(model.evidence, "gain", None) is not None:
+        both = Schema.from_names([*dict.fromkeys((*schema.names, *model.schema.names))])
+        graph = LabelGraph.from_labels(torch.eye(len(both)).bool(), both)  # no two together
+    model = FaceInsight.from_pretrained(name, schema=schema, graph=graph)
+    model.evidence = model.gate = None
+    return model
 
 
 def usable_device(name: str | None) -> str:
@@ -341,6 +410,7 @@ def parser() -> ArgumentParser:
     for name, says in LIGHTNING.items():
         commands.add_parser(name, help=says, add_help=False)
     add_evaluate_options(command(commands, "evaluate", evaluate, "measure a multimodal checkpoint as it is, untrained"))
+    add_probe_options(command(commands, "probe", probe, "find the stage of a model at which information is lost"))
     add_data_commands(command(commands, "data", None, "look at a data set: data check, data sheet"))
 
     add_lint_options(command(commands, "lint", lint, "check rules against each other, and against labels"))
@@ -390,6 +460,24 @@ def add_evaluate_options(one: ArgumentParser) -> None:
     one.add_argument("--max-new-tokens", type=positive, default=16, metavar="N", help="of a text answer; default: 16")
     one.add_argument("--revision", metavar="COMMIT", help="of a hub model")
     one.add_argument("--dtype", metavar="TYPE", help="of the weights, e.g. bfloat16; as they were saved by default")
+    one.add_argument("--device", metavar="NAME", help="default: cuda if there is one, else cpu")
+
+
+def add_probe_options(one: ArgumentParser) -> None:
+    """Which model ``probe`` looks into, and on which faces."""
+    one.add_argument("model", metavar="MODEL", help="a saved model, tiny, or a LLaVA or InternVL checkpoint")
+    one.add_argument("--data", required=True, nargs=2, metavar=("NAME", "ROOT"), help="a data set and its folder")
+    one.add_argument("--output", type=Path, metavar="DIR", help="default: runs/probe/MODEL-NAME")
+    one.add_argument("--train", type=positive, default=1000, metavar="N", help="faces to fit on; default: 1000")
+    one.add_argument("--split", choices=("train", "val", "test"), default="test", help="measured; default: test")
+    one.add_argument("--limit", type=positive, metavar="N", help="only the first N faces of the split")
+    one.add_argument("--layers", type=positive, default=6, metavar="N", help="layers of the LLM; default: 6")
+    edges = ("LEFT", "RIGHT", "TOP", "BOTTOM")
+    one.add_argument("--crop", type=float, nargs=4, metavar=edges, help="shares of each picture that are cut off")
+    one.add_argument(
+        "--broken", choices=("refuse", "skip"), default="refuse", help="files that cannot be read; default: refuse"
+    )
+    one.add_argument("--batch-size", type=positive, default=16, metavar="N", help="faces at a time; default: 16")
     one.add_argument("--device", metavar="NAME", help="default: cuda if there is one, else cpu")
 
 

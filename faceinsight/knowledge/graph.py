@@ -185,11 +185,15 @@ class LabelGraph:
             undefined: the value of undefined labels; see :meth:`Schema.check_labels`.
 
         Raises:
-            InputError: labels that are not the schema's or of 0 and 1, no faces, or a setting out of its range.
+            InputError: labels that are not the schema's or of 0 and 1, fewer than two faces, or a setting out of its
+                range.
         """
         checked = schema.check_labels(labels, undefined=undefined)
-        if not len(checked):
-            raise InputError("a label graph needs at least one face, got none; is the training split empty?")
+        if len(checked) < 2:  # of one face nothing varies, and every covariance is 0
+            raise InputError(
+                f"a label graph needs at least two faces, got {len(checked) or 'none'}; is the training split empty, "
+                "or the label table cut short?"
+            )
         reach = THRESHOLDS.get(edges, 0.4) if threshold is None else threshold
         settings = GraphSettings(reach, reweight, normalise, edges)
         counts = count_pairs(checked)

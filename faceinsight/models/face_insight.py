@@ -29,6 +29,7 @@ from faceinsight.models.saving.checkpoint import load_model, save_model
 from faceinsight.models.saving.hub import fetched, push
 from faceinsight.models.speaking import DESCRIBE, ask
 from faceinsight.modules.attribute_query import AttributeQuery, mean_over_paraphrases
+from faceinsight.modules.attribute_tokens import MLPQuery
 from faceinsight.modules.constrained import ConstrainedBernoulli
 from faceinsight.modules.contracts import (
     EVIDENCE,
@@ -398,6 +399,8 @@ class FaceInsight(FaceModel):
             answer, which means something only if the language model was trained.
         segmentation: a :class:`~faceinsight.modules.segmentation.SegmentationEncoder`.
         correlation: a :class:`~faceinsight.modules.correlation.CorrelationConstraint`: T^0 to T_p.
+        attribute_tokens: an :class:`~faceinsight.modules.attribute_tokens.AttributeTokens`: each attribute's prompt
+            looks at the image itself, and its segment begins with what it found. Not in the paper.
         instruction: text before the image tokens; or the whole conversation, with ``{image}`` and ``{question}`` in it.
         question: a template with ``{prompt}``, asked before each attribute's soft tokens; several are paraphrases,
             whose logits are averaged. An attribute with questions of its own in the schema is asked those.
@@ -422,12 +425,13 @@ class FaceInsight(FaceModel):
         schema: Schema,
         image_encoder: nn.Module,
         projector: nn.Module,
-        query: AttributeQuery,
+        query: AttributeQuery | MLPQuery,
         language_model: nn.Module,
         text_encoder: nn.Module | None = None,
         head: nn.Module | None = None,
         segmentation: nn.Module | None = None,
         correlation: nn.Module | None = None,
+        attribute_tokens: nn.Module | None = None,
         instruction: str = "",
         question: str | Sequence[str] = "",
         rules: RuleSet | None = None,
@@ -448,6 +452,9 @@ class FaceInsight(FaceModel):
         self.projector = projector
         self.text_encoder = text_encoder
         self.correlation = correlation
+        if attribute_tokens is not None and text_encoder is None:
+            raise InputError("attribute tokens look at the image with the attributes' prompts; give a text_encoder")
+        self.attribute_tokens = attribute_tokens
         self.query = query
         self.language_model = LANGUAGE_MODEL.check(language_model)
         self.head = head
@@ -466,39 +473,68 @@ class FaceInsight(FaceModel):
         revision: str | None = None,
         dtype: str | torch.dtype | None = None,
         attn_implementation: str | None = None,
+        lora: dict[str, Any] | None = None,
+        segmentation: nn.Module | None = None,
+        text_encoder: nn.Module | None = None,
+        correlation: nn.Module | None = None,
+        attribute_tokens: nn.Module | None = None,
+        query: AttributeQuery | MLPQuery | None = None,
+        head: nn.Module | None = None,
+        rules: RuleSet | None = None,
+        question: str | Sequence[str] | None = None,
         **parts: Any,
     ) -> "FaceInsight":
         """Return a LLaVA or InternVL checkpoint as it is: every attribute asked in its own conversation, nothing
         trained yet.
 
         Vision tower and language model are frozen, the projector is not. Without further parts the logits are the
-        checkpoint's own ``z_yes - z_no`` (the training-free setting).
+        checkpoint's own ``z_yes - z_no`` (the training-free setting). Parts and texts that are given are those of the
+        constructor.
 
         Args:
             name_or_path: a local directory, or the id of a model on the hub.
             revision: the commit of a hub model.
             dtype: of the weights, such as ``"bfloat16"``; as they were saved by default.
             attn_implementation: as for :func:`~faceinsight.modules.language.multimodal.multimodal_parts`.
-            parts: arguments of the constructor, in place of the checkpoint's or beside them: ``question``, ``rules``,
-                ``segmentation``, ...
+            lora: arguments of a :class:`~faceinsight.modules.language.lora.LoRA` round the checkpoint's language model,
+                such as ``{"rank": 16}``; without, it stays frozen.
+            query: by default each attribute is read at the end of its question.
+            question: LLaVA's prompt for short answers by default; ``""`` asks in soft tokens alone.
+            parts: further arguments of the constructor: ``evidence``, ``instruction``, ``yes``, ... or a part in place
+                of the checkpoint's.
 
         Raises:
             FileNotFoundError, ValueError: as :func:`~faceinsight.modules.language.multimodal.multimodal_parts`.
+            InputError: an argument that the constructor does not have, or both ``lora`` and a language model.
         """
+        from faceinsight.modules.language.lora import LoRA
         from faceinsight.modules.language.multimodal import QUESTION, conversation, family_of, multimodal_parts
 
         if unknown := sorted(parts.keys() - inspect.signature(cls).parameters.keys()):
             known = ", ".join(inspect.signature(cls).parameters)
             raise InputError(f"a {cls.__name__} has no argument {unknown[0]!r}; it has {known}")
-        if (rules := parts.get("rules")) is not None:
+        if lora is not None and "language_model" in parts:
+            raise InputError("lora is put round the checkpoint's own language model; give one of the two")
+        if rules is not None:
             schema.check_names(rules.schema.names, "the rules")
         loaded = multimodal_parts(name_or_path, revision=revision, dtype=dtype, attn_implementation=attn_implementation)
-        given: dict[str, Any] = {**loaded, "question": QUESTION, **parts}
-        language_model = given["language_model"]
-        given.setdefault("query", AttributeQuery(embed_dim=language_model.embed_dim, num_tokens=0))
+        given: dict[str, Any] = {**loaded, **parts}
+        if lora is not None:
+            given["language_model"] = LoRA(module=given["language_model"], **lora)
+        given["query"] = query or AttributeQuery(embed_dim=given["language_model"].embed_dim, num_tokens=0)
         if "instruction" not in given:
-            given["instruction"] = conversation(language_model, family_of(name_or_path, revision))
-        return cls(schema=schema, **given).eval()
+            given["instruction"] = conversation(given["language_model"], family_of(name_or_path, revision))
+        return cls(
+            schema=schema,
+            segmentation=segmentation,
+            text_encoder=text_encoder,
+            correlation=correlation,
+            attribute_tokens=attribute_tokens,
+            head=head,
+            rules=rules,
+            question=QUESTION if question is None else question,
+            **given,
+        ).eval()
 
     def prompts(self) -> Float[Tensor, "attr dim"] | None:
         """T_p: the attributes' prompts, refined by the correlation constraint; None where no text encoder is built."""
@@ -613,19 +649,36 @@ class FaceInsight(FaceModel):
             scores: leave-one-out scores of the evidence, in place of its own, for faces that it was fitted on.
         """
         features = given_features(self.encoder, images, masks, features)
-        counts = [len(paraphrases) for paraphrases in self.questions()]
-        prompts = self.prompts()
-        if prompts is not None:
-            times = torch.tensor(counts, device=prompts.device)
-            prompts = prompts.repeat_interleave(times, dim=0, output_size=sum(counts))
-        _, _, questions = self.words()
-        hidden = self.query(self.prefix(features), prompts, self.language_model, questions)
-        answers = self.yes_no_logits(hidden) if self.head is None else self.head(hidden)
-        logits = mean_over_paraphrases(answers, counts)
+        prompts, (_, _, questions) = self.question_prompts(), self.words()
+        seen = self.seen_by_attributes(prompts, features)
+        logits = self.read_states(self.query(self.prefix(features), prompts, self.language_model, questions, seen))
         if self.evidence is not None:
             reading = logits if self.gate is None else self.gate(logits)
             logits = evidence_logits(self.evidence, self.encoder, features, scores) + reading
         return FaceInsightOutput(logits, features, self.rules)
+
+    def question_prompts(self) -> Float[Tensor, "question dim"] | None:
+        """Return T_p of each question: an attribute's prompt, once for each of its paraphrases."""
+        prompts = self.prompts()
+        if prompts is None:
+            return None
+        counts = [len(paraphrases) for paraphrases in self.questions()]
+        times = torch.tensor(counts, device=prompts.device)
+        return prompts.repeat_interleave(times, dim=0, output_size=sum(counts))
+
+    def seen_by_attributes(
+        self, prompts: Float[Tensor, "question dim"] | None, features: Features
+    ) -> Float[Tensor, "batch question _"] | None:
+        """Return each face's own token for each question; None of a model without attribute tokens."""
+        if self.attribute_tokens is None or prompts is None:
+            return None
+        seen: Tensor = self.attribute_tokens(prompts, features["image"])
+        return seen
+
+    def read_states(self, hidden: Float[Tensor, "batch question dim"]) -> Float[Tensor, "batch attr"]:
+        """Return r, the language model's reading, from the states at which the questions end."""
+        answers = self.yes_no_logits(hidden) if self.head is None else self.head(hidden)
+        return mean_over_paraphrases(answers, [len(paraphrases) for paraphrases in self.questions()])
 
     def yes_no_logits(self, hidden: Float[Tensor, "batch question dim"]) -> Float[Tensor, "batch question"]:
         """Return the language model's own answers, where each question's prompt ends."""
@@ -663,8 +716,14 @@ def check_evidence(asked: Sequence[str], encoder: FaceEncoder, schema: Schema) -
 def evidence_logits(
     evidence: Evidence, encoder: FaceEncoder, features: Features, scores: Scores | None
 ) -> Float[Tensor, "batch attr"]:
-    """Return the evidence of features, or of leave-one-out scores that were given in place of its own."""
+    """Return the evidence of features, or of leave-one-out scores that were given in place of its own.
+
+    Raises:
+        InputError: scores of another number of faces.
+    """
     if scores is not None:
+        if len(scores) != (faces := len(features["image"])):
+            raise InputError(f"scores of {len(scores)} faces were given for {faces}; give one row for each face")
         return evidence.logits(scores)
     return evidence(encoder.evidence_inputs(features, evidence.sources))
 
@@ -672,7 +731,15 @@ def evidence_logits(
 def given_features(
     encoder: FaceEncoder, images: Images | None, masks: Masks | None, features: Features | None
 ) -> Features:
-    """Return the features as given, or encoded from the images; exactly one of the two must be there."""
+    """Return the features as given, or encoded from the images; exactly one of the two must be there.
+
+    Raises:
+        InputError: neither or both, or features that lack what the encoder would give.
+    """
     if (images is None) == (features is None):
         raise InputError("give either images or features, got " + ("neither" if images is None else "both"))
-    return encoder(images, masks) if features is None else features
+    if features is None:
+        return encoder(images, masks)
+    if missing := [name for name in encoder.feature_names if name not in features]:
+        raise InputError(f"the features lack {', '.join(missing)}; give all that the model's encode(images) gave")
+    return features

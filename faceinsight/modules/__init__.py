@@ -6,6 +6,7 @@ from faceinsight._lazy import lazy
 
 if TYPE_CHECKING:
     from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
+    from faceinsight.modules.attribute_tokens import AttributeTokens, MLPQuery
     from faceinsight.modules.cooccurrence import CooccurrenceGain
     from faceinsight.modules.correlation import CorrelationConstraint
     from faceinsight.modules.decoder import ConsistentDecoder
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttributeQuery",
+    "AttributeTokens",
     "ConsistentDecoder",
     "CooccurrenceGain",
     "CorrelationConstraint",
@@ -40,6 +42,7 @@ __all__ = [
     "LearnedText",
     "LoRA",
     "LogicalConstraint",
+    "MLPQuery",
     "MapTokens",
     "Projector",
     "RegionTokens",
@@ -54,6 +57,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "AttributeQuery": "faceinsight.modules.attribute_query",
+        "AttributeTokens": "faceinsight.modules.attribute_tokens",
         "ConsistentDecoder": "faceinsight.modules.decoder",
         "CooccurrenceGain": "faceinsight.modules.cooccurrence",
         "CorrelationConstraint": "faceinsight.modules.correlation",
@@ -68,6 +72,7 @@ __getattr__, __dir__ = lazy(
         "LearnedText": "faceinsight.modules.text_encoder",
         "LoRA": "faceinsight.modules.language.lora",
         "LogicalConstraint": "faceinsight.modules.logical",
+        "MLPQuery": "faceinsight.modules.attribute_tokens",
         "MapTokens": "faceinsight.modules.segmentation",
         "Projector": "faceinsight.modules.projector",
         "RegionTokens": "faceinsight.modules.segmentation",

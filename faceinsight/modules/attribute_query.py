@@ -262,6 +262,7 @@ class AttributeQuery(nn.Module):
         prompts: Float[Tensor, "attr prompt"] | None,
         language_model: LanguageModelLike,
         questions: Sequence[Float[Tensor, "_ dim"]] | None = None,
+        seen: Float[Tensor, "batch attr dim"] | None = None,
     ) -> Float[Tensor, "batch attr dim"]:
         """Read all attributes.
 
@@ -270,13 +271,13 @@ class AttributeQuery(nn.Module):
             prompts: T_p, one row for each attribute; None without soft tokens.
             language_model: a :class:`~faceinsight.modules.language_model.LanguageModel`, in Frozen or not.
             questions: embedded words of each attribute's question, put before its soft tokens.
+            seen: each face's own token for each attribute, put first in its segment; see
+                :class:`~faceinsight.modules.attribute_tokens.AttributeTokens`.
 
         Raises:
             ValueError: soft tokens without prompts or the other way round, or nothing to ask an attribute by.
         """
-        segments = self.segments(prompts, questions)
-        packed = repeat(torch.cat(segments), "packed dim -> batch packed dim", batch=len(prefix))
-        lengths = [len(segment) for segment in segments]
+        packed, lengths = self.pack(len(prefix), prompts, questions, seen)
         form = self.form
         if form == "auto":
             recomputed = torch.is_grad_enabled() and getattr(language_model, "gradient_checkpointing", False)
@@ -287,6 +288,22 @@ class AttributeQuery(nn.Module):
         chunks = pieces(lengths, self.chunk)
         parts = zip(packed.split([*map(sum, chunks)], dim=1), chunks, strict=True)
         return torch.cat([read(language_model, prefix, some, each) for some, each in parts], dim=1)
+
+    def pack(
+        self,
+        batch: int,
+        prompts: Float[Tensor, "attr prompt"] | None,
+        questions: Sequence[Float[Tensor, "_ dim"]] | None = None,
+        seen: Float[Tensor, "batch attr dim"] | None = None,
+    ) -> tuple[Float[Tensor, "batch packed dim"], list[int]]:
+        """Return all segments of each face one after the other, and how many tokens each has."""
+        segments = self.segments(prompts, questions)
+        lengths = [len(segment) + (seen is not None) for segment in segments]
+        own = [repeat(segment, "token dim -> batch token dim", batch=batch) for segment in segments]
+        if seen is None:
+            return torch.cat(own, dim=1), lengths
+        pairs = zip(seen.split(1, dim=1), own, strict=True)
+        return torch.cat([part.to(own[0].dtype) for pair in pairs for part in pair], dim=1), lengths
 
     def segments(
         self, prompts: Float[Tensor, "attr prompt"] | None, questions: Sequence[Float[Tensor, "_ dim"]] | None

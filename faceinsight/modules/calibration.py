@@ -5,6 +5,8 @@ Sources:
     Matrix scaling of choices: Guo et al. 2017, https://arxiv.org/abs/1706.04599
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int64, Shaped
@@ -13,12 +15,16 @@ from scipy.special import log_softmax
 from torch import Tensor
 from torch.nn import functional as F
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.labels import three_valued
 
 __all__ = ["log_likelihood", "matrix_scaling", "platt_scaling", "soft_logit"]
 
 #: The least slope of Platt scaling, as a share of 1 / variance: a score never counts against its own attribute.
 LEAST_SLOPE = 0.1
+
+#: What a score may be at most, so that its square is finite.
+LARGEST = 1e100
 
 #: How strongly matrix scaling is pulled towards its start: as by ten faces. Not in the paper.
 PULL = 10.0
@@ -46,6 +52,9 @@ def platt_scaling(
         labels: 1, -1 and 0 (undefined), or booleans.
         undefined: the value of undefined labels; see :func:`~faceinsight.knowledge.labels.three_valued`.
 
+    Raises:
+        InputError: scores that are not finite, or of other faces or attributes than the labels.
+
     >>> scores = torch.tensor([[0.1], [0.2], [0.8], [0.7], [0.3], [0.9]], dtype=torch.float64)
     >>> labels = torch.tensor([[-1], [-1], [1], [1], [1], [-1]], dtype=torch.int8)
     >>> slope, offset = platt_scaling(scores, labels)
@@ -53,6 +62,7 @@ def platt_scaling(
     tensor(True)
     """
     labels = three_valued(labels, undefined=undefined)
+    check_scores(scores, labels.shape)
     defined = (labels != 0).to(scores)
     yes, no = (labels == 1).sum(0).to(scores), (labels == -1).sum(0).to(scores)
     faces = (yes + no).clamp(min=1)
@@ -69,6 +79,14 @@ def platt_scaling(
     held = alike | (slope < least)  # the likelihood is concave: what would lie below the least lies at it
     slope, level = _most_likely(unit, targets, defined, torch.where(held, least, slope), level, held=held)
     return slope / scale, level - slope / scale * middle
+
+
+def check_scores(scores: Tensor, wanted: Sequence[int]) -> None:
+    """Refuse scores of another shape, and such as no calibration could be fitted to."""
+    if tuple(scores.shape) != tuple(wanted):
+        raise InputError(f"scores are {list(scores.shape)}, but the labels want {list(wanted)}; give those of the same")
+    if not torch.isfinite(scores).all() or (scores.numel() and float(scores.abs().max()) > LARGEST):
+        raise InputError(f"scores must be finite and at most {LARGEST:g}: they are on the 0/1 scale; got others")
 
 
 def _most_likely(
@@ -136,6 +154,9 @@ def matrix_scaling(
         offset: to start from.
         pull: weight of the penalty; in faces.
 
+    Raises:
+        InputError: no faces, scores that are not finite, a choice that there is not, or a pull below 0.
+
     >>> scores = torch.tensor([[0.9, 0.1], [0.8, 0.1], [0.2, 0.8], [0.1, 0.9]], dtype=torch.float64)
     >>> start = torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     >>> weight, offset = matrix_scaling(scores, torch.tensor([0, 0, 1, 1]), *start, pull=0.1)
@@ -143,6 +164,12 @@ def matrix_scaling(
     tensor([0, 0, 1, 1])
     """
     faces, choices = scores.shape
+    check_scores(scores, (len(chosen), len(slope)))
+    if not faces or not pull >= 0 or int(chosen.min()) < 0 or int(chosen.max()) > choices:
+        raise InputError(
+            f"matrix scaling needs at least one face, choices from 0 to {choices} (none of them) and a pull of 0 or "
+            f"more; got {faces} faces, choices {sorted({*chosen.tolist()})[:20]} and a pull of {pull}"
+        )
     middle, deviation = scores.mean(0), scores.std(0, correction=0)
     scale = torch.where(deviation < 1e-12, 1.0, deviation)
     unit = ((scores - middle) / scale).cpu().numpy()

@@ -117,6 +117,12 @@ def wiener_gain(
     return torch.linalg.solve(slope[:, None] * within * slope + torch.diag(noise), (across * slope).T).T
 
 
+def check_unique(names: Sequence[str], what: str) -> None:
+    """Refuse anything but a list of names, at least one, each of which stands once."""
+    if isinstance(names, str) or not len(names) or len({*names}) < len(names):
+        raise InputError(f"{what} must be a list of names, at least one, each of them once; got {names}")
+
+
 class CooccurrenceGain(nn.Module):
     """Scores of the observed attributes to estimates of the asked ones, over a label graph.
 
@@ -134,7 +140,8 @@ class CooccurrenceGain(nn.Module):
         amounts: shares of the covariance to choose from; a single one is taken as it is.
 
     Raises:
-        InputError: shares outside [0, 1], or attributes that the graph does not have (``UnknownAttributeError``).
+        InputError: shares outside [0, 1], names that stand twice, or attributes that the graph does not have
+            (``UnknownAttributeError``).
 
     >>> from faceinsight.knowledge.schema import Schema
     >>> labels = torch.tensor([[1, 1], [-1, 1], [-1, 1], [-1, -1]], dtype=torch.int8)
@@ -170,8 +177,11 @@ class CooccurrenceGain(nn.Module):
         amounts: Sequence[float] = AMOUNTS,
     ) -> None:
         super().__init__()
-        if not amounts or min(amounts) < 0 or max(amounts) > 1:
+        if not amounts or not all(0 <= amount <= 1 for amount in amounts):
             raise InputError(f"amounts are shares from 0 to 1, at least one; got {list(amounts)}")
+        for what, names in (("observed", observed), ("asked", asked)):
+            if names is not None:
+                check_unique(names, what)
         self.graph, self.trained, self.amounts = graph, trained, list(amounts)
         self.observed = [*(graph.names if observed is None else observed)]
         self.asked = [*(self.observed if asked is None else asked)]
@@ -201,12 +211,18 @@ class CooccurrenceGain(nn.Module):
         """Which asked attributes the labelled faces tell of; the others are estimated from these alone."""
         return (self._at >= 0) & (self.slope[self._at] > 0)
 
+    @property
+    def still(self) -> Bool[Tensor, " asked"]:
+        """Which asked attributes never vary in the graph's table, which then says nothing of them."""
+        return self.covariance.diagonal()[self._to] <= 0
+
     def gain(self, amount: Tensor | float | None = None) -> Float64[Tensor, "asked observed"]:
         """K, in the order of ``asked`` and ``observed``: what each asked attribute hears of each score.
 
         Args:
             amount: share of the covariance between attributes; as fitted by default. Attributes that the labelled
-                faces do not tell always take all of it.
+                faces do not tell always take all of it. One that the faces do tell of, and that never varies in the
+                graph's table, keeps its own score.
         """
         # a model in half precision has its buffers so, too
         covariance, slope, noise = self.covariance.double(), self.slope.double(), self.noise.double()
@@ -216,7 +232,9 @@ class CooccurrenceGain(nn.Module):
             wiener_gain(matrix[self._to][:, self._from], matrix[self._from][:, self._from], slope, noise)
             for matrix in (shared, covariance)
         )
-        return torch.where(self.told[:, None], partly, wholly)
+        kept = torch.where(self.told[:, None], partly, wholly)
+        own_score = (self._at[:, None] == torch.arange(len(self.observed), device=self._at.device)).to(kept)
+        return torch.where((self.told & self.still)[:, None], own_score, kept)
 
     def forward(self, scores: Float[Tensor, "*batch observed"]) -> Float[Tensor, "*batch asked"]:
         """Estimate the asked attributes on the 0/1 scale; an estimate may lie a little outside.
@@ -258,13 +276,21 @@ class CooccurrenceGain(nn.Module):
             the mean log-likelihood of the defined labels by amount; the amount with the greatest is taken.
 
         Raises:
-            InputError: an observed attribute is not asked for; ask for others after fitting.
+            InputError: an observed attribute is not asked for (ask for others after fitting); or scores that are not
+                finite, or of other faces or attributes than the labels.
         """
         if missing := set(self.observed) - set(self.asked):
             raise InputError(
                 f"fit the gain before asking for other attributes; it does not ask for {sorted(missing)[:5]}"
             )
         labels = three_valued(labels, undefined=undefined, names=self.observed)
+        if scores.ndim != 2 or scores.shape != labels.shape or scores.shape[1] != len(self.observed):
+            raise InputError(
+                f"the gain observes {len(self.observed)} attributes, got scores {list(scores.shape)} and labels "
+                f"{list(labels.shape)}"
+            )
+        if not torch.isfinite(scores).all():
+            raise InputError("the gain is fitted to scores that are not finite; give the scores of the labelled faces")
         model = fit_score_model(scores.double(), labels, undefined=0)
         for name in ("slope", "intercept", "noise"):
             getattr(self, name).copy_(getattr(model, name))

@@ -15,6 +15,7 @@ Not in the paper. Sources:
     Fit the head first, then train what is below: LP-FT, https://arxiv.org/abs/2202.10054
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,8 @@ from faceinsight.knowledge.groups import group_attributes
 from faceinsight.knowledge.labels import three_valued
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.calibration import matrix_scaling, platt_scaling, soft_logit
-from faceinsight.modules.cooccurrence import CooccurrenceGain
+from faceinsight.modules.cooccurrence import CooccurrenceGain, check_unique
+from faceinsight.modules.logic.log_space import wide_linear
 
 __all__ = ["Evidence", "Gate", "RidgeFit", "pool_levels", "ridge"]
 
@@ -112,7 +114,8 @@ def ridge(
         undefined: the value of undefined labels; see :func:`~faceinsight.knowledge.labels.three_valued`.
 
     Raises:
-        InputError: no penalty, or one that is not above 0; or features that are not finite.
+        InputError: no penalty, or one that is not a finite number above 0, or too small for these features; no faces,
+            labels of other faces, or features that are not finite.
 
     >>> fit = ridge(torch.tensor([[0.0], [1.0], [2.0]]), torch.tensor([[-1], [-1], [1]], dtype=torch.int8), [0.5])
     >>> fit.weight.squeeze(), fit.bias.squeeze()  # without a penalty 1/2 and -1/6
@@ -120,8 +123,13 @@ def ridge(
     >>> fit.left_out[:2].squeeze()  # the first from a regression on the others alone
     tensor([-0.2500,  0.5000])
     """
-    if min(penalties, default=0) <= 0:
-        raise InputError(f"penalties must be above 0, at least one of them, got {list(penalties)}")
+    check_penalties(penalties)
+    if inputs.ndim != 2 or not len(inputs) or labels.ndim != 2 or len(labels) != len(inputs):
+        raise InputError(
+            f"a regression needs features [face, feature] and labels [face, attr] of the same faces, at least one; got "
+            f"features {list(inputs.shape)} and labels {list(labels.shape)}"
+        )
+    inputs = inputs.to(torch.promote_types(inputs.dtype, torch.float32))  # nothing is solved in halves or integers
     if not torch.isfinite(inputs).all():
         raise InputError("the features hold values that are not finite; check the encoder that made them")
     labels = three_valued(labels, undefined=undefined)
@@ -147,6 +155,13 @@ def ridge(
         return RidgeFit(weight, bias, left_out, penalty, {penalty: error})
 
     return _least(sorted(map(float, penalties)), fit)
+
+
+def check_penalties(penalties: Sequence[float]) -> None:
+    """Refuse anything but finite numbers above 0, at least one of them."""
+    numbers = all(isinstance(each, int | float) and 0 < each < math.inf for each in penalties)
+    if not numbers or not len(penalties):
+        raise InputError(f"penalties must be above 0 and finite, at least one of them, got {list(penalties)}")
 
 
 def _least(penalties: Sequence[float], fit: Callable[[float], RidgeFit]) -> RidgeFit:
@@ -175,7 +190,9 @@ class _Problem:
         faces, columns: which faces and attributes.
         middle: mean of the features over these faces.
         inputs, targets: centred, of these faces and attributes.
-        gram: the smaller of the two Gram matrices, its lower triangle.
+        gram: the smaller of the two Gram matrices, its lower triangle; that of the faces with ``extra`` added to the
+            variance along (1, ..., 1).
+        extra: the mean of its diagonal, for the Gram matrix of the faces; None for that of the features.
     """
 
     faces: Bool[Tensor, " all"]
@@ -184,6 +201,7 @@ class _Problem:
     inputs: Float[Tensor, "face feature"]
     targets: Float[Tensor, "face some"]
     gram: Float[Tensor, "size size"]
+    extra: Float[Tensor, ""] | None
 
 
 def _problem(
@@ -192,12 +210,21 @@ def _problem(
     faces: Bool[Tensor, " all"],
     columns: Int64[Tensor, " some"],
 ) -> _Problem:
-    """Centre the features, and multiply them once for all penalties."""
+    """Centre the features, and multiply them once for all penalties.
+
+    Centred features say nothing along (1, ..., 1), nor do centred targets. Some variance there changes no solution, and
+    makes the Gram matrix of the faces one that can be inverted without any penalty.
+    """
     centred = inputs[faces]
     middle = centred.mean(0)
     centred -= middle  # a copy, which may be large: no second one
-    gram = _lower_gram(centred if len(centred) < centred.shape[1] else centred.T)
-    return _Problem(faces, columns, middle, centred, targets[faces][:, columns], gram)
+    by_face = len(centred) <= centred.shape[1] + 1  # where each face can be told from all others
+    gram = _lower_gram(centred if by_face else centred.T)
+    extra = None
+    if by_face:
+        extra = gram.diagonal().mean()
+        gram += extra / len(gram)
+    return _Problem(faces, columns, middle, centred, targets[faces][:, columns], gram, extra)
 
 
 def _patterns(
@@ -216,23 +243,30 @@ def _solve(problem: _Problem, penalty: float) -> tuple[Float[Tensor, "feature so
     """Return the weights and the leave-one-out scores.
 
     The residual of face i without face i is ``r_i / (1 - h_i - 1/n)``: h is the diagonal of the hat matrix of the
-    centred problem, 1/n is what the intercept adds to it.
+    centred problem, 1/n is what the intercept adds to it. By the Gram matrix of the faces, numerator and denominator
+    both have the penalty as a factor. It is left out of both, so that a small one costs no digits.
+
+    Raises:
+        InputError: a penalty by which the Gram matrix cannot be inverted in this precision.
     """
     inputs, targets = problem.inputs, problem.targets
     shifted = problem.gram.clone()
     shifted.diagonal().add_(penalty)
-    factor = torch.linalg.cholesky(shifted)
+    factor, failed = torch.linalg.cholesky_ex(shifted)
     del shifted
-    if len(inputs) < inputs.shape[1]:
+    if failed:
+        raise InputError(
+            f"a penalty of {penalty:g} is too small for these features: some follow from others, or faces are alike; "
+            "give larger penalties"
+        )
+    if problem.extra is not None:
         solution = torch.cholesky_solve(targets, factor)
-        weight, residual = inputs.T @ solution, penalty * solution
-        unseen = penalty * torch.cholesky_inverse(factor).diagonal()
-    else:
-        weight = torch.cholesky_solve(inputs.T @ targets, factor)
-        residual = targets - inputs @ weight
-        solved = (torch.linalg.solve_triangular(factor, part.T, upper=False) for part in inputs.split(CHUNK))
-        unseen = 1 - torch.cat([part.square().sum(0) for part in solved])
-    return weight, targets - residual / (unseen - 1 / len(inputs))[:, None]
+        unseen = torch.cholesky_inverse(factor).diagonal() - 1 / (penalty + problem.extra) / len(inputs)
+        return inputs.T @ solution, targets - solution / unseen[:, None]
+    weight = torch.cholesky_solve(inputs.T @ targets, factor)
+    solved = (torch.linalg.solve_triangular(factor, part.T, upper=False) for part in inputs.split(CHUNK))
+    unseen = 1 - torch.cat([part.square().sum(0) for part in solved]) - 1 / len(inputs)
+    return weight, targets - (targets - inputs @ weight) / unseen[:, None]
 
 
 def _lower_gram(rows: Float[Tensor, "row column"]) -> Float[Tensor, "row row"]:
@@ -279,8 +313,9 @@ class Evidence(nn.Module):
             them is a probability, a sigmoid is not.
 
     Raises:
-        InputError: a gain that observes other attributes, an unknown source, or a choice of unknown attributes or of
-            some that belong to another choice.
+        InputError: a gain that observes other attributes, an unknown source, names that stand twice, a number of
+            features or a penalty that is not above 0, or a choice of unknown attributes or of some that belong to
+            another choice.
 
     >>> evidence = Evidence(num_features=3, names=["Bald", "Hat"])
     >>> draw = torch.Generator().manual_seed(0)
@@ -323,6 +358,11 @@ class Evidence(nn.Module):
                 f"the gain observes {len(gain.observed)} attributes, the evidence is of {len(names)} others, or in "
                 "another order; build the gain with observed=names"
             )
+        check_unique(names, "the evidence's names")
+        self.widths = [num_features] if isinstance(num_features, int) else [*num_features]
+        if not self.widths or min(self.widths) < 1:
+            raise InputError(f"num_features are numbers above 0, one for each source; got {num_features}")
+        check_penalties(penalties)
         chosen = [name for choice in choices for name in choice]
         if not {*chosen} <= {*names} or len({*chosen}) < len(chosen) or any(len(choice) < 2 for choice in choices):
             raise InputError(
@@ -331,7 +371,6 @@ class Evidence(nn.Module):
             )
         self.num_features, self.names, self.gain = num_features, list(names), gain
         self.choices = [list(choice) for choice in choices]
-        self.widths = [num_features] if isinstance(num_features, int) else [*num_features]
         total = sum(self.widths)
         self.sources, self.penalties = list(sources), list(penalties)
         attrs = len(self.names)
@@ -408,6 +447,11 @@ class Evidence(nn.Module):
                 attributes or without a single one that is defined, or features that are not finite.
         """
         total = sum(self.widths)
+        if not isinstance(inputs, Tensor) or not isinstance(labels, Tensor):
+            raise InputError(
+                f"features and labels are tensors, got {type(inputs).__name__} and {type(labels).__name__}; use "
+                "torch.as_tensor"
+            )
         if len(inputs) < 2 or inputs.shape[1] != total or labels.shape != (len(inputs), len(self.names)):
             raise InputError(
                 f"evidence of {total} features for {len(self.names)} attributes needs at least two faces; "
@@ -418,7 +462,17 @@ class Evidence(nn.Module):
         if not labels.any():
             raise InputError(f"none of the {len(inputs):,} faces has a defined label; evidence needs labelled faces")
         wide = inputs.to(torch.float64, copy=True)
-        centre, scale = wide.mean(0), feature_scale(wide.std(0, correction=0), self.widths)
+        if not torch.isfinite(wide).all():
+            raise InputError("the features hold values that are not finite; check the encoder that made them")
+        # as they are kept, so that a large mean is taken off here as it is later
+        centre = wide.mean(0).to(self.centre).double()
+        scale = feature_scale(wide.std(0, correction=0), self.widths).to(self.scale).double()
+        if not (torch.isfinite(centre) & torch.isfinite(scale)).all():
+            raise InputError(
+                f"the features are too large or too small for {self.centre.dtype}, which the evidence is kept in: they "
+                f"reach from {float(wide.min()):g} to {float(wide.max()):g}; scale them to about 1 before they come "
+                "here, or fit in a wider type"
+            )
         wide.sub_(centre).mul_(scale)
         fit = ridge(wide, labels, [each * total for each in self.penalties], undefined=0)
         scores = fit.left_out
@@ -438,7 +492,7 @@ class Evidence(nn.Module):
             "faces": (labels != 0).sum(0),
         }.items():
             getattr(self, name).copy_(tensor)
-        return fit.left_out.to(inputs.dtype)
+        return fit.left_out.to(torch.promote_types(inputs.dtype, torch.float32))
 
     def _fit_choice(
         self,
@@ -472,7 +526,7 @@ class Evidence(nn.Module):
             )
         wide = torch.promote_types(inputs.dtype, torch.float32)  # also of a model in half precision
         centre, scale, weight, bias = (each.to(wide) for each in (self.centre, self.scale, self.weight, self.bias))
-        return F.linear((inputs.to(wide) - centre) * scale, weight, bias)
+        return wide_linear((inputs.to(wide) - centre) * scale, weight, bias)
 
     def logits(self, scores: Float[Tensor, "batch observed"]) -> Float[Tensor, "batch asked"]:
         """Scores, fitted or left out, through gain and calibration.
@@ -480,7 +534,12 @@ class Evidence(nn.Module):
         An attribute that the labelled faces do not tell has no calibration of its own: its logit is that of the gain's
         estimate (:func:`~faceinsight.modules.calibration.soft_logit`). A choice of which not every label is asked for
         is not calibrated together.
+
+        Raises:
+            InputError: scores of another number of attributes.
         """
+        if scores.shape[-1] != len(self.names):
+            raise InputError(f"the evidence is of {len(self.names)} attributes, got scores {list(scores.shape)}")
         estimate = scores if self.gain is None else self.gain(scores)
         at = torch.tensor([self.names.index(name) if name in self.names else 0 for name in self.asked])
         logits = self.slope[at] * estimate + self.offset[at]

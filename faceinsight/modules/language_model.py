@@ -10,6 +10,7 @@ Which families read blind segments in one pass exactly as separate prompts:
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -166,6 +167,7 @@ class LanguageModel(nn.Module):
         revision: str | None = None,
         dtype: str | torch.dtype | None = None,
         attn_implementation: str | None = None,
+        gguf_file: str | None = None,
         **options: Any,
     ) -> "LanguageModel":
         """Return a causal language model from a local directory or the hub, weights as safetensors, no remote code.
@@ -175,19 +177,23 @@ class LanguageModel(nn.Module):
             dtype: of the weights, such as ``"bfloat16"``; as they were saved by default.
             attn_implementation: ``"sdpa"`` or ``"eager"``; by default the first that the family has. Gemma 2 caps its
                 attention logits and has only ``"eager"``.
+            gguf_file: the name of a GGUF file in a local directory, in place of safetensors; its weights are turned
+                back into floating point. Needs the extra ``smollm``.
             options: passed to transformers' ``AutoModelForCausalLM.from_pretrained``, e.g. ``device_map``.
 
         Raises:
             FileNotFoundError, ValueError: as :func:`~faceinsight.modules.language.pretrained.load_pretrained`; the
                 checkpoint has no tokenizer; or, as the constructor, a family that cannot be masked exactly.
+            ModuleNotFoundError: a GGUF file, and what reads it is not installed.
         """
-        given = {"dtype": dtype, "attn_implementation": attn_implementation}
+        given = {"dtype": dtype, "attn_implementation": attn_implementation, "gguf_file": gguf_file}
         options |= {name: value for name, value in given.items() if value is not None}
-        commit = commit_of(name_or_path, revision)
+        commit = commit_of(name_or_path, revision, gguf_file)
         backbone = load_pretrained(AutoModelForCausalLM, name_or_path, revision=commit, **options)
-        model = cls(backbone=backbone, tokenizer=load_tokenizer(name_or_path, revision=commit))
+        model = cls(backbone=backbone, tokenizer=load_tokenizer(name_or_path, revision=commit, gguf_file=gguf_file))
+        place = str(name_or_path) if gguf_file is None else str(Path(name_or_path, gguf_file))
         called = "faceinsight.modules.LanguageModel.from_pretrained"
-        model.origin = {"given": called, "name_or_path": str(name_or_path), "revision": commit}
+        model.origin = {"given": called, "name_or_path": place, "revision": commit}
         return model
 
     @property
@@ -251,15 +257,16 @@ class LanguageModel(nn.Module):
             cache: of the tokens before these, for the model's own causal attention; these are added to it.
 
         Raises:
-            ValueError: a pattern or a cache at a length where the model's rotary embedding depends on the length; or a
-                cache to be trained through while layers are computed again.
+            InputError: more tokens than the model has positions; a pattern or a cache at a length where the model's
+                rotary embedding depends on the length; or a cache to be trained through while layers are computed
+                again.
         """
         batch, length, _ = embeddings.shape
         pattern: Mapping[str, object] = {}
         if allowed is not None:
             if positions is None or cache is not None:
                 raise InputError("a pattern needs the tokens' positions, and takes no cache")
-            self._check_length(lambda: int(positions.max()) + 1)
+            self._check_length(length, lambda: int(positions.max()) + 1)
             masks = attention_masks(self.config, allowed, positions, batch=batch, dtype=self.backbone.dtype)
             pattern = {"attention_mask": masks, "position_ids": positions.expand(batch, length)}
         elif cache is not None:
@@ -268,8 +275,11 @@ class LanguageModel(nn.Module):
                     "layers that are computed again in the backward pass cannot fill a cache; with gradient "
                     "checkpointing read with form='packed'"
                 )
-            self._check_length(lambda: cache.get_seq_length() + length)
+            reached = cache.get_seq_length() + length
+            self._check_length(reached, lambda: reached)
             pattern = as_argument(self.backbone, cache)
+        else:
+            self._check_positions(length, lambda: length)
         recompute = self.gradient_checkpointing and torch.is_grad_enabled()
         with recomputed(layers_of(self.backbone) if recompute else []):
             output = self.backbone.base_model(
@@ -351,7 +361,16 @@ class LanguageModel(nn.Module):
             self._answers[key] = (answer_tokens(self.tokenizer, yes, ending), answer_tokens(self.tokenizer, no, ending))
         return self._answers[key]
 
-    def _check_length(self, length: Callable[[], int]) -> None:
+    def _check_positions(self, at_most: int, length: Callable[[], int]) -> None:
+        limit = getattr(self.config, "max_position_embeddings", None)
+        if limit is not None and at_most > limit and (reached := length()) > limit:
+            raise InputError(
+                f"a sequence of {reached} tokens, but this {self.config.model_type} was made for at most {limit} "
+                "positions; shorten the prefix, pool the image's tokens (Projector(pool=...)), or take a larger model"
+            )
+
+    def _check_length(self, at_most: int, length: Callable[[], int]) -> None:
+        self._check_positions(at_most, length)
         limit = unstable_length(self.config)
         if limit is not None and (reached := length()) > limit:
             raise InputError(

@@ -62,7 +62,7 @@ def fit_evidence(
     evidence = network.evidence.to(device)
     labels = data.table.labels[rows]
     if rules is not None:
-        filled = implied_labels(labels, rules)
+        filled = implied_labels(labels, rules, undefined=0)
         at = slice(None) if implied is None else [rules.schema.index(name) for name in implied]
         labels = labels.clone()
         labels[:, at] = filled[:, at]

@@ -74,7 +74,7 @@ def test_every_command_is_listed_with_a_line_of_its_own(words: list[str], capsys
         assert cli.main(words) == 0
     shown = capsys.readouterr().out.split("commands:")[1].split("exit codes:")[0].splitlines()
     listed = {line.split()[0]: len(line.split()) for line in shown if line.startswith("    ")}
-    assert list(listed) == ["predict", "ablate", "fit", "validate", "test", "evaluate", "data", "lint", "mine"]
+    assert list(listed) == ["predict", "ablate", "fit", "validate", "test", "evaluate", "probe", "data", "lint", "mine"]
     assert min(listed.values()) > 4
 
 
@@ -166,6 +166,18 @@ def test_a_checkpoint_is_measured_as_it_is_and_the_same_command_finds_its_readin
     assert json.loads((tmp_path / "out" / "metrics.json").read_text())["question"] == paraphrases
     assert cli.main([*words, "--question", "Bald?"]) == 2
     assert "error: a question asks for every attribute alike without '{prompt}' in it" in capsys.readouterr().err
+
+
+def test_a_checkpoint_and_a_saved_model_are_probed(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", "synthfaces", str(drawn), "--split", "val", "--output", str(tmp_path / "out"), "--layers", "1"]
+    assert cli.main(["probe", str(write_llava(tmp_path / "llava")), *words]) == 0
+    assert "final state" in capsys.readouterr().out
+    assert cli.main(["probe", "tiny", *words]) == 0
+    assert (tmp_path / "out" / "ladder.png").is_file()
+    assert cli.main(["probe", "tiny", *words, "--crop", "0.6", "0.6", "0", "0"]) == 2
+    assert "crop" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

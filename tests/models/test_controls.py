@@ -150,6 +150,7 @@ def test_a_regression_of_another_shape_is_refused() -> None:
             RidgeClassifier(schema=SCHEMA, regression=nn.Linear(inputs, outputs))
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_the_evidence_classifier_is_its_evidence(images: Tensor) -> None:
     evidence = Evidence.for_schema(schema=SCHEMA, num_features=12)
     control = EvidenceClassifier(schema=SCHEMA, image_encoder=tiny_encoder(), evidence=evidence)
@@ -161,6 +162,10 @@ def test_the_evidence_classifier_is_its_evidence(images: Tensor) -> None:
     assert not any(each.requires_grad for each in control.parameters())
     with pytest.raises(InputError, match="must be in Frozen"):
         EvidenceClassifier(schema=SCHEMA, image_encoder=tiny_encoder().module, evidence=evidence)
+    with pytest.raises(InputError, match="scores of 1 faces"):
+        control(images, scores=left_out[:1])
+    with pytest.raises(InputError, match="features lack image"):
+        control(features={"segmentation": images})
     other = Evidence(num_features=12, names=SCHEMA.names[:4])
     with pytest.raises(InputError, match="evidence is of 4 attributes"):
         EvidenceClassifier(schema=SCHEMA, image_encoder=tiny_encoder(), evidence=other)

@@ -1,5 +1,7 @@
 """The parts put together: what is cached, what trains, and what must not depend on what."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,9 @@ from faceinsight.knowledge.graph import LabelGraph
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.models.face_insight import FaceInsight
+from faceinsight.models.stages import face_stages
 from faceinsight.modules.attribute_query import AttributeQuery, SharedHead
+from faceinsight.modules.attribute_tokens import AttributeTokens
 from faceinsight.modules.cooccurrence import CooccurrenceGain
 from faceinsight.modules.correlation import CorrelationConstraint
 from faceinsight.modules.evidence import Evidence, Gate, pool_levels
@@ -219,3 +223,20 @@ def test_evidence_that_is_not_the_model_s_is_refused(images: Tensor) -> None:
     ))  # fmt: skip
     with pytest.raises(InputError, match="MapTokens has no places of parts"):
         face_insight(evidence=fitted(), segmentation=drawn)(images)
+
+
+def test_attribute_tokens_reach_the_logits_are_saved_and_loaded_and_need_prompts(
+    images: Tensor, tmp_path: Path
+) -> None:
+    tokens = AttributeTokens(prompt_dim=32, image_dim=12, embed_dim=32)
+    model = face_insight(attribute_tokens=tokens).eval()
+    with torch.no_grad():
+        logits = model(images).logits
+        assert not torch.equal(logits, face_insight()(images).logits)
+    model.save_pretrained(tmp_path, include_frozen=True)
+    assert torch.equal(FaceInsight.from_pretrained(tmp_path)(images).logits, logits)
+    found = face_stages(model, model.encode(images), [1, 2])
+    torch.testing.assert_close(found["reading"], logits, atol=1e-5, rtol=1e-4)
+    query = AttributeQuery(embed_dim=32, num_tokens=0)
+    with pytest.raises(InputError, match="text_encoder"):
+        face_insight(attribute_tokens=tokens, text_encoder=None, question="Is it {prompt}?", query=query)

@@ -74,7 +74,7 @@ def sizes(**changes: Any) -> dict[str, Any]:
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "num_key_value_heads": 2,
-        "max_position_embeddings": 256,
+        "max_position_embeddings": 512,
         "initializer_range": 0.3,  # at the usual 0.02 every token attends to all alike
         "bos_token_id": words.bos_token_id,
         "eos_token_id": words.eos_token_id,
@@ -98,17 +98,25 @@ def write_language_model(folder: Path, family: str, **changes: Any) -> Path:
     return folder
 
 
-def write_llava(folder: Path, family: str = "Llama", *, chat_template: str | None = None, **changes: Any) -> Path:
-    """A LLaVA with a CLIP tower of 12 px images: 3 x 3 patches."""
+def write_llava(
+    folder: Path, family: str = "Llama", *, chat_template: str | None = None, image_size: int = 12, **changes: Any
+) -> Path:
+    """A LLaVA with a CLIP tower of 3 x 3 patches, for images of 12 px by default."""
     vision = CLIPVisionConfig(
-        hidden_size=24, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=12, patch_size=4
+        hidden_size=24,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=image_size,
+        patch_size=image_size // 3,
     )
     config = transformers.LlavaConfig(
         vision_config=vision,
         text_config=text_config(family),
         **{"image_token_index": tokenizer().convert_tokens_to_ids("<image>"), "image_seq_length": 9, **changes},
     )
-    processor = CLIPImageProcessor(size={"shortest_edge": 12}, crop_size={"height": 12, "width": 12}, **COLOURS)
+    sizes = {"size": {"shortest_edge": image_size}, "crop_size": {"height": image_size, "width": image_size}}
+    processor = CLIPImageProcessor(**sizes, **COLOURS)
     return write_multimodal(folder, transformers.LlavaForConditionalGeneration(config), processor, chat_template)
 
 

@@ -6,6 +6,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+from faceinsight.errors import InputError
 from faceinsight.modules.calibration import LEAST_SLOPE, PULL, log_likelihood, matrix_scaling, platt_scaling, soft_logit
 
 Drawn = tuple[Tensor, Tensor]
@@ -202,3 +203,17 @@ def test_few_faces_and_scores_that_never_vary_stay_at_the_start() -> None:
     weight, level = matrix_scaling(torch.ones(500, 3).double(), torch.arange(500) % 4 % 3, slope, offset)
     assert weight.isfinite().all()
     assert (torch.ones(3).double() @ weight.T + level).argmax() == 0, "half of the faces"
+
+
+@pytest.mark.usefixtures("types_unchecked")
+def test_what_cannot_be_calibrated_is_refused() -> None:
+    scores, labels = torch.rand(4, 2).double(), torch.tensor([[1, -1], [-1, 1]] * 2, dtype=torch.int8)
+    for some, match in ((scores * torch.nan, "finite"), (scores * 1e200, "finite"), (scores[:3], "the labels want")):
+        with pytest.raises(InputError, match=match):
+            platt_scaling(some, labels)
+    slope, offset = torch.ones(2).double(), torch.zeros(2).double()
+    for chosen, pull in (([0, 1, 3, 1], 1.0), ([0, -1, 1, 1], 1.0), ([0, 1, 0, 1], -1.0)):
+        with pytest.raises(InputError, match="choices from 0 to 2"):
+            matrix_scaling(scores, torch.tensor(chosen), slope, offset, pull=pull)
+    with pytest.raises(InputError, match="at least one face"):
+        matrix_scaling(scores[:0], torch.zeros(0, dtype=torch.int64), slope, offset)

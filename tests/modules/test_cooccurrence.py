@@ -261,16 +261,39 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
 # bad input
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_what_is_no_gain_is_refused() -> None:
-    for amounts in ([], [-0.1], [0.5, 1.5]):
+    for amounts in ([], [-0.1], [0.5, 1.5], [torch.nan]):
         with pytest.raises(InputError, match="shares from 0 to 1"):
             CooccurrenceGain(graph=graph(), amounts=amounts)
     for names in ({"observed": ["Bald", "Hat"]}, {"asked": ["Bald", "Hat"]}):
         with pytest.raises(UnknownAttributeError, match="Hat"):
             CooccurrenceGain(graph=graph(), **names)
+    for twice in ({"observed": ["Bald", "Bald"]}, {"asked": ["Bald", "Bald"]}, {"observed": "Bald"}):
+        with pytest.raises(InputError, match="each of them once"):
+            CooccurrenceGain(graph=graph(), **twice)
     gain = CooccurrenceGain(graph=graph())
     with pytest.raises(InputError, match=r"observes 5 attributes, got scores \[3, 4\]"):
         gain(torch.zeros(3, 4))
+    scores, labels = observed(9)
+    for some, match in ((scores[:, :4], "observes 5"), (scores[:4], "observes 5"), (scores * torch.nan, "not finite")):
+        with pytest.raises(InputError, match=match):
+            gain.fit(some, labels)
     partly = CooccurrenceGain(graph=graph(), asked=NAMES[:3])
     with pytest.raises(InputError, match=r"does not ask for \['Male', 'Smiling'\]"):
         partly.fit(*observed(9))
+
+
+@pytest.mark.parametrize("still", [1, -1, 0])
+def test_a_graph_of_labels_that_never_vary_silences_no_score_that_does(still: int) -> None:
+    table = torch.where(shown(2000), 1, -1).to(torch.int8)
+    table[:, 3] = still
+    gain = CooccurrenceGain(graph=LabelGraph.from_labels(table, Schema.from_names(NAMES), undefined=0))
+    scores, labels = observed()
+    gain.fit(scores, labels)
+    assert gain.gain()[3].tolist() == [0, 0, 0, 1, 0], "the graph says nothing of it: its own score"
+    moved = gain(scores)[:, 3] - scores[:, 3]
+    torch.testing.assert_close(moved, moved[:1].expand(len(moved)))
+    labels[:, 3] = 0  # without labels there is no score to silence
+    gain.fit(scores, labels)
+    assert gain(scores).isfinite().all()

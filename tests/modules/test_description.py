@@ -31,6 +31,9 @@ def gain(**options: Any) -> modules.CooccurrenceGain:
 #: every part that is saved, with no argument at its default
 PARTS: dict[str, Any] = {
     "AttributeQuery": lambda: modules.AttributeQuery(prompt_dim=5, embed_dim=6, num_tokens=3),
+    "AttributeTokens": lambda: modules.AttributeTokens(
+        prompt_dim=5, image_dim=6, embed_dim=8, num_heads=2, dropout=0.1
+    ),
     "CooccurrenceGain": lambda: gain(asked=["Male", "Bald"], trained=True),
     "CorrelationConstraint": lambda: modules.CorrelationConstraint(
         graph=GRAPH, embed_dim=5, depth=3, activation="between", residual="add"
@@ -50,6 +53,7 @@ PARTS: dict[str, Any] = {
         embed_dim=16, depth=1, num_heads=2, mlp_dim=24, max_tokens=64, initializer_range=0.1, seed=3
     ),
     "LearnedText": lambda: modules.LearnedText(num_attributes=2, embed_dim=5),
+    "MLPQuery": lambda: modules.MLPQuery(prompt_dim=5, embed_dim=6, hidden_dim=7),
     "MapTokens": lambda: modules.MapTokens(image_encoder=Frozen(encoder()), embed_dim=6, pool=2),
     "Projector": lambda: modules.Projector(in_dim=5, out_dim=6, pool=2),
     "RegionTokens": lambda: modules.RegionTokens(image_dim=5, embed_dim=6, num_regions=4, absent_below=0.1),

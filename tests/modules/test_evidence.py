@@ -95,6 +95,19 @@ def test_leave_one_out_is_the_regression_refitted_without_each_face(
     torch.testing.assert_close(fit.left_out, refitted(inputs + 3, labels, 0.7), atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("penalty", [1e-12, 1e-6])
+@pytest.mark.parametrize(("faces", "features"), [(9, 30), (9, 9), (9, 8)])
+def test_a_small_penalty_costs_leave_one_out_no_digits(faces: int, features: int, penalty: float) -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    inputs, labels = drawn(faces, features)
+    found = ridge(inputs, labels, [penalty]).left_out
+    for face in range(faces):
+        others = torch.arange(faces) != face
+        model = linear_model.Ridge(alpha=penalty, solver="svd").fit(inputs[others], labels[others] == 1)
+        wanted = torch.from_numpy(model.predict(inputs[face : face + 1]))[0]
+        torch.testing.assert_close(found[face], wanted, atol=1e-8, rtol=0)
+
+
 def test_no_block_of_rows_changes_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     for faces, features in SIZES:
         inputs, labels = drawn(faces, features, 0.3)
@@ -161,11 +174,17 @@ def test_the_penalty_is_the_one_with_the_least_leave_one_out_error_over_the_labe
     torch.testing.assert_close(fit.weight, alone.weight, atol=1e-12, rtol=0)
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_bad_penalties_and_features_are_refused() -> None:
     inputs, labels = drawn(9, 4)
-    for penalties in ([], [1.0, 0.0], [-1.0]):
+    for penalties in ([], [1.0, 0.0], [-1.0], [torch.inf], [1.0, torch.nan, 2.0], ["a"]):
         with pytest.raises(InputError, match="penalties must be above 0"):
             ridge(inputs, labels, penalties)
+    with pytest.raises(InputError, match="too small"):
+        ridge(torch.cat([inputs[:, :2]] * 2, dim=1), labels, [1e-30])
+    for some, theirs in ((inputs[:0], labels[:0]), (inputs, labels[:5]), (inputs, labels[:, 0])):
+        with pytest.raises(InputError, match="same faces, at least one"):
+            ridge(some, theirs, [1.0])
     for value in (torch.nan, torch.inf):
         inputs[3, 2] = value
         with pytest.raises(InputError, match="not finite"):
@@ -362,6 +381,38 @@ def test_features_of_another_number_are_refused() -> None:
         evidence(inputs[:, :3].float())
 
 
+@pytest.mark.parametrize("shape", [(20, 1), (20, 2)])
+def test_scores_of_another_number_are_refused(shape: tuple[int, int]) -> None:
+    evidence, _ = fitted(*drawn(20, 4))
+    with pytest.raises(InputError, match="of 3 attributes, got scores"):
+        evidence.logits(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e9])
+def test_a_large_mean_of_the_features_changes_no_logit(offset: float) -> None:
+    inputs, labels = drawn(20, 4)
+    evidence, _ = fitted(inputs, labels)
+    far, _ = fitted(inputs + offset, labels)
+    torch.testing.assert_close(far(inputs + offset), evidence(inputs), atol=1e-5, rtol=0)
+
+
+def test_leave_one_out_scores_keep_their_digits_whatever_the_features_are() -> None:
+    inputs, labels = drawn(20, 4)
+    for some in (inputs.half(), inputs.bfloat16()):
+        _, wide = fitted(some.float(), labels)
+        _, left_out = fitted(some, labels)
+        assert left_out.dtype == torch.float32
+        torch.testing.assert_close(left_out, wide, atol=0, rtol=0)
+
+
+def test_under_autocast_the_logits_are_the_same() -> None:
+    inputs, labels = drawn(20, 4)
+    evidence, _ = fitted(inputs.float(), labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = evidence(inputs.float())
+    torch.testing.assert_close(logits, evidence(inputs.float()), atol=0, rtol=0)
+
+
 def test_what_cannot_be_fitted_is_refused() -> None:
     inputs, labels = drawn(9, 4)
     evidence = Evidence(num_features=4, names=NAMES)
@@ -371,6 +422,8 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         (inputs, labels[:, :2], r"labels \[9, 2\]"),
         (inputs, labels * 0, "none of the 9 faces has a defined label"),
         (inputs * torch.nan, labels, "not finite"),
+        (inputs * 1e50, labels, "too large or too small"),
+        (inputs * 1e-50, labels, "too large or too small"),
     ]:
         with pytest.raises(InputError, match=match):
             evidence.fit(some, theirs)
@@ -381,6 +434,12 @@ def test_what_cannot_be_built_is_refused() -> None:
     for sources in ([], ["image", "hair"], ["image", "mirrored"]):
         with pytest.raises(InputError, match="sources are"):
             Evidence(num_features=4, names=NAMES, sources=sources)
+    for features in (0, [4, 0], []):
+        with pytest.raises(InputError, match="numbers above 0"):
+            Evidence(num_features=features, names=NAMES)
+    for names in ([], ["Bald", "Bald"], "Bald"):
+        with pytest.raises(InputError, match="each of them once"):
+            Evidence(num_features=4, names=names)
     for gain in (CooccurrenceGain(graph=graph()), CooccurrenceGain(graph=graph(NAMES[::-1]))):
         with pytest.raises(InputError, match="build the gain with observed=names"):
             Evidence(num_features=4, names=NAMES, gain=gain)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
 from faceinsight.modules.implied import implied_labels
@@ -39,3 +40,11 @@ def test_what_follows_is_what_all_consistent_faces_agree_on(seed: int) -> None:
 def test_no_faces_have_no_labels_to_fill() -> None:
     rules = RuleSet.parse("Bald -> not Bangs", Schema.from_names(["Bald", "Bangs"]))
     assert implied_labels(torch.zeros(0, 2, dtype=torch.int8), rules).shape == (0, 2)
+
+
+def test_a_boolean_no_is_a_no_and_other_codes_are_refused() -> None:
+    rules = RuleSet.parse("Bald -> not Bangs", Schema.from_names(["Bald", "Bangs"]))
+    assert implied_labels(torch.tensor([[False, False]]), rules).tolist() == [[-1, -1]]
+    with pytest.raises(InputError, match="0 and 1"):
+        implied_labels(torch.tensor([[0, 1], [1, 0]]), rules)
+    assert implied_labels(torch.tensor([[1, -100]]), rules, undefined=-100).tolist() == [[1, -1]]

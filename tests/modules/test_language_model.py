@@ -6,6 +6,8 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
+from faceinsight.errors import InputError
+from faceinsight.modules.attribute_query import blind_segments
 from faceinsight.modules.language_model import LanguageModel, byte_tokenizer
 from faceinsight.modules.text_encoder import LearnedText, TextEncoder, mean_embedding
 
@@ -77,3 +79,22 @@ def test_the_text_encoder_is_the_mean_of_the_token_embeddings_normalised(languag
 def test_learned_prompts_refuse_another_number_of_attributes() -> None:
     with pytest.raises(ValueError, match="3 prompts for 2 learned vectors"):
         LearnedText(num_attributes=2, embed_dim=4)(["a", "b", "c"])
+
+
+def test_a_sequence_longer_than_the_models_positions_is_refused_in_every_form() -> None:
+    model = LanguageModel.from_config(embed_dim=16, depth=1, max_tokens=24)
+    embeddings = torch.zeros(1, 25, 16)
+    with pytest.raises(InputError, match="at most 24"):
+        model(embeddings)
+    cache = model.remember(embeddings[:, :20])
+    with pytest.raises(InputError, match="25 tokens"):
+        model(embeddings[:, :5], cache=cache)
+    allowed, positions, _ = blind_segments(22, [2, 3])
+    with pytest.raises(InputError, match="25 tokens"):
+        model(torch.zeros(1, 27, 16), allowed=allowed, positions=positions)
+
+
+def test_packed_segments_may_be_longer_together_than_the_models_positions() -> None:
+    model = LanguageModel.from_config(embed_dim=16, depth=1, max_tokens=24)
+    allowed, positions, _ = blind_segments(20, [4, 4, 4])
+    assert model(torch.zeros(1, 32, 16), allowed=allowed, positions=positions).shape == (1, 32, 16)

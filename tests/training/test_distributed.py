@@ -57,6 +57,7 @@ from faceinsight.training.systems import (
     TrainingSystem,
     check_batch_statistics,
 )
+from tests.modules.checkpoints import write_llava
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",
@@ -177,6 +178,7 @@ class Variant:
     seeds_differ: bool = False
     sharded: bool = False
     mean_of_means: bool = False
+    image_size: int = 32
     accumulate: int = 1  # of several processes; one alone takes as many faces at once
 
     def system(self, data: FaceDataModule) -> TrainingSystem:
@@ -192,6 +194,24 @@ def image_only(data: FaceDataModule) -> nn.Module:
 
 def full(data: FaceDataModule) -> nn.Module:
     return face_insight(data, segmentation=lambda _: regions(), correlation=correlation)
+
+
+def paper(data: FaceDataModule) -> nn.Module:
+    """The paper's own form on a tiny LLaVA: vision tower, parser's regions, GCN over prompts, adapters in the LLM."""
+    return FaceInsight.from_llava(
+        data.source.faces.root / "llava",
+        schema=SCHEMA,
+        dtype="float32",
+        lora={"rank": 2, "targets": "all-linear"},
+        segmentation=SegmentationEncoder(parser=None, route=RegionTokens(image_dim=24, embed_dim=32)),
+        text_encoder=TextEncoder(),
+        correlation=CorrelationConstraint(
+            graph=LabelGraph.from_labels(data.train_labels(), SCHEMA, threshold=0.4, reweight=0.2), embed_dim=32
+        ),
+        query=AttributeQuery(prompt_dim=32, embed_dim=32),
+        head=SharedHead(embed_dim=32),
+        question="",
+    )
 
 
 VARIANTS = {
@@ -216,6 +236,7 @@ VARIANTS = {
     "one face": Variant(image_only, {"logical": logical()}, limit_train=1, held_out=1),
     "parser, one face": Variant(lambda _: group_norm_parser(), limit_train=1, held_out=1),
     "accumulated": Variant(full, {"logical": logical("conditional")}, accumulate=2),
+    "the paper's form": Variant(paper, {"logical": logical(), "logical_weight": 0.01}, image_size=33),
     "sharded": Variant(full, {"logical": logical(), "weight_decay": 20.0}, sharded=True),
 }
 WRONG = {"mean of means": replace(VARIANTS["image only"], mean_of_means=True)}
@@ -248,7 +269,7 @@ def carried_out(
     torch.manual_seed(rank if variant.seeds_differ else 0)
     data = FaceDataModule(
         source=Uneven(root, variant.held_out),
-        image_size=32,
+        image_size=variant.image_size,
         batch_size=BATCH * variant.accumulate if processes == 1 else BATCH // processes,
         limit_train=variant.limit_train,
     )
@@ -319,6 +340,9 @@ def processes_at_work(root: Path, out: Path, accelerator: str, names: Iterable[s
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("faces")
     Uneven(root).prepare()
+    write_llava(
+        root / "llava", image_size=33
+    )  # here: in several processes transformers writes nothing but on the first
     return root
 
 

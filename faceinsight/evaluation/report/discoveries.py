@@ -12,7 +12,7 @@ from faceinsight.evaluation.statistics.per_attribute import AttributeComparison
 from faceinsight.evaluation.statistics.resampling import ALPHA
 from faceinsight.metrics.registry import find_metric
 
-__all__ = ["attribute_facts", "attributes_frame", "detectable", "discoveries_sheet"]
+__all__ = ["attribute_facts", "attributes_frame", "detectable", "discoveries_sheet", "points"]
 
 #: How many discoveries the sheet shows, and how many of one variant: a hopeless control differs everywhere.
 SHOWN, SHOWN_OF_A_VARIANT = 15, 3
@@ -36,7 +36,7 @@ def discoveries_sheet(comparisons: Sequence[AttributeComparison]) -> Sheet | Non
             f"{100 * each.difference:+.1f} [{100 * each.low:+.1f}, {100 * each.high:+.1f}]",
             f"{each.q:.3f}" if each.q >= 0.001 else "< 0.001",
             f"{each.positives:,}",
-            f"{100 * each.detectable:.1f}",
+            points(each.detectable),
         )
         for each in largest(comparisons)
     ]
@@ -76,7 +76,7 @@ def attribute_facts(comparisons: Sequence[AttributeComparison]) -> list[str]:
         ]
     if sizes := detectable(comparisons):
         rarest, surest = list(sizes.items())[:3], min(sizes.items(), key=lambda each: each[1][1])
-        named = ", ".join(f"{name} ({count}) {100 * size:.1f}" for name, (count, size) in [*rarest, surest])
+        named = ", ".join(f"{name} ({count}) {points(size)}" for name, (count, size) in [*rarest, surest])
         lines.append(
             "Smallest difference in one attribute's AP that is discovered four times in five if no other differs "
             f"(median over variants, points), for the rarest attributes (positive faces) and the surest: {named}."
@@ -85,6 +85,15 @@ def attribute_facts(comparisons: Sequence[AttributeComparison]) -> list[str]:
     if untested:
         lines.append(f"Shown, or not shown, by a single identity, so not tested: {', '.join(sorted(untested))}.")
     return lines
+
+
+def points(size: float) -> str:
+    """Return the size of a difference between shares in points; above 100, no difference could have been found.
+
+    >>> points(0.123), points(3.7)
+    ('12.3', '> 100')
+    """
+    return f"{100 * size:.1f}" if size <= 1 else "> 100"
 
 
 def detectable(

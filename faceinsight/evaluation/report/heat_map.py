@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from faceinsight.errors import InputError
-from faceinsight.evaluation.report.discoveries import detectable
+from faceinsight.evaluation.report.discoveries import detectable, points
 from faceinsight.evaluation.statistics.per_attribute import AttributeComparison
 from faceinsight.evaluation.statistics.resampling import ALPHA
 from faceinsight.files import replacing
@@ -114,7 +114,7 @@ def label_rows(panel: Axes, positives: Mapping[str, int], sizes: Mapping[str, fl
     panel.set_yticks(range(len(positives)), positives, fontsize=7.5, color=INK)
     panel.tick_params(axis="y", pad=72)
     for row, (name, count) in enumerate(positives.items()):
-        size = f"{100 * sizes[name]:.1f}" if name in sizes else "–"
+        size = points(sizes[name]) if name in sizes else "–"
         for offset, text in ((-38, f"{count:,}"), (-6, size)):
             panel.annotate(text, (0, row), (offset, 0), xycoords=panel.get_yaxis_transform(), va="center", ha="right",
                            textcoords="offset points", fontsize=7, color=SOFT)  # fmt: skip

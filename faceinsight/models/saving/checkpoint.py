@@ -120,8 +120,14 @@ def load_model(
     Raises:
         FileNotFoundError: the directory, or a file in it, is not there.
         ValueError: the directory is damaged, or of another class or a newer version; or a part must be given, is given
-            but unknown, or is not the one that the model was trained with.
+            but unknown, or is not the one that the model was trained with; or schema, rules or graph are of another
+            type.
     """
+    for name, part, wanted in (("schema", schema, Schema), ("rules", rules, RuleSet), ("graph", graph, LabelGraph)):
+        if part is not None and not isinstance(part, wanted):
+            raise InputError(
+                f"{name} must be a {wanted.__name__}, got {part!r:.80}; make one, or load it from its file"
+            )
     saved = read_directory(Path(directory), kind.__name__)
     if schema is not None:
         saved = asked_for(saved, schema, rules, graph)

@@ -20,12 +20,14 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
 from faceinsight.errors import InputError
+from faceinsight.modules.language.gguf_file import check_gguf
 from faceinsight.modules.weights import check_numbers
 
 __all__ = ["commit_of", "load_pretrained", "load_tokenizer"]
@@ -61,16 +63,19 @@ def load_pretrained(kind: AutoClass, name_or_path: str | os.PathLike[str], **opt
     Args:
         kind: transformers' class, such as ``AutoModelForCausalLM``.
         name_or_path: a local directory, or the id of a model on the hub.
-        options: passed to the class's own ``from_pretrained``: ``revision``, ``dtype``, ``attn_implementation``, ...
+        options: passed to the class's own ``from_pretrained``: ``revision``, ``dtype``, ``attn_implementation``, ...;
+            ``gguf_file``, the name of a GGUF file in a local directory, which then needs nothing else.
 
     Raises:
         FileNotFoundError: the directory, its configuration or its weights are not there.
         ValueError: the weights are pickled, cut short, or do not fill the model.
+        ModuleNotFoundError: a GGUF file, and what reads it is not installed.
     """
-    check_directory(name_or_path)
+    check_directory(name_or_path, options.get("gguf_file"))
     check_options(options)
     try:
-        check_sizes(kind, name_or_path, options.get("revision"))
+        if config := checked_config(kind, name_or_path, options.get("revision"), options.get("gguf_file")):
+            options = {**options, "config": config}
         with without_progress() if os.path.isdir(name_or_path) else nullcontext():
             loaded: Any = kind.from_pretrained(
                 name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **options
@@ -178,35 +183,48 @@ def stored_elements(folder: Path) -> tuple[int, int]:
     return tensors, numbers
 
 
-def check_sizes(kind: AutoClass, name_or_path: str | os.PathLike[str], revision: str | None) -> None:
+def checked_config(
+    kind: AutoClass, name_or_path: str | os.PathLike[str], revision: str | None, gguf_file: str | None
+) -> PreTrainedConfig | None:
     """Refuse a directory whose configuration asks for more weights than its files hold, before it is obeyed.
 
     The model is built on torch's meta device, where weights take no memory. A hub's checkpoint is not looked at.
+
+    Returns:
+        The configuration in a GGUF file, which takes seconds to read; None elsewhere.
     """
     folder = Path(name_or_path)
     if not folder.is_dir():
-        return
-    tensors, numbers = stored_elements(folder)
-    told = json.loads((folder / "config.json").read_text("utf-8"))
-    check_numbers(told, tensors, str(folder / "config.json"))
+        return None
+    where = folder / (gguf_file or "config.json")
+    tensors, numbers = check_gguf(folder, gguf_file) if gguf_file else stored_elements(folder)
+    options = {"gguf_file": gguf_file} if gguf_file else {"revision": revision}
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
+    check_numbers(
+        json.loads(config.to_json_string()) if gguf_file else json.loads(where.read_text("utf-8")), tensors, str(where)
+    )
     with torch.device("meta"):
-        model = kind.from_config(AutoConfig.from_pretrained(folder, revision=revision, trust_remote_code=False))
+        model = kind.from_config(config)
     wanted = sum(weight.numel() for weight in model.parameters())
     if wanted > numbers:
         raise InputError(
-            f"{folder / 'config.json'} asks for {wanted:,} weights, but the files hold {numbers:,}; get the "
-            "configuration that belongs to them, or the whole checkpoint"
+            f"{where} asks for {wanted:,} weights, but the files hold {numbers:,}; get the configuration that belongs "
+            "to them, or the whole checkpoint"
         )
+    return config if gguf_file else None
 
 
-def load_tokenizer(name_or_path: str | os.PathLike[str], *, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """Return a checkpoint's tokenizer.
+def load_tokenizer(
+    name_or_path: str | os.PathLike[str], *, revision: str | None = None, gguf_file: str | None = None
+) -> PreTrainedTokenizerBase:
+    """Return a checkpoint's tokenizer, from the GGUF file if it is one.
 
     Raises:
         FileNotFoundError: the checkpoint has none.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, revision=revision, trust_remote_code=False)
+        options = {"gguf_file": gguf_file} if gguf_file else {"revision": revision}
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False, **options)
         if not tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens}:
             raise InputError("it has no vocabulary")
     except (OSError, TypeError, ValueError, KeyError) as error:
@@ -217,7 +235,7 @@ def load_tokenizer(name_or_path: str | os.PathLike[str], *, revision: str | None
     return tokenizer
 
 
-def commit_of(name_or_path: str | os.PathLike[str], revision: str | None) -> str | None:
+def commit_of(name_or_path: str | os.PathLike[str], revision: str | None, gguf_file: str | None = None) -> str | None:
     """Return the commit that a hub model's revision is now; of a directory, what was said.
 
     Every file is then asked for by it. Asked for a branch of pickles, transformers would have them converted, publicly.
@@ -225,7 +243,7 @@ def commit_of(name_or_path: str | os.PathLike[str], revision: str | None) -> str
     Raises:
         FileNotFoundError, ValueError: as :func:`load_pretrained`.
     """
-    check_directory(name_or_path)
+    check_directory(name_or_path, gguf_file)
     if Path(name_or_path).is_dir():
         return revision
     try:
@@ -238,9 +256,13 @@ def commit_of(name_or_path: str | os.PathLike[str], revision: str | None) -> str
     return commit
 
 
-def check_directory(name_or_path: str | os.PathLike[str]) -> None:
+def check_directory(name_or_path: str | os.PathLike[str], gguf_file: str | None = None) -> None:
     """Refuse a directory that is no whole checkpoint; the names of hub models pass."""
     folder = Path(name_or_path)
+    if gguf_file is not None:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"no directory {name_or_path}; a GGUF file is read from a local directory")
+        return  # the file is looked at by check_gguf
     if not folder.is_dir():
         if folder.is_absolute() or str(name_or_path).startswith((".", "~")):
             raise FileNotFoundError(f"no directory {name_or_path}; give a checkpoint's directory or the id of a model")

@@ -395,6 +395,7 @@ def test_a_gain_is_asked_for_other_attributes_after_loading(tmp_path: Path) -> N
     torch.testing.assert_close(logits(again), again.evidence.logits(scores), atol=1e-5, rtol=0)
 
 
+@pytest.mark.usefixtures("types_unchecked")
 def test_what_a_gain_cannot_be_asked_is_refused(tmp_path: Path) -> None:
     few = fi.Schema.from_names([SCHEMA.names[1], "Unseen"])
     model = with_evidence(correlation=None)
@@ -403,6 +404,15 @@ def test_what_a_gain_cannot_be_asked_is_refused(tmp_path: Path) -> None:
         fi.FaceInsight.from_pretrained(tmp_path / "gain", schema=few, **given())
     with pytest.raises((ValueError, KeyError), match="Unseen"):
         fi.FaceInsight.from_pretrained(tmp_path / "gain", schema=few, graph=graph(), **given())
+    labels = torch.randint(0, 2, (90, len(SCHEMA)), generator=torch.Generator().manual_seed(0)).bool()
+    labels[:, 2] = False
+    still = fi.LabelGraph.from_labels(labels, SCHEMA)
+    loaded = fi.FaceInsight.from_pretrained(tmp_path / "gain", schema=SCHEMA, graph=still, **given())
+    row = loaded.evidence.gain.gain()[2]
+    assert torch.equal(row, torch.eye(len(row)).to(row)[2]), "the graph says nothing of it: its own score"
+    for wrong in ({"schema": "celeba"}, {"schema": SCHEMA, "graph": "graph.yaml"}):
+        with pytest.raises(InputError, match="load it from its file"):
+            fi.FaceInsight.from_pretrained(tmp_path / "gain", **wrong, **given())
     with_evidence(evidence=evidence(trained=True)).save_pretrained(tmp_path / "trained")
     with pytest.raises(InputError, match="trained for the attributes that it has"):
         fi.FaceInsight.from_pretrained(tmp_path / "trained", schema=SCHEMA, graph=graph(), **given())
