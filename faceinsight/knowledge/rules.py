@@ -135,6 +135,7 @@ class RuleSet:
         """Return what is wrong with the rules, and with ``labels`` how often each is broken; see
         ``knowledge/lint/findings.py``.
         """
+        # the linter builds on rules, and rules are asked for it: the one of the two that is imported late
         from faceinsight.knowledge.lint.findings import lint
 
         return lint(self, labels, files=files, by=by, undefined=undefined)

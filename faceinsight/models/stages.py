@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from faceinsight.errors import InputError
 from faceinsight.models.face_insight import FaceInsight, Features
 from faceinsight.modules.attribute_query import AttributeQuery, blind_segments
+from faceinsight.modules.contracts import LanguageModelLike
 from faceinsight.modules.language.recompute import layers_of
 
 __all__ = ["IMAGE", "PARTS", "READING", "face_stages", "layer_states", "spread_layers"]
@@ -26,14 +27,14 @@ IMAGE, READING, PARTS = "image encoder", "reading", "face parts"
 
 
 @contextmanager
-def layer_states(language_model: nn.Module) -> Iterator[list[Tensor]]:
+def layer_states(language_model: LanguageModelLike) -> Iterator[list[Tensor]]:
     """Yield a list that fills with the output of each layer, in their order, as the language model runs."""
     states: list[Tensor] = []
 
     def keep(layer: nn.Module, inputs: Any, output: Any) -> None:
         states.append(output[0] if isinstance(output, tuple) else output)
 
-    handles = [layer.register_forward_hook(keep) for layer in layers_of(language_model)]
+    handles = [layer.register_forward_hook(keep) for layer in layers_of(language_model.backbone)]
     try:
         yield states
     finally:

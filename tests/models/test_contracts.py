@@ -15,11 +15,12 @@ from faceinsight.data.table import FaceTable, check_source
 from faceinsight.errors import InputError
 from faceinsight.knowledge.rules import RuleSet
 from faceinsight.knowledge.schema import Schema
-from faceinsight.models.contracts import AttributeNetwork, PlainNetwork, as_network
+from faceinsight.models.contracts import AttributeNetwork, PlainNetwork, as_network, check_decoder
 from faceinsight.models.controls import PriorClassifier
 from faceinsight.models.decoded import DecodedOutput, undecoded
 from faceinsight.models.face_insight import FaceInsight
 from faceinsight.modules.attribute_query import AttributeQuery
+from faceinsight.modules.contracts import IMAGE_ENCODER
 from faceinsight.modules.decoder import ConsistentDecoder
 from faceinsight.modules.image_encoder import ImageEncoder
 from faceinsight.modules.language_model import LanguageModel
@@ -138,7 +139,7 @@ def test_a_decoder_without_attributes_is_refused() -> None:
 
 def test_a_decoder_that_was_not_built_is_refused() -> None:
     with pytest.raises(InputError, match="class ConsistentDecoder, not built"):
-        DecodedOutput(network=plain(), decoder=ConsistentDecoder)  # type: ignore[arg-type]
+        check_decoder(ConsistentDecoder)
 
 
 def tiny_vit() -> ImageEncoder:
@@ -151,8 +152,6 @@ REGIONS = RegionTokens(image_dim=12, embed_dim=12)
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"image_encoder": "vit"}, "from images to tokens .* got str"),
-        ({"image_encoder": ImageEncoder}, "class ImageEncoder, not built"),
         (
             {"image_encoder": nn.Identity(), "segmentation": SegmentationEncoder(parser=None, route=REGIONS)},
             "Identity, which has no 'grid'",
@@ -168,6 +167,15 @@ def test_what_is_no_part_of_a_model_is_refused_when_it_is_given(parts: dict[str,
     FaceInsight(schema=SCHEMA, **others, **given)
     with pytest.raises(InputError, match=message):
         FaceInsight(schema=SCHEMA, **others, **{**given, **parts})
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [("vit", "from images to tokens .* got str"), (ImageEncoder, "class ImageEncoder, not built")],
+)
+def test_what_is_no_module_is_no_part(part: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        IMAGE_ENCODER.check(part)
 
 
 def test_a_parser_without_classes_is_refused() -> None:

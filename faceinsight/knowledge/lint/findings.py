@@ -10,6 +10,7 @@ from torch import Tensor
 
 from faceinsight.files import PlainData
 from faceinsight.knowledge.lint.label_check import LabelCheck, Slices, check_labels
+from faceinsight.knowledge.lint.tables import report_tables
 from faceinsight.knowledge.logic.components import (
     ComponentTooLargeError,
     connected,
@@ -109,8 +110,6 @@ class LintReport:
         return _without_nan(data)
 
     def __rich__(self) -> "RenderableType":
-        from faceinsight.knowledge.lint.tables import report_tables
-
         return report_tables(self)
 
     def __str__(self) -> str:

@@ -116,7 +116,7 @@ def test_what_the_rules_changed_is_named() -> None:
         name: yes for name, yes in face().attributes.items() if yes != (LOGITS[SCHEMA.index(name)] > 0)
     }
     assert face().changed
-    calm = FacePrediction(0, None, torch.tensor([1.0, -1, 1, -1, -1, -1]), RULES)
+    calm = FacePrediction(0, torch.zeros(3, 8, 8), torch.tensor([1.0, -1, 1, -1, -1, -1]), RULES)
     assert calm.broken_rules == ()
     assert calm.changed == {}
     assert calm.name == "picture 1"
