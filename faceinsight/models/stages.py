@@ -77,7 +77,7 @@ def face_stages(model: FaceInsight, features: Features, layers: Sequence[int]) -
     (before, _, questions), prompts, prefix = model.words(), model.question_prompts(), model.prefix(features)
     packed, lengths = model.query.pack(len(prefix), prompts, questions, model.seen_by_attributes(prompts, features))
     allowed, positions, ends = (each.to(prefix.device) for each in blind_segments(prefix.shape[1], lengths))
-    with layer_states(language_model.backbone) as states:
+    with layer_states(language_model) as states:
         hidden = language_model(torch.cat([prefix, packed], dim=1), allowed=allowed, positions=positions)
     image = slice(len(before), len(before) + model.face_tokens(features).shape[1])
     for number in layers:

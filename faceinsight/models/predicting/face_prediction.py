@@ -97,8 +97,8 @@ class FacePrediction:
         ]
         together = ConstrainedBernoulli(logits=logits, rules=rules, validate_args=True)
         modes = together.mode
-        told = zip(faces, together.marginals, modes, group_rows(rules.schema, modes.bool()), strict=True)
-        for face, marginals, mode, groups in told:
+        computed = zip(faces, together.marginals, modes, group_rows(rules.schema, modes.bool()), strict=True)
+        for face, marginals, mode, groups in computed:
             vars(face).update(marginals=marginals, mode=mode, groups=groups)  # where cached properties are kept
         return faces
 
