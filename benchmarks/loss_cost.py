@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.logic import rule_sets
@@ -31,6 +31,7 @@ from faceinsight.models.face_insight import FaceInsight
 from faceinsight.modules import (
     AttributeQuery,
     Frozen,
+    ImageEncoder,
     LanguageModel,
     LogicalConstraint,
     Projector,
@@ -85,7 +86,7 @@ def small_model(schema: Schema) -> FaceInsight:
     route = RegionTokens(image_dim=192, embed_dim=128)
     return FaceInsight(
         schema=schema,
-        image_encoder=nn.Identity(),
+        image_encoder=Frozen(ImageEncoder(name="vit_tiny_patch16_224", image_size=96, options={"depth": 1})),
         segmentation=SegmentationEncoder(parser=None, route=route),
         projector=Projector(in_dim=192, out_dim=128, pool=2),
         text_encoder=TextEncoder(),

@@ -58,7 +58,7 @@ def similarity(one: Points, other: Points) -> tuple[complex, complex]:
 
     With points as complex numbers it is ``other = turn * one + shift``.
 
-    >>> similarity([(0, 0), (1, 0)], [(5, 5), (5, 7)])
+    >>> similarity([(0.0, 0.0), (1.0, 0.0)], [(5.0, 5.0), (5.0, 7.0)])
     (2j, (5+5j))
     """
     there, here = (np.array([complex(*point) for point in points]) for points in (other, one))

@@ -226,7 +226,7 @@ class TrainingSystem(lightning.LightningModule):
         """
         return {}
 
-    def on_train_batch_start(self, batch: FaceBatch, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
         """Look at the other batches of an optimiser's step before the first of them is trained on."""
         size = self.trainer.accumulate_grad_batches
         if size == 1:

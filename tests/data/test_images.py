@@ -303,6 +303,7 @@ def test_one_picture_of_any_kind_is_a_batch_of_one(tmp_path: Path) -> None:
         ([torch.zeros(3, 8, 8), torch.zeros(3, 9, 9)], "one size"),
     ],
 )
+@pytest.mark.usefixtures("types_unchecked")
 def test_what_is_no_picture_in_memory_is_refused(pictures: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         image_batch(pictures, image_size=8)

@@ -232,8 +232,8 @@ def scores_of(faces: Sequence[FoundFace]) -> list[float]:
 def turned_back(point: tuple[float, float], turn: int, size: tuple[int, int]) -> tuple[float, float]:
     """Return where a point of a picture that was turned so many quarters to the left was before.
 
-    >>> turned_back((0, 0), 1, (8, 6)), turned_back((0, 0), 2, (8, 6)), turned_back((0, 0), 3, (8, 6))
-    ((8, 0), (8, 6), (0, 6))
+    >>> [turned_back((0.0, 0.0), quarters, (8, 6)) for quarters in (1, 2, 3)]
+    [(8.0, 0.0), (8.0, 6.0), (0.0, 6.0)]
     """
     (x, y), (width, height) = point, size
     return ((x, y), (width - y, x), (width - x, height - y), (y, height - x))[turn]
