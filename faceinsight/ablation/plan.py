@@ -192,6 +192,12 @@ def read_ablation(path: str | Path, settings: str | Path | None = None) -> Ablat
         raise PlanError(f"{settings}: settings are names with values, got {given!r}")
     if unknown := given.keys() - values.keys():
         raise PlanError(f"{settings}: {sorted(unknown, key=str)} are no settings of {path}; it has {sorted(values)}")
+    used = {name for text in strings(data) for name in SETTING.findall(text)}
+    if unused := [name for name in values if name not in used]:
+        raise PlanError(
+            f"{path}: nothing in the file, or in the one it extends, uses the setting {unused[0]!r}"
+            f"{did_you_mean(unused[0], used)}; they are {', '.join(sorted(used)) or 'none'}"
+        )
     with named(path):
         data = with_settings(data, values | given)
     check_kinds(Path(path), data)  # settings may have put something else in place

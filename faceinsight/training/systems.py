@@ -209,7 +209,10 @@ class TrainingSystem(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         if not self.groups:
-            return None
+            raise InputError(
+                "nothing in this model is trained by gradient; `faceinsight test --config FILE` fits its evidence, "
+                "if it has any, and measures it"
+            )
         optimizer = torch.optim.AdamW(self.groups)
         if self.trainer.estimated_stepping_batches == float("inf"):
             raise InputError(

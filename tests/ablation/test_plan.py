@@ -246,3 +246,11 @@ def test_every_experiment_can_be_planned_and_compares_what_it_has(path: Path) ->
 
 def test_the_files_with_a_question_are_found() -> None:
     assert {path.stem for path in EXPERIMENTS} >= {"constraints", "constraints_celeba", "celeba_map"}
+
+
+def test_a_setting_that_nothing_uses_is_refused_with_the_nearest_that_something_does(tmp_path: Path) -> None:
+    base = Path("experiments/constraints.yaml").resolve()
+    lines = [f"extends: {base}", "question: Is it?", "settings: {limit_trian: 60}", "variants: {mine: {from: full}}"]
+    (tmp_path / "mine.yaml").write_text("\n".join(lines))
+    with pytest.raises(PlanError, match=r"'limit_trian'.*'limit_train'"):
+        read_ablation(tmp_path / "mine.yaml")

@@ -310,8 +310,8 @@ def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: L
     if held and graph is None:
         raise InputError(
             "its correlation constraint, or its co-occurrence gain, needs a graph over the attributes of "
-            f"{schema.name!r}: give graph=..., such as LabelGraph.from_labels(labels, schema), or its .identity() to "
-            "correlate nothing"
+            f"{schema.name!r}: give graph=LabelGraph.from_labels(labels, schema)"
+            + ("; the gain's graph holds the model's own attributes, too" if COOCCURRENCE in held else "")
         )
     if not held and graph is not None:
         raise InputError("a graph was given, but the model was saved without a part that uses one; leave it out")
@@ -326,6 +326,14 @@ def asked_for(saved: SavedModel, schema: Schema, rules: RuleSet | None, graph: L
             raise InputError(
                 "its co-occurrence gain was trained for the attributes that it has; for others train a model with "
                 "trained=False in its gain"
+            )
+        both = dict.fromkeys((*(gain.get("observed") or evidence["names"]), *schema.names))
+        if graph is not None and (lacking := [name for name in both if name not in graph.names]):
+            raise InputError(
+                f"the graph lacks {len(lacking)} attributes, such as {', '.join(lacking[:3])}: it must hold the "
+                f"{len(both)} that the evidence was fitted on or that are asked for. Count it from labels of all, "
+                "0 where you have none: LabelGraph.from_labels(labels, Schema.from_names([*model.schema.names, "
+                "...]), undefined=0)"
             )
         spec["evidence"] = {**evidence, "gain": {**gain, "asked": [*schema.names]}}
     if graph is not None:

@@ -404,6 +404,9 @@ def test_what_a_gain_cannot_be_asked_is_refused(tmp_path: Path) -> None:
         fi.FaceInsight.from_pretrained(tmp_path / "gain", schema=few, **given())
     with pytest.raises((ValueError, KeyError), match="Unseen"):
         fi.FaceInsight.from_pretrained(tmp_path / "gain", schema=few, graph=graph(), **given())
+    alone = fi.LabelGraph.from_labels(torch.eye(2).bool(), few)
+    with pytest.raises(InputError, match=rf"lacks .*{SCHEMA.names[0]}.*must hold"):
+        fi.FaceInsight.from_pretrained(tmp_path / "gain", schema=few, graph=alone, **given())
     labels = torch.randint(0, 2, (90, len(SCHEMA)), generator=torch.Generator().manual_seed(0)).bool()
     labels[:, 2] = False
     still = fi.LabelGraph.from_labels(labels, SCHEMA)
